@@ -1,0 +1,3 @@
+//! Who may do what, and what proves who asks.
+
+pub mod secret;

@@ -1,0 +1,434 @@
+//! The index of buckets, objects, uploads, identities, and of steps still owed to providers.
+//!
+//! **Invariant:** only a commit here decides. A commit compares and swaps: each change names the version it was checked
+//! against, and either all changes happen or none. Steps owed to a provider (the outbox) are rows of the same commit.
+
+use async_trait::async_trait;
+
+use crate::model::bucket::{Bucket, BucketSettings};
+use crate::model::caller::User;
+use crate::model::id::{BucketId, CatalogId, UploadId, VersionId};
+use crate::model::name::{BucketName, ObjectKey};
+use crate::model::object::{Entry, Object};
+use crate::model::page::Seek;
+use crate::model::place::{Place, Stamp};
+use crate::model::time::Timestamp;
+use crate::model::upload::{Part, Upload, UploadState};
+
+pub mod sqlite;
+
+/// What went wrong, by meaning.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A change's expectation does not hold: somebody else committed first. Nothing was changed.
+    #[error("the row has changed")]
+    Conflict,
+    /// The bucket, upload, user or key is not there.
+    #[error("no such row")]
+    NotFound,
+    /// The name is taken.
+    #[error("the name is taken")]
+    AlreadyExists,
+    /// The bucket still has objects, or the user still owns buckets.
+    #[error("it is not empty")]
+    NotEmpty,
+    /// This catalog cannot act under a role.
+    #[error("this catalog has no roles")]
+    NoRoles,
+    /// No space for the catalog.
+    #[error("no space is left for the catalog")]
+    NoSpace,
+    /// The catalog does not answer now; a later try may succeed.
+    #[error("the catalog is not available")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Anything else. The source is for the log, never for a client.
+    #[error("the catalog failed")]
+    Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Error {
+    /// Whether the same call may succeed later.
+    #[must_use]
+    pub fn retryable(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+}
+
+/// A result of a catalog.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Under whose rights a statement runs.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Scope {
+    /// Longshore's own.
+    Service,
+    /// Those of a database role with a token's claims.
+    As {
+        /// The role.
+        role: String,
+        /// The claims, as JSON.
+        claims: serde_json::Value,
+    },
+}
+
+/// A bucket to be made.
+#[derive(Debug, Clone)]
+pub struct NewBucket {
+    /// Its name.
+    pub name: BucketName,
+    /// The provider of its container.
+    pub provider: String,
+    /// Its container.
+    pub container: BucketName,
+    /// Canonical id of its owner.
+    pub owner: String,
+    /// When.
+    pub created: Timestamp,
+    /// Its settings.
+    pub settings: BucketSettings,
+    /// Whether it is known to be empty, and so indexed from the start.
+    pub indexed: Option<Timestamp>,
+}
+
+/// One change of one key.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// The bucket. If it is gone the commit ends with [`Error::NotFound`].
+    pub bucket: BucketId,
+    /// The key.
+    pub key: ObjectKey,
+    /// The version the change was checked against; `None`: there must be no row.
+    pub expect: Option<VersionId>,
+    /// The new current version; `None`: none.
+    pub becomes: Option<Object>,
+}
+
+/// A step owed to a provider.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Step {
+    /// Lay `version` out at the key.
+    LayOut {
+        /// Its stamp.
+        stamp: Stamp,
+        /// The bytes it displaced.
+        over: Option<Stamp>,
+        /// Its order.
+        counter: u64,
+    },
+    /// Free the bytes of `version`, which no row names any more.
+    Drop {
+        /// Its stamp.
+        stamp: Option<Stamp>,
+    },
+    /// Free the attempts of an upload.
+    FreeUpload {
+        /// The provider's handle.
+        handle: String,
+        /// The attempts.
+        attempts: Vec<VersionId>,
+    },
+}
+
+/// A step to be written with a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewTask {
+    /// The bucket.
+    pub bucket: BucketId,
+    /// The key.
+    pub key: ObjectKey,
+    /// The version it is about.
+    pub version: VersionId,
+    /// What is owed.
+    pub step: Step,
+}
+
+/// A step in the outbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Task {
+    /// Its number, which grows.
+    pub id: i64,
+    /// What is owed.
+    pub task: NewTask,
+}
+
+/// How a commit ends an upload: from `completing` to done, with its part rows removed, or not at all.
+#[derive(Debug, Clone)]
+pub struct UploadEnd {
+    /// The upload.
+    pub id: UploadId,
+    /// The state to write, `Done`.
+    pub state: UploadState,
+}
+
+/// One atomic decision.
+#[derive(Debug, Clone, Default)]
+pub struct Commit {
+    /// The changes; all or none.
+    pub changes: Vec<Change>,
+    /// The steps they owe.
+    pub tasks: Vec<NewTask>,
+    /// The upload that becomes an object by it; it must be `Completing`, else [`Error::Conflict`].
+    pub upload: Option<UploadEnd>,
+}
+
+/// Which rows of a bucket.
+#[derive(Debug, Clone)]
+pub struct Window {
+    /// Only keys that begin with this.
+    pub prefix: String,
+    /// Where to begin.
+    pub seek: Seek,
+    /// Most rows.
+    pub limit: usize,
+}
+
+/// What a part replaced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartAdded {
+    /// The attempt that no longer counts. A `Drop` of it was written to the outbox in the same commit.
+    pub displaced: Option<Task>,
+}
+
+/// An access key with its sealed secret.
+#[derive(Debug, Clone)]
+pub struct AccessKey {
+    /// The access key id.
+    pub access_key: String,
+    /// The user it belongs to.
+    pub user: String,
+    /// The secret, sealed with the master key.
+    pub sealed_secret: Vec<u8>,
+    /// When it was made.
+    pub created: Timestamp,
+}
+
+/// The catalog. Every method is one transaction. On timeout or cancellation of a writing method: it may have happened
+/// whole, or not at all; a repeat under the same expectation tells.
+#[async_trait]
+pub trait Catalog: std::fmt::Debug + Send + Sync + 'static {
+    /// The identity that the containers of this catalog carry.
+    fn id(&self) -> CatalogId;
+
+    /// A number that changes when another process has written to this catalog, or identities or bucket rows were
+    /// changed by this one: caches are dropped then.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    async fn generation(&self) -> Result<u64>;
+
+    /// Whether the catalog answers.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    async fn ping(&self) -> Result<()>;
+
+    /// Writes everything out and closes; nothing may be called after it. With SQLite the WAL is gone afterwards.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    async fn close(&self) -> Result<()>;
+
+    /// Makes a bucket.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyExists`].
+    async fn create_bucket(&self, scope: &Scope, bucket: NewBucket) -> Result<Bucket>;
+
+    /// One bucket.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    async fn bucket(&self, scope: &Scope, name: &BucketName) -> Result<Option<Bucket>>;
+
+    /// Buckets in the order of their names, after `after`, that begin with `prefix`.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    async fn buckets(&self, scope: &Scope, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Bucket>>;
+
+    /// Changes the settings of a bucket.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    async fn set_bucket(&self, scope: &Scope, bucket: BucketId, settings: BucketSettings) -> Result<()>;
+
+    /// Notes when a bucket was last walked from end to end.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    async fn set_indexed(&self, scope: &Scope, bucket: BucketId, at: Option<Timestamp>) -> Result<()>;
+
+    /// Removes a bucket without objects, with its uploads, parts and outbox rows. With `with_objects` (a container that
+    /// is gone for good) its object rows go too.
+    ///
+    /// # Errors
+    /// [`Error::NotEmpty`], [`Error::NotFound`].
+    async fn delete_bucket(&self, scope: &Scope, bucket: BucketId, with_objects: bool) -> Result<()>;
+
+    /// The current version of a key.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    async fn object(&self, scope: &Scope, bucket: BucketId, key: &ObjectKey) -> Result<Option<Object>>;
+
+    /// Current versions in the order of the bytes of their keys: an index range, at constant cost per row.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    async fn list(&self, scope: &Scope, bucket: BucketId, window: Window) -> Result<Vec<Entry>>;
+
+    /// The number of objects of a bucket and the sum of their bytes.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    async fn usage(&self, scope: &Scope, bucket: BucketId) -> Result<(u64, u64)>;
+
+    /// Decides. Returns the numbered outbox rows it wrote, in the order given. Durable when it returns.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`]: an expectation does not hold. [`Error::NotFound`]: the bucket is gone.
+    async fn commit(&self, scope: &Scope, commit: Commit) -> Result<Vec<Task>>;
+
+    /// Which of these places or versions are named by a row, an upload's part or the outbox: `gc` asks before it frees.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    async fn named(&self, scope: &Scope, bucket: BucketId, versions: &[VersionId]) -> Result<Vec<VersionId>>;
+
+    /// Steps still owed, in the order they were written, after number `after`.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    async fn tasks(&self, scope: &Scope, after: i64, limit: usize) -> Result<Vec<Task>>;
+
+    /// Steps still owed for one key, oldest first: reconcile and adoption ask before they believe what they see.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    async fn tasks_of(&self, scope: &Scope, bucket: BucketId, key: &ObjectKey) -> Result<Vec<Task>>;
+
+    /// Removes steps that are taken and durable.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    async fn tasks_done(&self, scope: &Scope, done: &[i64]) -> Result<()>;
+
+    /// Points the row of `version` at another of its places, if it is still current.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    async fn set_place(
+        &self,
+        scope: &Scope,
+        bucket: BucketId,
+        key: &ObjectKey,
+        version: VersionId,
+        place: &Place,
+    ) -> Result<()>;
+
+    /// Begins an upload.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if the bucket is gone.
+    async fn create_upload(&self, scope: &Scope, upload: Upload) -> Result<()>;
+
+    /// One upload.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    async fn upload(&self, scope: &Scope, id: UploadId) -> Result<Option<Upload>>;
+
+    /// Open and completing uploads of a bucket by key, then age, then id, whose keys begin with `prefix`. `after` is a
+    /// key with or without an upload id: without one, all uploads of that key are passed over.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    async fn uploads(
+        &self,
+        scope: &Scope,
+        bucket: BucketId,
+        prefix: &str,
+        after: Option<(&str, Option<UploadId>)>,
+        limit: usize,
+    ) -> Result<Vec<Upload>>;
+
+    /// Compare-and-swap on the state of an upload. To `Aborted`: its part rows go and a `FreeUpload` step is written,
+    /// which is returned.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if it is in another state, [`Error::NotFound`].
+    async fn set_upload_state(
+        &self,
+        scope: &Scope,
+        id: UploadId,
+        from: &UploadState,
+        to: UploadState,
+    ) -> Result<Option<Task>>;
+
+    /// Returns every `completing` upload to `open`, and forgets uploads that were done or aborted before `before`.
+    /// Called at start and from time to time.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    async fn tidy_uploads(&self, scope: &Scope, reopen: bool, before: Timestamp) -> Result<()>;
+
+    /// Names an attempt of a part, if the upload is open.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if the upload is not open, [`Error::NotFound`] if it is gone.
+    async fn add_part(&self, scope: &Scope, upload: UploadId, part: Part) -> Result<PartAdded>;
+
+    /// Parts of an upload by number, after number `after`.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    async fn parts(&self, scope: &Scope, upload: UploadId, after: u32, limit: usize) -> Result<Vec<Part>>;
+
+    /// Makes or replaces a user.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyExists`] if there is one and `replace` is false.
+    async fn put_user(&self, user: User, replace: bool) -> Result<()>;
+
+    /// One user.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    async fn user(&self, name: &str) -> Result<Option<User>>;
+
+    /// All users by name, after `after`.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    async fn users(&self, after: Option<&str>, limit: usize) -> Result<Vec<User>>;
+
+    /// Removes a user and its keys. Its buckets pass to root.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    async fn delete_user(&self, name: &str) -> Result<()>;
+
+    /// Adds an access key of a user.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyExists`], [`Error::NotFound`] if there is no such user.
+    async fn add_key(&self, key: AccessKey) -> Result<()>;
+
+    /// One access key.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    async fn key(&self, access_key: &str) -> Result<Option<AccessKey>>;
+
+    /// The access keys of a user, in the order of their ids.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    async fn keys(&self, user: &str) -> Result<Vec<AccessKey>>;
+
+    /// Removes an access key.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    async fn delete_key(&self, access_key: &str) -> Result<()>;
+}

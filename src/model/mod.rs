@@ -1,0 +1,19 @@
+//! The words every layer shares: names, objects, records, conditions, ranges, pages, actions, callers.
+//!
+//! **Invariant:** nothing here does I/O or is async, and a value of one of these types has passed its checks: below a
+//! front no `&str` is a key. Parsing happens once, at the edge.
+
+pub mod action;
+pub mod bucket;
+pub mod caller;
+pub mod checksum;
+pub mod condition;
+pub mod id;
+pub mod name;
+pub mod object;
+pub mod page;
+pub mod place;
+pub mod range;
+pub mod record;
+pub mod time;
+pub mod upload;

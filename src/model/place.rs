@@ -1,0 +1,94 @@
+//! Where the bytes of a version are, and what identifies them there.
+//!
+//! **Invariant:** bytes are known by their [`Stamp`], never by their path: whoever opens a place compares.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::id::VersionId;
+use crate::model::name::ObjectKey;
+
+/// One place in a container.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Place {
+    /// `.longshore/objects/<xx>/<version>`: nobody else's, never overwritten.
+    Managed(VersionId),
+    /// The key itself.
+    Natural(ObjectKey),
+}
+
+/// Which of its places a version's row points at. A reader tries the other one if its bytes are not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Placed {
+    /// At its managed place.
+    #[serde(rename = "managed")]
+    Managed,
+    /// At the key.
+    #[serde(rename = "natural")]
+    Natural,
+}
+
+/// Where a bucket's new bytes end up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Layout {
+    /// The path is the key, wherever the key can be a path.
+    Natural,
+    /// A fresh managed place for each version.
+    Managed,
+}
+
+impl Layout {
+    /// The name in configuration and output.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Natural => "natural",
+            Self::Managed => "managed",
+        }
+    }
+
+    /// From its name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Natural, Self::Managed].into_iter().find(|l| l.name() == name)
+    }
+}
+
+/// What the provider says identifies bytes at a place: inode, mtime and size of a file, an ETag, a generation.
+/// Opaque to all but the provider; equal stamps mean equal bytes.
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub struct Stamp(Arc<str>);
+
+impl Stamp {
+    /// As the provider spells it.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// The provider's spelling.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Stamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+impl From<String> for Stamp {
+    fn from(text: String) -> Self {
+        Self(text.into())
+    }
+}
+impl From<Stamp> for String {
+    fn from(stamp: Stamp) -> Self {
+        stamp.0.as_ref().to_owned()
+    }
+}

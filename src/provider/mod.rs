@@ -1,0 +1,432 @@
+//! Where bytes live: the one trait that every kind of storage implements.
+//!
+//! A provider keeps bytes at [`Place`]s of containers and knows nothing of S3. It never decides: the catalog's commit
+//! does, and each method here is a step before or after it that can be repeated.
+//!
+//! **Invariant:** bytes that are visible at a place are whole; nothing is destroyed unless its stamp was named by the
+//! caller and verified after it had been taken aside; a staged body that was not published leaves nothing behind.
+
+use std::fmt;
+use std::ops::Range;
+use std::pin::Pin;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::Stream;
+
+use crate::model::id::VersionId;
+use crate::model::name::{BucketName, ObjectKey};
+use crate::model::place::{Place, Stamp};
+use crate::model::record::Record;
+use crate::model::time::Timestamp;
+
+pub mod fs;
+pub mod memory;
+
+/// What went wrong, by meaning.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nothing is at the place, or the container is missing.
+    #[error("nothing is there")]
+    NotFound,
+    /// Other bytes are there than the caller named.
+    #[error("other bytes are there")]
+    StampMismatch,
+    /// The container exists.
+    #[error("it exists")]
+    AlreadyExists,
+    /// The container holds something of its users'.
+    #[error("it is not empty")]
+    NotEmpty,
+    /// The key cannot be a path here: a file lies where a directory is needed or the reverse, the name is too long for
+    /// this file system, or a mount lies in between. The bytes stay at their managed place.
+    #[error("the key cannot be a path here")]
+    Clash,
+    /// No space, no inodes or over quota.
+    #[error("no space is left")]
+    NoSpace,
+    /// The storage takes no writes.
+    #[error("the storage is read-only")]
+    ReadOnly,
+    /// The storage refused us.
+    #[error("the storage refuses access")]
+    Denied,
+    /// The storage does not answer now; a later try may succeed.
+    #[error("the storage is not available")]
+    Unavailable(#[source] std::io::Error),
+    /// Anything else. The source is for the log, never for a client.
+    #[error("the storage failed")]
+    Failed(#[source] std::io::Error),
+}
+
+impl Error {
+    /// Whether the same call may succeed later.
+    #[must_use]
+    pub fn retryable(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+}
+
+/// A result of a provider.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What a provider can keep of the promises, and what makes it fast. Pinned by a test for each provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one independent fact about a storage")]
+pub struct Capabilities {
+    /// A key may be a path, with an atomic and verified replacement: natural layout is sound.
+    pub natural: bool,
+    /// Two names can be exchanged atomically; without it an outside writer has a window of microseconds in a lay-out.
+    pub exchange: bool,
+    /// Records are kept beside the bytes, so a catalog can be rebuilt.
+    pub records: bool,
+    /// What was acknowledged survives power loss.
+    pub durable: bool,
+    /// Copies share blocks with their source where the file system can.
+    pub reflink: bool,
+}
+
+/// One container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Container {
+    /// Its name.
+    pub name: BucketName,
+    /// When it was made, as far as the storage tells.
+    pub created: Timestamp,
+    /// Whether it takes writes.
+    pub writable: bool,
+    /// Whether names that differ in case are one: then adoption goes by scan only.
+    pub folds: bool,
+}
+
+/// Small files of ours in the reserved tree of a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Note {
+    /// `.longshore/id`: the catalog it belongs to. Absence of objects counts only while this is readable.
+    Id,
+    /// `.longshore/bucket`: the bucket's settings, for `rebuild`.
+    Bucket,
+}
+
+impl Note {
+    /// Its name in the reserved tree.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Id => "id",
+            Self::Bucket => "bucket",
+        }
+    }
+}
+
+/// What is at a place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stat {
+    /// What identifies the bytes.
+    pub stamp: Stamp,
+    /// Bytes.
+    pub size: u64,
+    /// Mtime.
+    pub modified: Timestamp,
+    /// The record beside the bytes, live or not; judge it by [`Record::is_live`].
+    pub record: Option<Record>,
+    /// The mtime is so recent that a further write might not change it: the stamp is not yet final.
+    pub young: bool,
+}
+
+/// A stream of the blocks of a body.
+pub type Blocks = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
+
+/// The bytes of a read.
+pub enum Body {
+    /// All of them, in memory; at most one block.
+    Whole(Bytes),
+    /// Block by block. Ends with [`Error::StampMismatch`] instead of the last block if the bytes changed meanwhile.
+    Blocks(Blocks),
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole(bytes) => write!(f, "Whole({} bytes)", bytes.len()),
+            Self::Blocks(_) => f.write_str("Blocks"),
+        }
+    }
+}
+
+/// What a natural listing shows of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The key: its path.
+    pub key: ObjectKey,
+    /// What identifies the bytes.
+    pub stamp: Stamp,
+    /// Bytes.
+    pub size: u64,
+    /// Mtime.
+    pub modified: Timestamp,
+}
+
+/// A page of a natural listing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ListedPage {
+    /// Files in the order of the bytes of their keys.
+    pub files: Vec<Listed>,
+    /// Whether more follow the last one.
+    pub more: bool,
+    /// Names met that cannot be keys (not UTF-8, over-long) and are not served.
+    pub unnameable: u64,
+}
+
+/// A managed file, as `rebuild` and `gc` meet it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ManagedFile {
+    /// The version its name says.
+    pub version: VersionId,
+    /// Its stat with record.
+    pub stat: Stat,
+}
+
+/// What is needed to finish a staged body.
+#[derive(Debug, Clone)]
+pub struct Seal<'a> {
+    /// The mtime to give it, which no other body of this process has.
+    pub modified: Timestamp,
+    /// Bytes that must have been written.
+    pub size: u64,
+    /// The record to write beside it; parts of uploads have none.
+    pub record: Option<&'a Record>,
+}
+
+/// A body on its way in: nobody sees it until [`Stage::publish`]; dropping it leaves nothing behind.
+#[async_trait]
+pub trait Stage: Send + fmt::Debug {
+    /// Takes the next bytes.
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`] and other failures of the storage; the stage is then of no further use.
+    /// On cancellation: drop the stage; nothing is left behind.
+    async fn write(&mut self, block: Bytes) -> Result<()>;
+
+    /// Takes bytes from a place of the same provider without moving them through memory where it can.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] or [`Error::StampMismatch`] if the bytes named are not there, before or after the copy.
+    async fn append(&mut self, container: &BucketName, from: &Place, stamp: &Stamp, range: Range<u64>) -> Result<()>;
+
+    /// Makes the body durable (in `fsync` durability) and gives it its managed name. Returns its stamp, taken from the
+    /// descriptor that was written, never from a path.
+    ///
+    /// # Errors
+    /// Failures of the storage, and [`Error::Failed`] if other than `seal.size` bytes were written. Nothing is left.
+    /// On timeout or cancellation: the managed file may exist; it is named by no row and found by `gc`.
+    async fn publish(self: Box<Self>, seal: Seal<'_>) -> Result<Stamp>;
+}
+
+/// The step that natural layout adds: exchange `managed(version)` with the key.
+#[derive(Debug, Clone)]
+pub struct LayOut<'a> {
+    /// The version to lay out.
+    pub version: VersionId,
+    /// Its stamp.
+    pub stamp: &'a Stamp,
+    /// Its key.
+    pub key: &'a ObjectKey,
+    /// The bytes that this version displaced, if the catalog knew any at the key.
+    pub over: Option<&'a Stamp>,
+    /// Its place in the order of versions.
+    pub counter: u64,
+}
+
+/// How a lay-out ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LaidOut {
+    /// The version is at its key; what it displaced is freed.
+    Done,
+    /// The version is at its key; what came out was an outside edit, kept under this name in `.longshore/lost`.
+    DoneKeeping(String),
+    /// A newer version of ours is at the key and stays there; this one was superseded.
+    Superseded,
+}
+
+/// Storage for bytes. Every method may be called at any time from any task.
+///
+/// **Invariant:** no path a caller names leads outside the container, through a symbolic link or into the reserved tree.
+#[async_trait]
+pub trait Provider: fmt::Debug + Send + Sync + 'static {
+    /// What it can keep of the promises.
+    fn capabilities(&self) -> Capabilities;
+
+    /// All containers, in the order of their names. Entries that cannot be bucket names are left out.
+    ///
+    /// # Errors
+    /// Failures of the storage.
+    async fn containers(&self) -> Result<Vec<Container>>;
+
+    /// One container, if it is there.
+    ///
+    /// # Errors
+    /// Failures of the storage.
+    async fn container(&self, container: &BucketName) -> Result<Option<Container>>;
+
+    /// Makes a container.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyExists`]. On timeout: it may have been made.
+    async fn create_container(&self, container: &BucketName) -> Result<()>;
+
+    /// Removes a container in which nothing but the reserved tree is left. Empty directories do not count.
+    ///
+    /// # Errors
+    /// [`Error::NotEmpty`], with nothing removed; [`Error::NotFound`].
+    async fn delete_container(&self, container: &BucketName) -> Result<()>;
+
+    /// Reads a note; `None` if it is not there. A missing container is [`Error::NotFound`].
+    ///
+    /// # Errors
+    /// Failures of the storage.
+    async fn read_note(&self, container: &BucketName, note: Note) -> Result<Option<Bytes>>;
+
+    /// Writes a note atomically and durably.
+    ///
+    /// # Errors
+    /// [`Error::ReadOnly`] and other failures of the storage. On timeout: the old or the new one is there.
+    async fn write_note(&self, container: &BucketName, note: Note, text: Bytes) -> Result<()>;
+
+    /// What is at a place, with its record.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is no regular file; a directory is nothing.
+    async fn stat(&self, container: &BucketName, place: &Place) -> Result<Stat>;
+
+    /// Reads `range` of the bytes that `stamp` identifies.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::StampMismatch`]. The body itself ends with `StampMismatch` if the bytes change
+    /// while they are read; then its last block was withheld.
+    async fn read(&self, container: &BucketName, place: &Place, stamp: &Stamp, range: Range<u64>) -> Result<Body>;
+
+    /// Begins a body that will be published at `managed(version)`.
+    ///
+    /// # Errors
+    /// Failures of the storage.
+    async fn stage(&self, container: &BucketName, version: VersionId) -> Result<Box<dyn Stage>>;
+
+    /// Replaces the record beside the bytes that `stamp` identifies; the stamp stays.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::StampMismatch`].
+    async fn set_record(&self, container: &BucketName, place: &Place, stamp: &Stamp, record: &Record) -> Result<()>;
+
+    /// Removes the bytes at a managed place, if they are those of `stamp` (`None`: whatever is there, as nobody else
+    /// writes there). `Ok` also if nothing is there.
+    ///
+    /// # Errors
+    /// [`Error::StampMismatch`]: something else is there and stays.
+    async fn delete_managed(&self, container: &BucketName, version: VersionId, stamp: Option<&Stamp>) -> Result<()>;
+
+    /// Lays a version out at its key. Idempotent: the version already at its key is `Done`; nothing at the managed
+    /// place and something else at the key is [`LaidOut::Superseded`].
+    ///
+    /// What comes out of the key is verified: the bytes named by `over`, or an older version of ours (its live record
+    /// is of this container and key and its counter is lower), are freed; a newer version of ours is swapped back;
+    /// anything else is an outside edit and kept in `.longshore/lost`.
+    ///
+    /// # Errors
+    /// [`Error::Clash`]: it stays at its managed place, and nothing was changed. [`Error::NotFound`]: it is at neither
+    /// place and nothing is at the key.
+    /// On timeout or cancellation: the version is at one of its two places.
+    async fn lay_out(&self, container: &BucketName, step: LayOut<'_>) -> Result<LaidOut>;
+
+    /// Moves the bytes of `stamp` from the key to `managed(version)`. `Ok` also if they are at that managed place
+    /// already. Parent directories that became empty stay until [`Provider::prune`].
+    ///
+    /// # Errors
+    /// [`Error::StampMismatch`]: other bytes are at the key, and they are there again. [`Error::NotFound`]: nothing.
+    async fn take_aside(
+        &self,
+        container: &BucketName,
+        key: &ObjectKey,
+        version: VersionId,
+        stamp: &Stamp,
+    ) -> Result<()>;
+
+    /// Removes the parent directories of `key` that are empty, up to the container.
+    ///
+    /// # Errors
+    /// Failures of the storage other than "not empty" and "not there", which are success.
+    async fn prune(&self, container: &BucketName, key: &ObjectKey) -> Result<()>;
+
+    /// Files at natural places whose keys begin with `prefix` and come after `after` (exclusive), in the order of the
+    /// bytes of their keys, at most `limit`. The reserved tree, symbolic links and special files are left out.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if the container is missing.
+    async fn list(&self, container: &BucketName, prefix: &str, after: Option<&str>, limit: usize)
+    -> Result<ListedPage>;
+
+    /// Managed files in the order of their versions' shards and ids, after `after`, at most `limit`.
+    ///
+    /// # Errors
+    /// Failures of the storage.
+    async fn list_managed(
+        &self,
+        container: &BucketName,
+        after: Option<VersionId>,
+        limit: usize,
+    ) -> Result<Vec<ManagedFile>>;
+
+    /// Makes every step taken so far in this container durable: names, exchanges, removals.
+    ///
+    /// # Errors
+    /// Failures of the storage; the steps are then still owed.
+    async fn settle(&self, container: &BucketName) -> Result<()>;
+
+    /// Begins a multipart upload at the provider and returns its own handle, or an empty one if parts are bodies like
+    /// any other.
+    ///
+    /// # Errors
+    /// Failures of the storage. On timeout: an upload no row names may exist; `gc` aborts it.
+    async fn begin_upload(&self, container: &BucketName, version: VersionId) -> Result<String>;
+
+    /// Begins one attempt of a part. Publishing it makes it durable; it is named by the attempt.
+    ///
+    /// # Errors
+    /// Failures of the storage.
+    async fn stage_part(
+        &self,
+        container: &BucketName,
+        handle: &str,
+        number: u32,
+        attempt: VersionId,
+    ) -> Result<Box<dyn Stage>>;
+
+    /// Joins parts, in the order given, into a body that can be published at `managed(version)`. The parts stay.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::StampMismatch`] if a part is not what its row says.
+    async fn assemble(
+        &self,
+        container: &BucketName,
+        handle: &str,
+        parts: &[PartRef],
+        version: VersionId,
+    ) -> Result<Box<dyn Stage>>;
+
+    /// Frees the attempts given and, if it has a handle, the provider's upload. `Ok` also if they are gone.
+    ///
+    /// # Errors
+    /// Failures of the storage.
+    async fn free_upload(&self, container: &BucketName, handle: &str, attempts: &[VersionId]) -> Result<()>;
+}
+
+/// A part to assemble.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartRef {
+    /// The attempt whose bytes count.
+    pub attempt: VersionId,
+    /// What identifies them.
+    pub stamp: Stamp,
+    /// Bytes.
+    pub size: u64,
+}

@@ -1,0 +1,326 @@
+//! What fronts ask of the store, and what they get.
+
+use std::fmt;
+use std::ops::Range;
+use std::pin::Pin;
+
+use bytes::Bytes;
+use futures_util::Stream;
+
+use crate::model::bucket::Bucket;
+use crate::model::checksum::{Algorithm, Checksum, ChecksumKind};
+use crate::model::condition::Conditions;
+use crate::model::id::UploadId;
+use crate::model::name::{BucketName, ObjectKey};
+use crate::model::object::{Content, Object};
+use crate::model::range::ByteRange;
+use crate::model::time::Timestamp;
+use crate::model::upload::{Part, Upload};
+use crate::provider::Body;
+use crate::store::error::BodyError;
+
+/// The frames of a body as they arrive.
+pub type Frames = Pin<Box<dyn Stream<Item = Result<Bytes, BodyError>> + Send>>;
+
+/// Asked once, after the last frame: the checksum that came as a trailer.
+pub type Trailer = Box<dyn FnOnce() -> Result<Checksum, BodyError> + Send>;
+
+/// A body on its way in. It must end exactly as declared, or nothing happens.
+pub struct Incoming {
+    /// Declared length in bytes; `None` if the protocol has none.
+    pub length: Option<u64>,
+    /// The frames.
+    pub frames: Frames,
+    /// The MD5 that the client says it has.
+    pub md5: Option<[u8; 16]>,
+    /// The checksum that the client says it has.
+    pub checksum: Option<Checksum>,
+    /// The checksum to compute and keep, if only its algorithm was named, or its value comes as a trailer.
+    pub algorithm: Option<Algorithm>,
+    /// Where the value comes from if it follows the body.
+    pub trailer: Option<Trailer>,
+}
+
+impl fmt::Debug for Incoming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Incoming").field("length", &self.length).finish_non_exhaustive()
+    }
+}
+
+/// Write an object.
+#[derive(Debug)]
+pub struct PutRequest {
+    /// The bucket.
+    pub bucket: BucketName,
+    /// The key.
+    pub key: ObjectKey,
+    /// What the client says about the bytes.
+    pub content: Content,
+    /// Only if.
+    pub conditions: Conditions,
+    /// The bytes.
+    pub body: Incoming,
+}
+
+/// Which bytes of an object to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Portion {
+    /// All.
+    Whole,
+    /// A range.
+    Range(ByteRange),
+    /// One part, by its number.
+    Part(u32),
+}
+
+/// Read an object.
+#[derive(Debug, Clone)]
+pub struct GetRequest {
+    /// The bucket.
+    pub bucket: BucketName,
+    /// The key.
+    pub key: ObjectKey,
+    /// Which bytes.
+    pub portion: Portion,
+    /// Only if.
+    pub conditions: Conditions,
+}
+
+/// An object found.
+#[derive(Debug)]
+pub struct Found {
+    /// Its facts.
+    pub object: Object,
+    /// The bytes asked for; the whole if no portion was.
+    pub range: Range<u64>,
+    /// Whether a range or part was asked for: the answer is partial even if it covers everything.
+    pub partial: bool,
+    /// The part that was asked for.
+    pub part: Option<crate::model::object::PartFact>,
+}
+
+/// Delete a key.
+#[derive(Debug, Clone)]
+pub struct DeleteRequest {
+    /// The bucket.
+    pub bucket: BucketName,
+    /// The key.
+    pub key: ObjectKey,
+    /// Only if.
+    pub conditions: Conditions,
+}
+
+/// What a copy carries over.
+#[derive(Debug, Clone)]
+pub enum CopyContent {
+    /// What the source has.
+    Keep,
+    /// This instead.
+    Replace(Content),
+}
+
+/// Copy an object.
+#[derive(Debug, Clone)]
+pub struct CopyRequest {
+    /// The source bucket.
+    pub from_bucket: BucketName,
+    /// The source key.
+    pub from_key: ObjectKey,
+    /// Only if the source is so.
+    pub source_conditions: Conditions,
+    /// The bucket.
+    pub bucket: BucketName,
+    /// The key.
+    pub key: ObjectKey,
+    /// Metadata and headers.
+    pub content: CopyContent,
+    /// Only if the destination is so.
+    pub conditions: Conditions,
+    /// The checksum to compute; `None`: that of the source.
+    pub algorithm: Option<Algorithm>,
+}
+
+/// Begin an upload.
+#[derive(Debug, Clone)]
+pub struct CreateUpload {
+    /// The bucket.
+    pub bucket: BucketName,
+    /// The key.
+    pub key: ObjectKey,
+    /// What the object will carry.
+    pub content: Content,
+    /// The checksum announced.
+    pub checksum: Option<(Algorithm, ChecksumKind)>,
+}
+
+/// An upload as requests name it.
+#[derive(Debug, Clone)]
+pub struct UploadRef {
+    /// The bucket.
+    pub bucket: BucketName,
+    /// The key.
+    pub key: ObjectKey,
+    /// The id; a text that is none is `NoSuchUpload` at the front.
+    pub id: UploadId,
+}
+
+/// Copy a part from an object.
+#[derive(Debug, Clone)]
+pub struct PartCopy {
+    /// The source bucket.
+    pub from_bucket: BucketName,
+    /// The source key.
+    pub from_key: ObjectKey,
+    /// Only if the source is so.
+    pub source_conditions: Conditions,
+    /// First and last byte; `None`: all. One past the end is refused as `InvalidRange`.
+    pub range: Option<(u64, u64)>,
+}
+
+/// A part as Complete lists it.
+#[derive(Debug, Clone)]
+pub struct ListedPart {
+    /// Its number.
+    pub number: u32,
+    /// Its ETag without quotes.
+    pub etag: String,
+    /// The checksum the client lists with it.
+    pub checksum: Option<Checksum>,
+}
+
+/// Complete an upload.
+#[derive(Debug, Clone)]
+pub struct CompleteRequest {
+    /// The upload.
+    pub upload: UploadRef,
+    /// Its parts, in the order they were listed.
+    pub parts: Vec<ListedPart>,
+    /// Only if.
+    pub conditions: Conditions,
+    /// The size the client says the object has.
+    pub size: Option<u64>,
+    /// The checksum the client says the object has.
+    pub checksum: Option<Checksum>,
+    /// The checksum type the client repeats.
+    pub kind: Option<ChecksumKind>,
+}
+
+/// What Complete made.
+#[derive(Debug, Clone)]
+pub struct Completed {
+    /// The ETag without quotes.
+    pub etag: String,
+    /// The checksum that is shown.
+    pub checksum: Option<Checksum>,
+}
+
+/// A page of parts.
+#[derive(Debug, Clone)]
+pub struct PartPage {
+    /// The upload.
+    pub upload: Upload,
+    /// Its parts.
+    pub parts: Vec<Part>,
+    /// Whether more follow.
+    pub more: bool,
+}
+
+/// Which uploads to list.
+#[derive(Debug, Clone, Default)]
+pub struct UploadQuery {
+    /// Only keys that begin with this.
+    pub prefix: String,
+    /// Group keys.
+    pub delimiter: Option<String>,
+    /// Only after this key.
+    pub key_marker: Option<String>,
+    /// Among the uploads of the key marker, only after this one.
+    pub upload_marker: Option<UploadId>,
+    /// Most entries.
+    pub limit: usize,
+}
+
+/// A page of uploads.
+#[derive(Debug, Clone, Default)]
+pub struct UploadPage {
+    /// The uploads.
+    pub uploads: Vec<Upload>,
+    /// The common prefixes.
+    pub prefixes: Vec<String>,
+    /// The key and upload the next page begins after.
+    pub next: Option<(String, Option<UploadId>)>,
+}
+
+/// Which buckets to list.
+#[derive(Debug, Clone, Default)]
+pub struct BucketQuery {
+    /// Only names that begin with this.
+    pub prefix: String,
+    /// Only after this name.
+    pub after: Option<String>,
+    /// Most names.
+    pub limit: usize,
+}
+
+/// A page of buckets.
+#[derive(Debug, Clone, Default)]
+pub struct BucketPage {
+    /// The buckets.
+    pub buckets: Vec<Bucket>,
+    /// The name the next page begins after.
+    pub next: Option<String>,
+}
+
+/// What a scan did.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct ScanReport {
+    /// Files met.
+    pub files: u64,
+    /// Rows met.
+    pub rows: u64,
+    /// Files that had no row and have one now.
+    pub adopted: u64,
+    /// Rows whose file had been edited and that say so now.
+    pub changed: u64,
+    /// Rows whose file is gone, and that are gone now.
+    pub removed: u64,
+    /// Objects restored from their records by `rebuild`.
+    pub restored: u64,
+    /// Names that cannot be keys and are not served.
+    pub unnameable: u64,
+    /// Rows whose file is gone, if dropping them all was too much to do unasked; nothing was dropped then.
+    pub held_back: u64,
+}
+
+/// When and how a scan runs.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ScanOptions {
+    /// Only say what would be done.
+    pub dry_run: bool,
+    /// Compute true MD5s of adopted files.
+    pub hash: bool,
+    /// Drop rows even if they are more than a hundredth.
+    pub force: bool,
+    /// Take identity from records: an administrator is rebuilding a lost catalog.
+    pub rebuild: bool,
+}
+
+/// A read with its bytes.
+#[derive(Debug)]
+pub struct FoundBody {
+    /// The facts.
+    pub found: Found,
+    /// The bytes of `found.range`.
+    pub body: Body,
+}
+
+/// A part that was stored.
+#[derive(Debug, Clone)]
+pub struct PartStored {
+    /// Hex MD5.
+    pub etag: String,
+    /// The checksum that is shown.
+    pub checksum: Option<Checksum>,
+    /// When.
+    pub modified: Timestamp,
+}

@@ -1,0 +1,4 @@
+//! Suites that belong to the traits; every implementation runs the whole list.
+
+mod catalog;
+mod provider;

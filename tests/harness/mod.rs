@@ -1,0 +1,1 @@
+//! The built server, started for a test.

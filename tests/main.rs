@@ -1,0 +1,4 @@
+//! One test binary: the built server against real clients, and the conformance suites of the traits.
+
+mod conformance;
+mod harness;
