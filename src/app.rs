@@ -1,1 +1,255 @@
-//! Wiring.
+//! Wiring: the one place that names concrete providers, catalogs and fronts together.
+//!
+//! **Invariant:** the ready line is printed when both listeners accept, and nothing else goes to standard output; what
+//! a stop does not get to (the outbox, the clean mark) is done at the next start.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::io::{self, Write as _, stdout};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::catalog::sqlite::{self, OpenOptions, SqliteCatalog};
+use crate::catalog::{self, Catalog};
+use crate::config::root::{RootKeys, RootKeysError};
+use crate::config::state::{State, StateError};
+use crate::config::{Config, DEFAULT_PROVIDER, Durability, ProviderConfig, ProviderKind};
+use crate::front::ops::{self, Ops};
+use crate::front::s3::{self, S3Options};
+use crate::metrics::Metrics;
+use crate::provider::fs::{self, FsProvider};
+use crate::provider::memory::MemoryProvider;
+use crate::provider::{self, Provider};
+use crate::server::fronts::{Rest, S3};
+use crate::server::{Exchange, Listener};
+use crate::store::{self, RootCredentials, Store, StoreParts};
+
+/// Why the program cannot begin or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The state directory.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The root credentials.
+    #[error(transparent)]
+    RootKeys(#[from] RootKeysError),
+    /// The catalog.
+    #[error("the catalog {} cannot be opened", .0.display())]
+    Catalog(PathBuf, #[source] catalog::Error),
+    /// A provider.
+    #[error("the provider {0:?} cannot be opened")]
+    Provider(String, #[source] io::Error),
+    /// An address.
+    #[error("cannot listen on {0}")]
+    Listen(std::net::SocketAddr, #[source] io::Error),
+    /// The store cannot take its containers.
+    #[error("cannot begin")]
+    Attach(#[source] store::Error),
+    /// The store cannot be left clean.
+    #[error("cannot stop cleanly")]
+    Release(#[source] store::Error),
+    /// The operating system.
+    #[error("the operating system refuses")]
+    System(#[from] io::Error),
+}
+
+/// The parts of the program, opened but untouched.
+#[derive(Debug)]
+pub struct App {
+    /// The store.
+    pub store: Store,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// The providers by name.
+    pub providers: BTreeMap<String, Arc<dyn Provider>>,
+}
+
+impl App {
+    /// Opens catalog and providers. `make` makes the directories of providers that are missing.
+    ///
+    /// # Errors
+    /// What cannot be opened.
+    pub fn open(config: &Config, state: &State, root: RootKeys, make: bool) -> Result<Self, AppError> {
+        let metrics = Arc::new(Metrics::default());
+        let mut providers = BTreeMap::new();
+        for provider in &config.providers {
+            let opened = open_provider(provider, config.server.durability, make);
+            let opened = opened.map_err(|error| AppError::Provider(provider.name.clone(), error))?;
+            let metered = provider::wrap::Metered::new(opened, &provider.name, Arc::clone(&metrics));
+            providers.insert(provider.name.clone(), Arc::new(metered) as Arc<dyn Provider>);
+        }
+        let durability = match config.server.durability {
+            Durability::Fsync => sqlite::Durability::Fsync,
+            Durability::Os => sqlite::Durability::Os,
+        };
+        let path = state.catalog();
+        let catalog = SqliteCatalog::open(&path, OpenOptions { durability });
+        let catalog = Arc::new(catalog.map_err(|error| AppError::Catalog(path, error))?);
+        let catalog: Arc<dyn Catalog> = Arc::new(catalog::wrap::Metered::new(catalog, Arc::clone(&metrics)));
+        let store = Store::new(StoreParts {
+            catalog,
+            providers: providers.clone(),
+            default_provider: DEFAULT_PROVIDER.to_owned(),
+            default_settings: config.bucket,
+            master_key: state.master_key()?,
+            root: RootCredentials { access_key: root.access_key, secret: root.secret },
+        });
+        Ok(Self { store, metrics, providers })
+    }
+}
+
+/// Opens one provider.
+///
+/// # Errors
+/// Failures of the storage.
+pub fn open_provider(config: &ProviderConfig, durability: Durability, make: bool) -> io::Result<Arc<dyn Provider>> {
+    match &config.kind {
+        ProviderKind::Filesystem { root } => {
+            if make {
+                std::fs::create_dir_all(root)?;
+            }
+            let durability = match durability {
+                Durability::Fsync => fs::Durability::Fsync,
+                Durability::Os => fs::Durability::Os,
+            };
+            Ok(Arc::new(FsProvider::open(root, durability)?))
+        }
+        ProviderKind::Memory => Ok(Arc::new(MemoryProvider::new())),
+    }
+}
+
+/// The root credentials of a command beside the server, which acts as root and shows them to nobody: new ones are not
+/// kept, so that the first `serve` still prints those it makes.
+///
+/// # Errors
+/// Refused or damaged credentials.
+pub fn root_of_command(state: &State) -> Result<RootKeys, AppError> {
+    let keys = match RootKeys::from_environment()? {
+        Some(keys) => Some(keys),
+        None => state.root_keys()?,
+    };
+    Ok(keys.unwrap_or_else(RootKeys::generate))
+}
+
+/// The root credentials of the server; new ones are kept, and printed this once.
+fn root_of_server(state: &State) -> Result<RootKeys, AppError> {
+    if let Some(keys) = RootKeys::from_environment()? {
+        return Ok(keys);
+    }
+    if let Some(keys) = state.root_keys()? {
+        return Ok(keys);
+    }
+    let keys = state.generate_root_keys()?;
+    let file = state.root_file();
+    let RootKeys { access_key, secret } = &keys;
+    let secret = secret.expose();
+    let text = format!(
+        "longshore: new root credentials, printed once and kept in {}\n  access key  {access_key}\n  secret key  {secret}\n",
+        file.display(),
+    );
+    io::stderr().write_all(text.as_bytes())?;
+    Ok(keys)
+}
+
+/// Runs the server until it is told to stop.
+///
+/// # Errors
+/// Why it cannot begin, or did not stop cleanly.
+pub async fn serve(config: &Config) -> Result<(), AppError> {
+    let mut signals = Signals::new()?;
+    let state = State::create(&config.state)?;
+    let lock = state.lock()?;
+    let root = root_of_server(&state)?;
+    raise_descriptor_limit();
+    let app = App::open(config, &state, root, true)?;
+    let drain = Duration::from_secs(config.limits.drain_seconds_max);
+    let bind = |address| async move {
+        let listener = Listener::bind(address, config.limits.connections_max, drain).await;
+        listener.map_err(|error| AppError::Listen(address, error))
+    };
+    let s3 = bind(config.server.s3_listen).await?;
+    let rest = bind(config.server.rest_listen).await?;
+    let ready = format!("longshore ready s3=http://{} rest=http://{}\n", s3.address()?, rest.address()?);
+
+    let attached = app.store.attach().await.map_err(AppError::Attach)?;
+    tracing::info!(buckets = attached.buckets, unclean = attached.unclean.len(), "attached");
+    let stop = CancellationToken::new();
+    let background = CancellationToken::new();
+    let worker = {
+        let (store, background) = (app.store.clone(), background.clone());
+        tokio::spawn(async move { store.run(background).await })
+    };
+    let s3 = tokio::spawn(s3.serve(s3_exchange(config, &app), stop.clone()));
+    let rest = tokio::spawn(rest.serve(rest_exchange(config, &app), stop.clone()));
+    announce(&ready);
+
+    signals.wait().await;
+    tracing::info!("stopping");
+    stop.cancel();
+    let ended = [s3.await, rest.await];
+    background.cancel();
+    let worked = worker.await;
+    // A panic there is told, and then the stop goes on: the data comes first.
+    for error in ended.into_iter().chain([worked]).filter_map(Result::err) {
+        tracing::error!(%error, "a task of the server failed");
+    }
+    app.store.release().await.map_err(AppError::Release)?;
+    drop(lock);
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn s3_exchange(config: &Config, app: &App) -> Exchange<S3> {
+    let options = S3Options { region: config.s3.region.clone(), domains: config.s3.domains.clone() };
+    Exchange::new(S3(s3::service(app.store.clone(), options)), Arc::clone(&app.metrics))
+}
+
+fn rest_exchange(config: &Config, app: &App) -> Exchange<Rest> {
+    let ops = Ops {
+        store: app.store.clone(),
+        metrics: Arc::clone(&app.metrics),
+        metrics_token: config.server.metrics_token.clone(),
+    };
+    Exchange::new(Rest(ops::router(ops)), Arc::clone(&app.metrics))
+}
+
+/// A server whose starter has closed the pipe serves all the same.
+fn announce(line: &str) {
+    let mut stdout = stdout().lock();
+    if let Err(error) = stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush()) {
+        tracing::warn!(error = &error as &(dyn Error + 'static), "cannot print the ready line");
+    }
+}
+
+/// A request holds up to three descriptors: the connection, the file it reads, the file it stages.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::debug!(%error, "cannot raise the limit of open files");
+    }
+}
+
+/// The signals that stop the server, heard from the moment this exists.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

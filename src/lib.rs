@@ -8,6 +8,7 @@ pub mod catalog;
 pub mod cli;
 pub mod config;
 pub mod front;
+pub mod metrics;
 pub mod model;
 pub mod provider;
 pub mod server;

@@ -16,6 +16,7 @@ use crate::model::time::Timestamp;
 use crate::model::upload::{Part, Upload, UploadState};
 
 pub mod sqlite;
+pub mod wrap;
 
 /// What went wrong, by meaning.
 #[derive(Debug, thiserror::Error)]

@@ -1,1 +1,165 @@
-//! One file per command.
+//! The command line: one file per command. The doc comments of the arguments are the help.
+//!
+//! **Invariant:** every flag has its environment variable; a secret is read from the environment or a file and printed
+//! only by the command that makes it.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::app::{App, AppError, root_of_command};
+use crate::auth::secret::Secret;
+use crate::cli::exit::{EXIT_HELP, Failure, Outcome};
+use crate::config::state::State;
+use crate::config::{Config, Overrides};
+
+mod bucket;
+mod check;
+mod exit;
+mod key;
+mod print;
+mod scan;
+mod serve;
+mod user;
+
+/// The token is no flag: other users of the machine can read flags.
+const METRICS_TOKEN_VARIABLE: &str = "LONGSHORE_METRICS_TOKEN";
+
+/// An S3 endpoint in front of the storage you already have.
+#[derive(Debug, Parser)]
+#[command(name = "longshore", version, after_help = EXIT_HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve a directory until SIGTERM or SIGINT.
+    Serve(serve::Arguments),
+    /// Read the configuration, open what it names, and print what is found. Changes nothing.
+    Check(check::Arguments),
+    /// Make, list and delete users.
+    #[command(subcommand)]
+    User(user::Command),
+    /// Make, list and delete access keys of users.
+    #[command(subcommand)]
+    Key(key::Command),
+    /// List buckets, and show or change their settings.
+    #[command(subcommand)]
+    Bucket(bucket::Command),
+    /// Bring the catalog up to date with what lies in the storage.
+    Scan(scan::ScanArguments),
+    /// Restore the objects of a lost catalog from the records beside the bytes. The server must not be running.
+    Rebuild(scan::RebuildArguments),
+}
+
+/// Where configuration and state are.
+#[derive(Debug, Clone, Args)]
+struct Places {
+    /// Configuration file, in TOML.
+    #[arg(long, value_name = "FILE", env = "LONGSHORE_CONFIG")]
+    config: Option<PathBuf>,
+    /// State directory: catalog, master key, root credentials. [default: DIR/.longshore]
+    #[arg(long, value_name = "DIR", env = "LONGSHORE_STATE")]
+    state: Option<PathBuf>,
+}
+
+/// The directory of commands that have it as their argument.
+#[derive(Debug, Clone, Args)]
+struct Served {
+    /// Root of the default filesystem provider; its top-level directories are the buckets. [default: ./data]
+    #[arg(value_name = "DIR", env = "LONGSHORE_DIR")]
+    dir: Option<PathBuf>,
+    #[command(flatten)]
+    places: Places,
+}
+
+/// The directory of commands whose argument is something else.
+#[derive(Debug, Clone, Args)]
+struct Beside {
+    /// Root of the default filesystem provider. [default: the parent of a state directory named .longshore, or ./data]
+    #[arg(long, value_name = "DIR", env = "LONGSHORE_DIR")]
+    dir: Option<PathBuf>,
+    #[command(flatten)]
+    places: Places,
+}
+
+impl Places {
+    fn overrides(self, dir: Option<PathBuf>) -> Overrides {
+        let metrics_token = std::env::var(METRICS_TOKEN_VARIABLE).ok().map(|token| Secret::new(&token));
+        Overrides { config: self.config, state: self.state, dir, metrics_token, ..Overrides::default() }
+    }
+}
+
+impl Served {
+    fn overrides(self) -> Overrides {
+        self.places.overrides(self.dir)
+    }
+}
+
+impl Beside {
+    /// Opens what a command beside the server works on; the state is made if `make` says so.
+    fn open(self, make: bool) -> Result<App, Failure> {
+        let config = Config::load(&self.places.overrides(self.dir))?;
+        open_beside(&config, make)
+    }
+}
+
+fn open_beside(config: &Config, make: bool) -> Result<App, Failure> {
+    let state = if make { State::create(&config.state)? } else { State::open(&config.state)? };
+    let root = root_of_command(&state)?;
+    Ok(App::open(config, &state, root, make)?)
+}
+
+/// Reads the command line, runs the command, and ends with its exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    let ended = match Cli::parse().command {
+        Command::Serve(arguments) => serve::run(arguments),
+        Command::Check(arguments) => wait(check::run(arguments)),
+        Command::User(command) => wait(user::run(command)),
+        Command::Key(command) => wait(key::run(command)),
+        Command::Bucket(command) => wait(bucket::run(command)),
+        Command::Scan(arguments) => wait(scan::scan(arguments)),
+        Command::Rebuild(arguments) => wait(scan::rebuild(arguments)),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+/// Runs a command that does one thing after the other.
+fn wait(command: impl Future<Output = Outcome>) -> Outcome {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AppError::System)?.block_on(command)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound_and_every_flag_has_its_variable() {
+        let mut commands = vec![Cli::command()];
+        Cli::command().debug_assert();
+        while let Some(command) = commands.pop() {
+            commands.extend(command.get_subcommands().cloned());
+            for argument in command.get_arguments().filter(|a| a.get_long().is_some()) {
+                let name = argument.get_id().as_str();
+                let built_in = ["help", "version"].contains(&name);
+                let variable = argument.get_env().map(|name| name.to_string_lossy().into_owned());
+                assert!(
+                    built_in || variable.is_some_and(|name| name.starts_with("LONGSHORE_")),
+                    "--{name} of {} has no variable",
+                    command.get_name(),
+                );
+                assert!(built_in || argument.get_help().is_some(), "--{name} has no help");
+            }
+        }
+    }
+}

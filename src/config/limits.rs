@@ -33,3 +33,35 @@ pub const DRAIN_SECONDS_MAX: u64 = 30;
 pub const COMMIT_TRIES_MAX: usize = 16;
 /// Tries to read bytes whose row keeps moving.
 pub const READ_TRIES_MAX: usize = 4;
+/// Most connections of one listener at a time; further ones wait in the kernel's queue. Ten thousand idle clients fit,
+/// and the file descriptors of the requests among them.
+pub const CONNECTIONS_MAX: usize = 16_384;
+/// Bytes that must have come before the time for the first head is up: the length of the preface that tells HTTP/2 from
+/// HTTP/1, while which no timer of the HTTP library runs yet.
+pub const OPENING_BYTES: usize = 24;
+/// Seconds a client may leave its receive window closed before its connection is cut.
+pub const WRITE_STALL_SECONDS_MAX: u64 = 60;
+/// Milliseconds to wait before accepting again when the process is out of file descriptors.
+pub const ACCEPT_RETRY_MILLIS: u64 = 50;
+/// Most concurrent streams of one HTTP/2 connection.
+pub const HTTP2_STREAMS_MAX: u32 = 250;
+/// Flow-control window of one HTTP/2 stream, in bytes: a part of a bulk transfer is not held up by round trips.
+pub const HTTP2_STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+/// Flow-control window of one HTTP/2 connection, in bytes: what one connection can make the server buffer.
+pub const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+/// Largest HTTP/2 frame that is taken, in bytes.
+pub const HTTP2_FRAME_BYTES_MAX: u32 = 64 * 1024;
+/// Seconds between two pings of an idle HTTP/2 connection.
+pub const HTTP2_PING_SECONDS: u64 = 20;
+/// Seconds an HTTP/2 ping may go unanswered.
+pub const HTTP2_PONG_SECONDS_MAX: u64 = 10;
+/// Largest configuration file, in bytes.
+pub const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
+/// Most rows of one page when the command line walks buckets or users.
+pub const CLI_PAGE_ROWS: usize = 1000;
+/// Most bytes of the target of a request: the longest key, escaped, with a presigned query behind it, is half of it.
+pub const URI_BYTES_MAX: usize = 8 * 1024;
+/// Most bytes of the header fields of a request, names and values together.
+pub const FIELDS_BYTES_MAX: usize = 16 * 1024;
+/// Largest policy document, in bytes (the limit of IAM for a bucket policy).
+pub const POLICY_BYTES_MAX: u64 = 20 * 1024;

@@ -1,3 +1,451 @@
 //! Configuration: file, then environment, then flags; read once at start.
+//!
+//! The command line hands its flags over as [`Overrides`], in which the environment is already merged under the flags.
+//!
+//! **Invariant:** a [`Config`] is sound as a whole: whatever is wrong with its sources was reported, all of it at once,
+//! before one existed. It holds no secret of clients; those of the operator are [`crate::auth::secret::Secret`]s.
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use crate::auth::secret::Secret;
+use crate::config::root::SECRET_CHARS_MIN;
+use crate::config::section::{Problems, Section};
+use crate::model::bucket::BucketSettings;
+use crate::model::name::RESERVED;
+use crate::model::place::Layout;
 
 pub mod limits;
+pub mod root;
+mod section;
+pub mod state;
+
+/// The name of the provider that new buckets are made on.
+pub const DEFAULT_PROVIDER: &str = "default";
+
+/// Everything an operator can set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The root of the default filesystem provider.
+    pub dir: PathBuf,
+    /// Where catalog, master key and root credentials are kept.
+    pub state: PathBuf,
+    /// The listeners and how they work.
+    pub server: ServerConfig,
+    /// The S3 front.
+    pub s3: S3Config,
+    /// Where bytes live, the default provider first.
+    pub providers: Vec<ProviderConfig>,
+    /// The settings of buckets that are made or adopted.
+    pub bucket: BucketSettings,
+    /// Limits that may be tuned.
+    pub limits: LimitsConfig,
+}
+
+/// The listeners.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerConfig {
+    /// The address of the S3 listener.
+    pub s3_listen: SocketAddr,
+    /// The address of the REST listener.
+    pub rest_listen: SocketAddr,
+    /// What an acknowledged write survives.
+    pub durability: Durability,
+    /// How log lines are written.
+    pub log_format: LogFormat,
+    /// What a scraper of the metrics must show; without it only this machine may read them.
+    pub metrics_token: Option<Secret>,
+}
+
+/// The S3 front.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct S3Config {
+    /// Domains whose subdomains name buckets.
+    pub domains: Vec<String>,
+    /// The region that requests must be signed for; any if there is none.
+    pub region: Option<String>,
+}
+
+/// One place for bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProviderConfig {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub kind: ProviderKind,
+}
+
+/// The kinds of storage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProviderKind {
+    /// A directory, whose top-level directories are the buckets.
+    Filesystem {
+        /// The directory.
+        root: PathBuf,
+    },
+    /// The memory of the process.
+    Memory,
+}
+
+/// Limits that may be tuned. The others are in [`limits`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LimitsConfig {
+    /// Most connections of one listener.
+    pub connections_max: usize,
+    /// Seconds that requests under way get at a stop.
+    pub drain_seconds_max: u64,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self { connections_max: limits::CONNECTIONS_MAX, drain_seconds_max: limits::DRAIN_SECONDS_MAX }
+    }
+}
+
+/// What an acknowledged write survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Durability {
+    /// Power loss: files and catalog are synced before the answer.
+    #[default]
+    Fsync,
+    /// The end of the process: the operating system writes when it likes.
+    Os,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What flags and environment say; each goes before the file.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// The configuration file.
+    pub config: Option<PathBuf>,
+    /// The root of the default filesystem provider.
+    pub dir: Option<PathBuf>,
+    /// The state directory.
+    pub state: Option<PathBuf>,
+    /// The address of the S3 listener.
+    pub s3_listen: Option<SocketAddr>,
+    /// The address of the REST listener.
+    pub rest_listen: Option<SocketAddr>,
+    /// What an acknowledged write survives.
+    pub durability: Option<Durability>,
+    /// How log lines are written.
+    pub log_format: Option<LogFormat>,
+    /// What a scraper of the metrics must show.
+    pub metrics_token: Option<Secret>,
+}
+
+/// The configuration is wrong; every reason is listed.
+#[derive(Debug, thiserror::Error)]
+pub struct ConfigError {
+    file: Option<PathBuf>,
+    problems: Vec<String>,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.file {
+            Some(file) => write!(f, "the configuration {} is wrong:", file.display())?,
+            None => write!(f, "the configuration is wrong:")?,
+        }
+        self.problems.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
+    }
+}
+
+impl Config {
+    /// Reads the file that `overrides` names, if any, and puts `overrides` over it.
+    ///
+    /// # Errors
+    /// Every mistake that was found.
+    pub fn load(overrides: &Overrides) -> Result<Self, ConfigError> {
+        let problems = Problems::default();
+        let table = match &overrides.config {
+            Some(file) => {
+                read_table(file).map_err(|what| ConfigError { file: Some(file.clone()), problems: vec![what] })
+            }
+            None => Ok(toml::Table::new()),
+        }?;
+        let config = Self::from_table(table, overrides, &problems);
+        let problems = problems.into_inner();
+        if problems.is_empty() { Ok(config) } else { Err(ConfigError { file: overrides.config.clone(), problems }) }
+    }
+
+    fn from_table(table: toml::Table, overrides: &Overrides, problems: &Problems) -> Self {
+        let mut top = Section::new("", table, problems);
+        let mut server = top.section("server");
+        let state = overrides.state.clone().or(server.text("state").map(PathBuf::from));
+        let dir = directory(overrides.dir.as_deref(), state.as_deref());
+        let config = Self {
+            state: state.unwrap_or_else(|| dir.join(RESERVED)),
+            server: ServerConfig::read(server, overrides),
+            s3: S3Config::read(top.section("s3")),
+            providers: providers(top.sections("provider"), &dir, problems),
+            bucket: bucket_settings(top.sections("bucket")),
+            limits: LimitsConfig::read(top.section("limits")),
+            dir,
+        };
+        top.finish();
+        config
+    }
+
+    /// The provider that new buckets are made on.
+    #[must_use]
+    pub fn default_provider(&self) -> Option<&ProviderConfig> {
+        self.providers.iter().find(|provider| provider.name == DEFAULT_PROVIDER)
+    }
+}
+
+impl ServerConfig {
+    fn read(mut section: Section<'_>, overrides: &Overrides) -> Self {
+        let address = |section: &mut Section<'_>, key, port| {
+            let found = section.parse(key, "an address such as \"127.0.0.1:9000\"", |text| text.parse().ok());
+            found.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+        };
+        let s3_listen = address(&mut section, "s3_listen", 9000);
+        let rest_listen = address(&mut section, "rest_listen", 9001);
+        let durability = section.parse("durability", "\"fsync\" or \"os\"", choice).unwrap_or_default();
+        let log_format = section.parse("log_format", "\"text\" or \"json\"", choice).unwrap_or_default();
+        let token = section.text("metrics_token").map(|token| Secret::new(&token));
+        let server = Self {
+            metrics_token: overrides.metrics_token.clone().or(token),
+            s3_listen: overrides.s3_listen.unwrap_or(s3_listen),
+            rest_listen: overrides.rest_listen.unwrap_or(rest_listen),
+            durability: overrides.durability.unwrap_or(durability),
+            log_format: overrides.log_format.unwrap_or(log_format),
+        };
+        if server.s3_listen == server.rest_listen && server.s3_listen.port() != 0 {
+            section.problem("rest_listen", "it is the address of the S3 listener; each needs its own");
+        }
+        if server.metrics_token.as_ref().is_some_and(|token| token.expose().len() < SECRET_CHARS_MIN) {
+            section.problem("metrics_token", "it must have at least 16 characters");
+        }
+        section.finish();
+        server
+    }
+}
+
+impl S3Config {
+    fn read(mut section: Section<'_>) -> Self {
+        let domains = section.texts("domains").unwrap_or_default();
+        for domain in domains.iter().filter(|domain| !is_domain(domain)) {
+            section.problem("domains", &format!("{domain:?} is not a domain name"));
+        }
+        let region = section.parse("region", "a region such as \"us-east-1\"", |text| {
+            let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
+            (!text.is_empty() && text.chars().all(plain)).then(|| text.to_owned())
+        });
+        section.finish();
+        Self { domains: domains.iter().map(|domain| domain.to_ascii_lowercase()).collect(), region }
+    }
+}
+
+impl LimitsConfig {
+    fn read(mut section: Section<'_>) -> Self {
+        let default = Self::default();
+        let connections = section.number("connections_max", 1, 1_000_000).and_then(|n| usize::try_from(n).ok());
+        let drain = section.number("drain_seconds_max", 1, 3600);
+        section.finish();
+        Self {
+            connections_max: connections.unwrap_or(default.connections_max),
+            drain_seconds_max: drain.unwrap_or(default.drain_seconds_max),
+        }
+    }
+}
+
+fn choice<T: clap::ValueEnum>(text: &str) -> Option<T> {
+    T::from_str(text, false).ok()
+}
+
+fn is_domain(text: &str) -> bool {
+    let label = |label: &str| !label.is_empty() && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+    text.len() <= 253 && text.split('.').all(label)
+}
+
+/// A state directory in its usual place tells the directory it belongs to, so that `--state DIR/.longshore` alone is
+/// enough for the commands that take no DIR.
+fn directory(given: Option<&Path>, state: Option<&Path>) -> PathBuf {
+    let parent = || state.filter(|state| state.ends_with(RESERVED)).and_then(Path::parent);
+    match given.or_else(parent) {
+        Some(dir) if dir.as_os_str().is_empty() => PathBuf::from("."),
+        Some(dir) => dir.to_owned(),
+        None => PathBuf::from("./data"),
+    }
+}
+
+fn providers(sections: Vec<Section<'_>>, dir: &Path, problems: &Problems) -> Vec<ProviderConfig> {
+    let mut providers: Vec<ProviderConfig> = Vec::new();
+    for mut section in sections {
+        let name = section.text("name");
+        let root = section.text("root").map(PathBuf::from);
+        let kind = section.text("provider");
+        let kind = match kind.as_deref() {
+            Some("filesystem") if root.is_some() => root.map(|root| ProviderKind::Filesystem { root }),
+            Some("memory") if root.is_none() => Some(ProviderKind::Memory),
+            Some("filesystem") => report(&section, "root", "a filesystem needs it"),
+            Some("memory") => report(&section, "root", "memory has none"),
+            Some(_) | None => report(&section, "provider", "expected \"filesystem\" or \"memory\""),
+        };
+        match name {
+            Some(name) if providers.iter().any(|other| other.name == name) => {
+                section.problem("name", &format!("{name:?} is taken by another provider"));
+            }
+            Some(name) if !name.is_empty() => providers.extend(kind.map(|kind| ProviderConfig { name, kind })),
+            Some(_) | None => section.problem("name", "a provider needs one"),
+        }
+        section.finish();
+    }
+    if !providers.iter().any(|provider| provider.name == DEFAULT_PROVIDER) {
+        let kind = ProviderKind::Filesystem { root: dir.to_owned() };
+        providers.insert(0, ProviderConfig { name: DEFAULT_PROVIDER.to_owned(), kind });
+    }
+    overlaps(&providers, problems);
+    providers
+}
+
+fn report<T>(section: &Section<'_>, key: &str, what: &str) -> Option<T> {
+    section.problem(key, what);
+    None
+}
+
+/// Two providers over one directory would be two owners of the same files.
+fn overlaps(providers: &[ProviderConfig], problems: &Problems) {
+    let roots: Vec<(&str, PathBuf)> = providers
+        .iter()
+        .filter_map(|provider| match &provider.kind {
+            ProviderKind::Filesystem { root } => Some((provider.name.as_str(), absolute(root))),
+            ProviderKind::Memory => None,
+        })
+        .collect();
+    for (i, (name, root)) in roots.iter().enumerate() {
+        for (other, below) in &roots[i + 1..] {
+            if below.starts_with(root) || root.starts_with(below) {
+                let what = format!("provider: the directories of {name:?} and {other:?} overlap");
+                problems.borrow_mut().push(what);
+            }
+        }
+    }
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned())
+}
+
+fn bucket_settings(sections: Vec<Section<'_>>) -> BucketSettings {
+    let mut settings = BucketSettings::default();
+    for (i, mut section) in sections.into_iter().enumerate() {
+        if i > 0 || section.text("match").as_deref() != Some("*") {
+            section.problem("match", "one [[bucket]] with match = \"*\" is understood; set others by `bucket set`");
+        }
+        settings.layout =
+            section.parse("layout", "\"natural\" or \"managed\"", Layout::parse).unwrap_or(settings.layout);
+        settings.exclusive = section.boolean("exclusive").unwrap_or(settings.exclusive);
+        settings.hash_on_adopt = section.boolean("hash_on_adopt").unwrap_or(settings.hash_on_adopt);
+        section.finish();
+    }
+    settings
+}
+
+fn read_table(file: &Path) -> Result<toml::Table, String> {
+    let size = std::fs::metadata(file).map_err(|error| format!("it cannot be read: {error}"))?.len();
+    if size > limits::CONFIG_BYTES_MAX {
+        return Err(format!("it is larger than {} bytes", limits::CONFIG_BYTES_MAX));
+    }
+    let text = std::fs::read_to_string(file).map_err(|error| format!("it cannot be read: {error}"))?;
+    text.parse::<toml::Table>().map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str, overrides: &Overrides) -> Result<Config, Vec<String>> {
+        let problems = Problems::default();
+        let config = Config::from_table(text.parse().expect("TOML"), overrides, &problems);
+        let problems = problems.into_inner();
+        if problems.is_empty() { Ok(config) } else { Err(problems) }
+    }
+
+    #[test]
+    fn every_problem_is_listed() {
+        let text = r#"
+            colour = "red"
+            [server]
+            s3_listen = "nowhere"
+            durability = "paper"
+            listen = 1
+            [s3]
+            domains = ["ok.example", "no_good"]
+            [[provider]]
+            name = "x"
+            provider = "tape"
+            [[provider]]
+            provider = "memory"
+            [[bucket]]
+            match = "a*"
+            [limits]
+            connections_max = 0
+        "#;
+        let problems = load(text, &Overrides::default()).expect_err("refused").join("\n");
+        for part in [
+            "colour: there is no such key",
+            "server.s3_listen: expected an address",
+            "server.durability: expected",
+            "server.listen: there is no such key",
+            "s3.domains: \"no_good\"",
+            "provider[0].provider: expected",
+            "provider[1].name: a provider needs one",
+            "bucket[0].match",
+            "limits.connections_max: expected a whole number from 1",
+        ] {
+            assert!(problems.contains(part), "{part} is not in\n{problems}");
+        }
+    }
+
+    #[test]
+    fn flags_go_before_the_file() {
+        let text = "[server]\ns3_listen = \"127.0.0.1:1\"\nrest_listen = \"127.0.0.1:2\"\nstate = \"/s\"";
+        let flags = Overrides {
+            s3_listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 3))),
+            state: Some("/t".into()),
+            ..Overrides::default()
+        };
+        let config = load(text, &flags).expect("sound");
+        assert_eq!((config.server.s3_listen.port(), config.server.rest_listen.port()), (3, 2));
+        assert_eq!(config.state, Path::new("/t"));
+    }
+
+    #[test]
+    fn the_default_provider_is_the_directory_unless_one_is_named_default() {
+        let config = load("", &Overrides { dir: Some("/d".into()), ..Overrides::default() }).expect("sound");
+        assert_eq!(config.state, Path::new("/d/.longshore"));
+        let kind = config.default_provider().map(|provider| provider.kind.clone());
+        assert_eq!(kind, Some(ProviderKind::Filesystem { root: "/d".into() }));
+        let memory = "[[provider]]\nname = \"default\"\nprovider = \"memory\"";
+        let config = load(memory, &Overrides::default()).expect("sound");
+        assert_eq!(config.providers.len(), 1);
+    }
+
+    #[test]
+    fn a_state_in_its_usual_place_tells_the_directory() {
+        let state = |state: &str| Overrides { state: Some(state.into()), ..Overrides::default() };
+        assert_eq!(load("", &state("/x/.longshore")).expect("sound").dir, Path::new("/x"));
+        assert_eq!(load("", &state(".longshore")).expect("sound").dir, Path::new("."));
+        assert_eq!(load("", &state("/var/state")).expect("sound").dir, Path::new("./data"));
+    }
+
+    #[test]
+    fn providers_do_not_share_files() {
+        let text = "[[provider]]\nname = \"other\"\nprovider = \"filesystem\"\nroot = \"/d/sub\"";
+        let overrides = Overrides { dir: Some("/d".into()), ..Overrides::default() };
+        assert!(load(text, &overrides).expect_err("refused")[0].contains("overlap"));
+    }
+}

@@ -1,0 +1,199 @@
+//! A catalog whose calls are timed.
+//!
+//! **Invariant:** every method of the trait is forwarded to the catalog inside, so that no default of the trait ever
+//! stands in for its own.
+
+#![deny(clippy::missing_trait_methods)]
+
+use std::future::Future;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::catalog::{AccessKey, Catalog, Commit, NewBucket, PartAdded, Result, Scope, Task, Window};
+use crate::metrics::Metrics;
+use crate::model::bucket::{Bucket, BucketSettings};
+use crate::model::caller::User;
+use crate::model::id::{BucketId, CatalogId, UploadId, VersionId};
+use crate::model::name::{BucketName, ObjectKey};
+use crate::model::object::{Entry, Object};
+use crate::model::place::Place;
+use crate::model::time::Timestamp;
+use crate::model::upload::{Part, Upload, UploadState};
+
+/// Times the calls of the catalog inside.
+#[derive(Debug)]
+pub struct Metered {
+    inner: Arc<dyn Catalog>,
+    metrics: Arc<Metrics>,
+}
+
+impl Metered {
+    /// Times the calls of `inner`.
+    pub fn new(inner: Arc<dyn Catalog>, metrics: Arc<Metrics>) -> Self {
+        Self { inner, metrics }
+    }
+
+    async fn time<T>(&self, method: &'static str, call: impl Future<Output = T>) -> T {
+        self.metrics.time("catalog", method, call).await
+    }
+}
+
+#[async_trait]
+impl Catalog for Metered {
+    fn id(&self) -> CatalogId {
+        self.inner.id()
+    }
+
+    async fn generation(&self) -> Result<u64> {
+        self.time("generation", self.inner.generation()).await
+    }
+
+    async fn ping(&self) -> Result<()> {
+        self.time("ping", self.inner.ping()).await
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.time("close", self.inner.close()).await
+    }
+
+    async fn create_bucket(&self, scope: &Scope, bucket: NewBucket) -> Result<Bucket> {
+        self.time("create_bucket", self.inner.create_bucket(scope, bucket)).await
+    }
+
+    async fn bucket(&self, scope: &Scope, name: &BucketName) -> Result<Option<Bucket>> {
+        self.time("bucket", self.inner.bucket(scope, name)).await
+    }
+
+    async fn buckets(&self, scope: &Scope, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Bucket>> {
+        self.time("buckets", self.inner.buckets(scope, prefix, after, limit)).await
+    }
+
+    async fn set_bucket(&self, scope: &Scope, bucket: BucketId, settings: BucketSettings) -> Result<()> {
+        self.time("set_bucket", self.inner.set_bucket(scope, bucket, settings)).await
+    }
+
+    async fn set_indexed(&self, scope: &Scope, bucket: BucketId, at: Option<Timestamp>) -> Result<()> {
+        self.time("set_indexed", self.inner.set_indexed(scope, bucket, at)).await
+    }
+
+    async fn delete_bucket(&self, scope: &Scope, bucket: BucketId, with_objects: bool) -> Result<()> {
+        self.time("delete_bucket", self.inner.delete_bucket(scope, bucket, with_objects)).await
+    }
+
+    async fn object(&self, scope: &Scope, bucket: BucketId, key: &ObjectKey) -> Result<Option<Object>> {
+        self.time("object", self.inner.object(scope, bucket, key)).await
+    }
+
+    async fn list(&self, scope: &Scope, bucket: BucketId, window: Window) -> Result<Vec<Entry>> {
+        self.time("list", self.inner.list(scope, bucket, window)).await
+    }
+
+    async fn usage(&self, scope: &Scope, bucket: BucketId) -> Result<(u64, u64)> {
+        self.time("usage", self.inner.usage(scope, bucket)).await
+    }
+
+    async fn commit(&self, scope: &Scope, commit: Commit) -> Result<Vec<Task>> {
+        self.time("commit", self.inner.commit(scope, commit)).await
+    }
+
+    async fn named(&self, scope: &Scope, bucket: BucketId, versions: &[VersionId]) -> Result<Vec<VersionId>> {
+        self.time("named", self.inner.named(scope, bucket, versions)).await
+    }
+
+    async fn tasks(&self, scope: &Scope, after: i64, limit: usize) -> Result<Vec<Task>> {
+        self.time("tasks", self.inner.tasks(scope, after, limit)).await
+    }
+
+    async fn tasks_of(&self, scope: &Scope, bucket: BucketId, key: &ObjectKey) -> Result<Vec<Task>> {
+        self.time("tasks_of", self.inner.tasks_of(scope, bucket, key)).await
+    }
+
+    async fn tasks_done(&self, scope: &Scope, done: &[i64]) -> Result<()> {
+        self.time("tasks_done", self.inner.tasks_done(scope, done)).await
+    }
+
+    async fn set_place(
+        &self,
+        scope: &Scope,
+        bucket: BucketId,
+        key: &ObjectKey,
+        version: VersionId,
+        place: &Place,
+    ) -> Result<()> {
+        self.time("set_place", self.inner.set_place(scope, bucket, key, version, place)).await
+    }
+
+    async fn create_upload(&self, scope: &Scope, upload: Upload) -> Result<()> {
+        self.time("create_upload", self.inner.create_upload(scope, upload)).await
+    }
+
+    async fn upload(&self, scope: &Scope, id: UploadId) -> Result<Option<Upload>> {
+        self.time("upload", self.inner.upload(scope, id)).await
+    }
+
+    async fn uploads(
+        &self,
+        scope: &Scope,
+        bucket: BucketId,
+        prefix: &str,
+        after: Option<(&str, Option<UploadId>)>,
+        limit: usize,
+    ) -> Result<Vec<Upload>> {
+        self.time("uploads", self.inner.uploads(scope, bucket, prefix, after, limit)).await
+    }
+
+    async fn set_upload_state(
+        &self,
+        scope: &Scope,
+        id: UploadId,
+        from: &UploadState,
+        to: UploadState,
+    ) -> Result<Option<Task>> {
+        self.time("set_upload_state", self.inner.set_upload_state(scope, id, from, to)).await
+    }
+
+    async fn tidy_uploads(&self, scope: &Scope, reopen: bool, before: Timestamp) -> Result<()> {
+        self.time("tidy_uploads", self.inner.tidy_uploads(scope, reopen, before)).await
+    }
+
+    async fn add_part(&self, scope: &Scope, upload: UploadId, part: Part) -> Result<PartAdded> {
+        self.time("add_part", self.inner.add_part(scope, upload, part)).await
+    }
+
+    async fn parts(&self, scope: &Scope, upload: UploadId, after: u32, limit: usize) -> Result<Vec<Part>> {
+        self.time("parts", self.inner.parts(scope, upload, after, limit)).await
+    }
+
+    async fn put_user(&self, user: User, replace: bool) -> Result<()> {
+        self.time("put_user", self.inner.put_user(user, replace)).await
+    }
+
+    async fn user(&self, name: &str) -> Result<Option<User>> {
+        self.time("user", self.inner.user(name)).await
+    }
+
+    async fn users(&self, after: Option<&str>, limit: usize) -> Result<Vec<User>> {
+        self.time("users", self.inner.users(after, limit)).await
+    }
+
+    async fn delete_user(&self, name: &str) -> Result<()> {
+        self.time("delete_user", self.inner.delete_user(name)).await
+    }
+
+    async fn add_key(&self, key: AccessKey) -> Result<()> {
+        self.time("add_key", self.inner.add_key(key)).await
+    }
+
+    async fn key(&self, access_key: &str) -> Result<Option<AccessKey>> {
+        self.time("key", self.inner.key(access_key)).await
+    }
+
+    async fn keys(&self, user: &str) -> Result<Vec<AccessKey>> {
+        self.time("keys", self.inner.keys(user)).await
+    }
+
+    async fn delete_key(&self, access_key: &str) -> Result<()> {
+        self.time("delete_key", self.inner.delete_key(access_key)).await
+    }
+}

@@ -1,0 +1,155 @@
+//! `longshore bucket`.
+
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::cli::exit::{Failure, Outcome};
+use crate::cli::{Beside, print};
+use crate::config::limits::CLI_PAGE_ROWS;
+use crate::model::bucket::Bucket;
+use crate::model::caller::Caller;
+use crate::model::name::BucketName;
+use crate::model::place::Layout;
+use crate::store::request::BucketQuery;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// List all buckets.
+    List {
+        /// Print JSON.
+        #[arg(long, env = "LONGSHORE_JSON")]
+        json: bool,
+        #[command(flatten)]
+        beside: Beside,
+    },
+    /// Show one bucket.
+    Show {
+        /// The bucket.
+        name: String,
+        /// Print JSON.
+        #[arg(long, env = "LONGSHORE_JSON")]
+        json: bool,
+        #[command(flatten)]
+        beside: Beside,
+    },
+    /// Change settings of a bucket; what is not named stays.
+    Set(Set),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Set {
+    /// The bucket.
+    name: String,
+    /// Where new bytes end up: at their keys, or at a fresh managed place each.
+    #[arg(long, value_enum, value_name = "L", env = "LONGSHORE_LAYOUT")]
+    layout: Option<LayoutName>,
+    /// Whether anyone may read the objects.
+    #[arg(long, value_name = "BOOL", env = "LONGSHORE_PUBLIC", num_args = 0..=1, default_missing_value = "true")]
+    public: Option<bool>,
+    /// Whether nobody but Longshore writes to the container.
+    #[arg(long, value_name = "BOOL", env = "LONGSHORE_EXCLUSIVE", num_args = 0..=1, default_missing_value = "true")]
+    exclusive: Option<bool>,
+    /// Whether files that others put there are hashed when they are met.
+    #[arg(long, value_name = "BOOL", env = "LONGSHORE_HASH_ON_ADOPT", num_args = 0..=1, default_missing_value = "true")]
+    hash_on_adopt: Option<bool>,
+    #[command(flatten)]
+    beside: Beside,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LayoutName {
+    Natural,
+    Managed,
+}
+
+pub(super) async fn run(command: Command) -> Outcome {
+    match command {
+        Command::List { json, beside } => list(json, beside).await,
+        Command::Show { name, json, beside } => show(&name, json, beside).await,
+        Command::Set(arguments) => set(arguments).await,
+    }
+}
+
+/// The name of a bucket as an operator types it.
+pub(super) fn bucket_name(name: &str) -> Result<BucketName, Failure> {
+    BucketName::new(name).map_err(|error| Failure::failed(format!("{name:?} is no bucket name: {error}")))
+}
+
+/// All buckets, page by page.
+pub(super) async fn all(app: &App) -> Result<Vec<Bucket>, Failure> {
+    let mut buckets = Vec::new();
+    let mut query = BucketQuery { limit: CLI_PAGE_ROWS, ..BucketQuery::default() };
+    loop {
+        let page = app.store.list_buckets(&Caller::Root, query.clone()).await?;
+        buckets.extend(page.buckets);
+        match page.next {
+            Some(next) => query.after = Some(next),
+            None => return Ok(buckets),
+        }
+    }
+}
+
+async fn list(as_json: bool, beside: Beside) -> Outcome {
+    let buckets = all(&beside.open(false)?).await?;
+    if as_json {
+        return Ok(print::json(&buckets.iter().map(shown).collect::<Vec<_>>())?);
+    }
+    let row = |bucket: &Bucket| {
+        let settings = bucket.settings;
+        let mut marks = vec![settings.layout.name()];
+        marks.extend(
+            [(settings.public, "public"), (settings.exclusive, "exclusive")].iter().filter(|m| m.0).map(|m| m.1),
+        );
+        vec![
+            print::plain(bucket.name.as_str()),
+            print::plain(&bucket.owner),
+            bucket.provider.clone(),
+            print::date(bucket.created),
+            marks.join(","),
+        ]
+    };
+    Ok(print::rows(&buckets.iter().map(row).collect::<Vec<_>>())?)
+}
+
+async fn show(name: &str, as_json: bool, beside: Beside) -> Outcome {
+    let name = bucket_name(name)?;
+    let bucket = beside.open(false)?.store.head_bucket(&Caller::Root, &name).await?;
+    let shown = shown(&bucket);
+    if as_json {
+        return Ok(print::json(&shown)?);
+    }
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), print::plain);
+    let row = |(key, value): (&String, &Value)| vec![key.clone(), text(value)];
+    Ok(print::rows(&shown.as_object().map(|map| map.iter().map(row).collect::<Vec<_>>()).unwrap_or_default())?)
+}
+
+fn shown(bucket: &Bucket) -> Value {
+    json!({
+        "name": bucket.name.as_str(),
+        "provider": bucket.provider,
+        "container": bucket.container.as_str(),
+        "owner": bucket.owner,
+        "created": print::date(bucket.created),
+        "layout": bucket.settings.layout.name(),
+        "public": bucket.settings.public,
+        "exclusive": bucket.settings.exclusive,
+        "hash_on_adopt": bucket.settings.hash_on_adopt,
+        "indexed": bucket.indexed.map(print::date),
+    })
+}
+
+async fn set(arguments: Set) -> Outcome {
+    let name = bucket_name(&arguments.name)?;
+    let store = arguments.beside.open(false)?.store;
+    let mut settings = store.head_bucket(&Caller::Root, &name).await?.settings;
+    settings.layout = match arguments.layout {
+        Some(LayoutName::Natural) => Layout::Natural,
+        Some(LayoutName::Managed) => Layout::Managed,
+        None => settings.layout,
+    };
+    settings.public = arguments.public.unwrap_or(settings.public);
+    settings.exclusive = arguments.exclusive.unwrap_or(settings.exclusive);
+    settings.hash_on_adopt = arguments.hash_on_adopt.unwrap_or(settings.hash_on_adopt);
+    Ok(store.set_bucket(&Caller::Root, &name, settings).await?)
+}

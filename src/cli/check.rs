@@ -1,0 +1,92 @@
+//! `longshore check`.
+//!
+//! **Invariant:** it makes no file and claims no container; a catalog that is not there is not made.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::app::{App, open_provider, root_of_command};
+use crate::cli::exit::{Failure, Outcome};
+use crate::cli::{Served, bucket, print};
+use crate::config::root::RootKeys;
+use crate::config::state::{State, StateError};
+use crate::config::{Config, ProviderConfig, ProviderKind};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    served: Served,
+    /// Print JSON.
+    #[arg(long, env = "LONGSHORE_JSON")]
+    json: bool,
+}
+
+pub(super) async fn run(arguments: Arguments) -> Outcome {
+    let config = Config::load(&arguments.served.overrides())?;
+    let mut found = vec![
+        ("s3 listener".to_owned(), json!(config.server.s3_listen)),
+        ("rest listener".to_owned(), json!(config.server.rest_listen)),
+    ];
+    let mut problems = Vec::new();
+    for provider in &config.providers {
+        let name = format!("provider {}", print::plain(&provider.name));
+        match describe(provider, &config).await {
+            Ok(text) => found.push((name, json!(text))),
+            Err(problem) => problems.push(format!("{name}: {problem}")),
+        }
+    }
+    match state(&config).await {
+        Ok(lines) => found.extend(lines),
+        Err(failure) => problems.push(failure.text()),
+    }
+    if arguments.json {
+        let found: serde_json::Map<String, Value> = found.into_iter().collect();
+        print::json(&json!({ "found": found, "problems": problems }))?;
+    } else {
+        let text = |value: Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        print::rows(&found.into_iter().map(|(name, value)| vec![name, text(value)]).collect::<Vec<_>>())?;
+    }
+    if problems.is_empty() { Ok(()) } else { Err(Failure::failed(problems.join("\n"))) }
+}
+
+async fn describe(provider: &ProviderConfig, config: &Config) -> Result<String, String> {
+    let kind = match &provider.kind {
+        ProviderKind::Memory => return Ok("memory".to_owned()),
+        ProviderKind::Filesystem { root } if !root.exists() => {
+            return Ok(format!("filesystem at {}, which serve will make", root.display()));
+        }
+        ProviderKind::Filesystem { root } => format!("filesystem at {}", root.display()),
+    };
+    let opened = open_provider(provider, config.server.durability, false).map_err(|error| error.to_string())?;
+    let containers = opened.containers().await.map_err(|error| error.to_string())?;
+    let read_only = containers.iter().filter(|container| !container.writable).count();
+    Ok(format!("{kind}, {} containers, {read_only} of them read-only", containers.len()))
+}
+
+async fn state(config: &Config) -> Result<Vec<(String, Value)>, Failure> {
+    let root = match RootKeys::from_environment()? {
+        Some(_) => "from the environment",
+        None => "generated",
+    };
+    let path = config.state.display().to_string();
+    let state = match State::open(&config.state) {
+        Err(StateError::Missing(_)) => {
+            return Ok(vec![("state".into(), json!(format!("{path}, which serve will make")))]);
+        }
+        state => state?,
+    };
+    let mut found = vec![("state".into(), json!(path)), ("root credentials".into(), json!(root))];
+    found.push(("server".into(), json!(if state.is_locked()? { "running" } else { "not running" })));
+    if state.catalog().is_file() && config.providers.iter().all(is_there) {
+        let app = App::open(config, &state, root_of_command(&state)?, false)?;
+        found.push(("buckets".into(), json!(bucket::all(&app).await?.len())));
+    }
+    Ok(found)
+}
+
+fn is_there(provider: &ProviderConfig) -> bool {
+    match &provider.kind {
+        ProviderKind::Filesystem { root } => root.is_dir(),
+        ProviderKind::Memory => true,
+    }
+}

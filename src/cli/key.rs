@@ -1,0 +1,96 @@
+//! `longshore key`.
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use crate::auth::secret::Secret;
+use crate::cli::exit::{Failure, Outcome};
+use crate::cli::{Beside, print};
+use crate::model::caller::Caller;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Make an access key of a user and print it with its secret, which is shown this once.
+    Create(Create),
+    /// List the access keys of a user.
+    List {
+        /// The user.
+        #[arg(long, value_name = "NAME", env = "LONGSHORE_USER")]
+        user: String,
+        /// Print JSON.
+        #[arg(long, env = "LONGSHORE_JSON")]
+        json: bool,
+        #[command(flatten)]
+        beside: Beside,
+    },
+    /// Delete an access key.
+    Delete {
+        /// The user; if it is given, only a key of this user is deleted.
+        #[arg(long, value_name = "NAME", env = "LONGSHORE_USER")]
+        user: Option<String>,
+        /// The access key.
+        #[arg(long, value_name = "K", env = "LONGSHORE_ACCESS_KEY")]
+        access_key: String,
+        #[command(flatten)]
+        beside: Beside,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Create {
+    /// The user.
+    #[arg(long, value_name = "NAME", env = "LONGSHORE_USER")]
+    user: String,
+    /// The access key to use instead of a new one.
+    #[arg(long, value_name = "K", env = "LONGSHORE_ACCESS_KEY", requires = "secret_key")]
+    access_key: Option<String>,
+    /// The secret that goes with it.
+    #[arg(long, value_name = "S", env = "LONGSHORE_SECRET_KEY", hide_env_values = true, requires = "access_key")]
+    secret_key: Option<String>,
+    /// Print JSON.
+    #[arg(long, env = "LONGSHORE_JSON")]
+    json: bool,
+    #[command(flatten)]
+    beside: Beside,
+}
+
+pub(super) async fn run(command: Command) -> Outcome {
+    match command {
+        Command::Create(arguments) => create(arguments).await,
+        Command::List { user, json, beside } => list(&user, json, beside).await,
+        Command::Delete { user, access_key, beside } => delete(user.as_deref(), &access_key, beside).await,
+    }
+}
+
+async fn create(arguments: Create) -> Outcome {
+    let given = arguments.access_key.zip(arguments.secret_key.as_deref().map(Secret::new));
+    let app = arguments.beside.open(false)?;
+    let (access_key, secret) = app.store.add_key(&Caller::Root, &arguments.user, given).await?;
+    let secret = secret.expose();
+    if arguments.json {
+        let shown = json!({ "user": arguments.user, "access_key": access_key, "secret_key": secret });
+        return Ok(print::json(&shown)?);
+    }
+    let row = |name: &str, value: &str| vec![name.to_owned(), value.to_owned()];
+    Ok(print::rows(&[row("access key", &access_key), row("secret key", secret)])?)
+}
+
+async fn list(user: &str, as_json: bool, beside: Beside) -> Outcome {
+    let keys = beside.open(false)?.store.keys(&Caller::Root, user).await?;
+    if as_json {
+        let shown = keys.iter().map(|key| json!({ "access_key": key.access_key, "created": print::date(key.created) }));
+        return Ok(print::json(&shown.collect::<Vec<_>>())?);
+    }
+    let row = keys.iter().map(|key| vec![print::plain(&key.access_key), print::date(key.created)]);
+    Ok(print::rows(&row.collect::<Vec<_>>())?)
+}
+
+async fn delete(user: Option<&str>, access_key: &str, beside: Beside) -> Outcome {
+    let store = beside.open(false)?.store;
+    if let Some(user) = user
+        && !store.keys(&Caller::Root, user).await?.iter().any(|key| key.access_key == access_key)
+    {
+        return Err(Failure::failed(format!("the user {user:?} has no access key {access_key:?}")));
+    }
+    Ok(store.delete_key(&Caller::Root, access_key).await?)
+}
