@@ -10,7 +10,7 @@ use dashmap::DashMap;
 
 use crate::auth::decide::{Target, decide};
 use crate::auth::secret::{MasterKey, Secret};
-use crate::auth::users::{RootCredentials, Users};
+use crate::auth::users::Users;
 use crate::catalog::{Catalog, Scope};
 use crate::model::action::Action;
 use crate::model::bucket::BucketSettings;
@@ -40,6 +40,7 @@ mod scan;
 mod write;
 
 pub use attach::{Attach, AttachReport};
+pub use crate::auth::users::RootCredentials;
 pub use error::{BodyError, Error, Result};
 
 use bound::Bound;

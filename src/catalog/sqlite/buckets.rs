@@ -82,6 +82,18 @@ pub(super) fn set(connection: &Connection, bucket: BucketId, settings: &BucketSe
     changed(connection, statement.execute(params![bucket.0, rows::to_json(settings)?])?)
 }
 
+/// Gives an adopted bucket its owner, date and settings back.
+pub(super) fn restore(
+    connection: &Connection,
+    bucket: BucketId,
+    owner: &str,
+    created: Timestamp,
+    settings: &BucketSettings,
+) -> Result<()> {
+    let mut statement = connection.prepare_cached(sql::RESTORE_BUCKET)?;
+    changed(connection, statement.execute(params![bucket.0, owner, created.0, rows::to_json(settings)?])?)
+}
+
 /// Notes when the bucket was last walked.
 pub(super) fn set_indexed(connection: &Connection, bucket: BucketId, at: Option<Timestamp>) -> Result<()> {
     let mut statement = connection.prepare_cached(sql::SET_INDEXED)?;

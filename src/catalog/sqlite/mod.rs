@@ -174,6 +174,18 @@ impl Catalog for SqliteCatalog {
         self.write(scope, move |c| buckets::set(c, bucket, &settings)).await
     }
 
+    async fn restore_bucket(
+        &self,
+        scope: &Scope,
+        bucket: BucketId,
+        owner: &str,
+        created: Timestamp,
+        settings: BucketSettings,
+    ) -> Result<()> {
+        let owner = owner.to_owned();
+        self.write(scope, move |c| buckets::restore(c, bucket, &owner, created, &settings)).await
+    }
+
     async fn set_indexed(&self, scope: &Scope, bucket: BucketId, at: Option<Timestamp>) -> Result<()> {
         self.write(scope, move |c| buckets::set_indexed(c, bucket, at)).await
     }

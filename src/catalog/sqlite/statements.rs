@@ -32,6 +32,7 @@ statements! {
         WHERE name >= ?1 AND name < ?2 ORDER BY name LIMIT ?3";
     BUCKET_IS = "SELECT 1 FROM buckets WHERE id = ?1";
     SET_SETTINGS = "UPDATE buckets SET settings = ?2 WHERE id = ?1";
+    RESTORE_BUCKET = "UPDATE buckets SET owner = ?2, created = ?3, settings = ?4 WHERE id = ?1";
     SET_INDEXED = "UPDATE buckets SET indexed = ?2 WHERE id = ?1";
     DISOWN_BUCKETS = "UPDATE buckets SET owner = ?2 WHERE owner = ?1";
     DELETE_BUCKET = "DELETE FROM buckets WHERE id = ?1";
