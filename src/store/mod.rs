@@ -39,8 +39,8 @@ pub mod request;
 mod scan;
 mod write;
 
-pub use attach::{Attach, AttachReport};
 pub use crate::auth::users::RootCredentials;
+pub use attach::{Attach, AttachReport};
 pub use error::{BodyError, Error, Result};
 
 use bound::Bound;
