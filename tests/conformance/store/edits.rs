@@ -22,12 +22,12 @@ pub(super) async fn natural_objects_are_plain_files(bed: &mut Bed) {
     bed.put("dir/other", &pattern(600_000, 1)).await.expect("puts");
     assert_eq!(std::fs::read(files(bed).join("dir/file")).expect("reads"), b"two");
     assert_eq!(std::fs::read(files(bed).join("dir/other")).expect("reads"), pattern(600_000, 1));
-    assert_eq!(bed.managed_files(), 0);
+    bed.assert_managed(0);
     bed.delete("dir/file").await.expect("deletes");
     bed.delete("dir/other").await.expect("deletes");
     bed.store.release().await.expect("a clean stop");
     assert!(!files(bed).join("dir").exists(), "empty directories go");
-    assert_eq!(bed.managed_files(), 0);
+    bed.assert_managed(0);
 }
 
 pub(super) async fn files_put_behind_the_back_are_read_and_scanned(bed: &mut Bed) {

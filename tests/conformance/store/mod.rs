@@ -120,13 +120,12 @@ impl Bed {
         }
     }
 
-    /// Files of ours that no row can name: what a refused or cut request must not leave.
-    pub(crate) fn managed_files(&self) -> usize {
-        let Some(files) = &self.files else { return 0 };
-        walk(&files.join(".longshore"))
-            .into_iter()
-            .filter(|p| p.components().any(|c| c.as_os_str() == "objects" || c.as_os_str() == "tmp"))
-            .count()
+    /// Asserts how many managed files there are: a refused or cut request leaves none.
+    pub(crate) fn assert_managed(&self, count: usize) {
+        let Some(files) = &self.files else { return };
+        let ours = files.join(".longshore");
+        let managed: Vec<_> = ["objects", "tmp"].iter().flat_map(|dir| walk(&ours.join(dir))).collect();
+        assert_eq!(managed.len(), count, "{managed:?}");
     }
 }
 
@@ -202,14 +201,13 @@ pub(crate) fn md5_hex(body: &[u8]) -> String {
     md5::Md5::digest(body).iter().map(|b| format!("{b:02x}")).collect()
 }
 
-type Behaviour = (&'static str, for<'a> fn(&'a mut Bed) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>);
+type Behaviour = (&'static str, for<'a> fn(&'a mut Bed) -> Pin<Box<dyn Future<Output = ()> + 'a>>);
 
 macro_rules! behaviours {
     ($($module:ident::$name:ident),* $(,)?) => {
         &[$((stringify!($name), |bed| Box::pin($module::$name(bed)))),*]
     };
 }
-use behaviours;
 
 /// What holds on every provider.
 const EVERYWHERE: &[Behaviour] = behaviours![

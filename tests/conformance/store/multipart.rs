@@ -70,7 +70,7 @@ pub(super) async fn parts_become_an_object(bed: &mut Bed) {
     assert!(matches!(bed.read("k", Portion::Part(3)).await, Err(Error::NoSuchPart)));
     bed.delete("k").await.expect("deletes");
     bed.store.release().await.expect("a clean stop");
-    assert_eq!(bed.managed_files(), 0);
+    bed.assert_managed(0);
 }
 
 pub(super) async fn complete_refuses_what_is_not_right(bed: &mut Bed) {
@@ -126,7 +126,7 @@ pub(super) async fn abort_frees_parts(bed: &mut Bed) {
     assert!(matches!(bed.store.abort_upload(&ROOT, &upload).await, Err(Error::NoSuchUpload)));
     assert!(matches!(bed.store.list_parts(&ROOT, &upload, 0, 10).await, Err(Error::NoSuchUpload)));
     assert!(matches!(bed.get("k").await, Err(Error::NoSuchKey)));
-    assert_eq!(bed.managed_files(), 0);
+    bed.assert_managed(0);
 }
 
 pub(super) async fn resent_parts_count_last(bed: &mut Bed) {

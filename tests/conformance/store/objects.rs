@@ -42,7 +42,7 @@ pub(super) async fn overwrite_and_delete_leave_nothing_behind(bed: &mut Bed) {
     assert!(matches!(bed.get("a/b/c").await, Err(Error::NoSuchKey)));
     assert_eq!(bed.keys("", None, 10).await.0, Vec::<String>::new());
     bed.store.release().await.expect("a clean stop");
-    assert_eq!(bed.managed_files(), 0);
+    bed.assert_managed(0);
 }
 
 pub(super) async fn keys_of_any_shape_are_kept_apart(bed: &mut Bed) {
@@ -176,8 +176,8 @@ pub(super) async fn a_body_that_is_not_as_declared_leaves_nothing(bed: &mut Bed)
         assert_eq!(bed.get("k").await.expect("gets").1, b"old", "{name}");
     }
     bed.store.release().await.expect("a clean stop");
-    let kept = usize::from(bed.layout == longshore::model::place::Layout::Managed && bed.files.is_some());
-    assert_eq!(bed.managed_files(), kept);
+    let kept = usize::from(bed.layout == longshore::model::place::Layout::Managed);
+    bed.assert_managed(kept);
 }
 
 pub(super) async fn a_dropped_put_leaves_nothing(bed: &mut Bed) {
@@ -196,7 +196,7 @@ pub(super) async fn a_dropped_put_leaves_nothing(bed: &mut Bed) {
     assert!(timed_out.is_err(), "the body never ends");
     assert!(matches!(bed.get("k").await, Err(Error::NoSuchKey)));
     assert_eq!(bed.keys("", None, 10).await.0, Vec::<String>::new());
-    assert_eq!(bed.managed_files(), 0);
+    bed.assert_managed(0);
 }
 
 fn if_none_match(tag: &str) -> Conditions {
@@ -223,15 +223,16 @@ pub(super) async fn conditions_decide(bed: &mut Bed) {
 pub(super) async fn exactly_one_of_sixteen_creators_wins(bed: &mut Bed) {
     for round in 0..10 {
         let name = format!("race/{round}");
-        let tries = (0..16u8).map(|i| bed.put_if(&name, &[i; 9000][..], if_none_match("*"))).collect::<Vec<_>>();
+        let bodies: Vec<_> = (0..16u8).map(|i| vec![i; 9000]).collect();
+        let tries = bodies.iter().map(|body| bed.put_if(&name, body, if_none_match("*")));
         let results = futures_util::future::join_all(tries).await;
         let won: Vec<_> = results.iter().enumerate().filter(|(_, r)| r.is_ok()).map(|(i, _)| i as u8).collect();
         assert_eq!(won.len(), 1, "{results:?}");
         assert_eq!(bed.get(&name).await.expect("gets").1, vec![won[0]; 9000]);
     }
     bed.store.release().await.expect("a clean stop");
-    let kept = if bed.layout == longshore::model::place::Layout::Managed && bed.files.is_some() { 10 } else { 0 };
-    assert_eq!(bed.managed_files(), kept);
+    let kept = if bed.layout == longshore::model::place::Layout::Managed { 10 } else { 0 };
+    bed.assert_managed(kept);
 }
 
 pub(super) async fn readers_see_the_old_or_the_new(bed: &mut Bed) {
