@@ -227,8 +227,8 @@ impl Provider for FsProvider {
         self.within(container, Space::settle).await
     }
 
-    async fn begin_upload(&self, _container: &BucketName, _version: VersionId) -> Result<String> {
-        Ok(String::new())
+    async fn begin_upload(&self, container: &BucketName, _version: VersionId) -> Result<String> {
+        self.within(container, |_| Ok(String::new())).await
     }
 
     async fn stage_part(

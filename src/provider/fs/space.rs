@@ -106,7 +106,7 @@ impl Space {
         let entries = Dir::read_from(&self.dir).ok()?.take(FOLD_PROBES_MAX);
         for entry in entries.filter_map(std::result::Result::ok) {
             let Ok(name) = entry.file_name().to_str() else { continue };
-            let other: String = name.chars().map(|c| swap_case(c)).collect();
+            let other: String = name.chars().map(swap_case).collect();
             if other != name
                 && let Some(folds) = same(name, &other)
             {
