@@ -5,8 +5,8 @@
 //! never held up by the writer. Another process (the command line) may open the same file at the same time: writers
 //! take turns by SQLite's lock.
 //!
-//! **Invariant:** what a writing method answered is on stable storage (with [`Durability::Fsync`]) and visible to every
-//! read that begins after it.
+//! **Invariant:** what a writing method answered is visible to every read that begins after it, and with
+//! [`Durability::Fsync`] it is on stable storage, except where losing it only means that it is done again.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -101,7 +101,7 @@ impl SqliteCatalog {
         let id = migrations::migrate(&mut connection)?;
         Ok(Self {
             id,
-            writer: Writer::start(connection)?,
+            writer: Writer::start(connection, options.durability)?,
             lookups: Readers::new(path.to_owned(), limits::LOOKUP_CONNECTIONS_MAX),
             walks: Readers::new(path.to_owned(), limits::WALK_CONNECTIONS_MAX),
         })
@@ -130,7 +130,18 @@ impl SqliteCatalog {
         F: FnOnce(&Connection) -> Result<T> + Send + 'static,
     {
         admit(scope)?;
-        self.writer.run(work).await
+        self.writer.run(Durability::Fsync, work).await
+    }
+
+    /// Writes what a loss of power may take back, because it would only be done again: whatever it leaves behind is
+    /// what a process that ended a moment earlier would have left. It is visible at once, never waits for the disk,
+    /// and is never lost while something written after it is kept.
+    async fn write_hint<F>(&self, scope: &Scope, work: F) -> Result<()>
+    where
+        F: FnOnce(&Connection) -> Result<()> + Send + 'static,
+    {
+        admit(scope)?;
+        self.writer.run(Durability::Os, work).await
     }
 }
 
@@ -225,7 +236,7 @@ impl Catalog for SqliteCatalog {
 
     async fn tasks_done(&self, scope: &Scope, done: &[i64]) -> Result<()> {
         let done = done.to_vec();
-        self.write(scope, move |c| outbox::done(c, &done)).await
+        self.write_hint(scope, move |c| outbox::done(c, &done)).await
     }
 
     async fn set_place(
@@ -237,7 +248,7 @@ impl Catalog for SqliteCatalog {
         place: &Place,
     ) -> Result<()> {
         let (key, place) = (key.clone(), place.clone());
-        self.write(scope, move |c| objects::set_place(c, bucket, &key, version, &place)).await
+        self.write_hint(scope, move |c| objects::set_place(c, bucket, &key, version, &place)).await
     }
 
     async fn create_upload(&self, scope: &Scope, upload: Upload) -> Result<()> {
@@ -276,7 +287,7 @@ impl Catalog for SqliteCatalog {
     }
 
     async fn tidy_uploads(&self, scope: &Scope, reopen: bool, before: Timestamp) -> Result<()> {
-        self.write(scope, move |c| uploads::tidy(c, reopen, before)).await
+        self.write_hint(scope, move |c| uploads::tidy(c, reopen, before)).await
     }
 
     async fn add_part(&self, scope: &Scope, upload: UploadId, part: Part) -> Result<PartAdded> {

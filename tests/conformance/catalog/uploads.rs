@@ -109,7 +109,7 @@ pub(super) async fn a_part_replaces_the_one_before(catalog: &dyn Catalog) {
     let step = Step::Drop { stamp: Some(first.stamp) };
     assert_eq!(displaced.task, NewTask { bucket: b, key: key("k"), version: first.attempt, step });
     assert_eq!(tasks(catalog).await, [displaced]);
-    assert_eq!(all_parts(catalog, id).await, [second.clone()]);
+    assert_eq!(all_parts(catalog, id).await, std::slice::from_ref(&second));
     let again = catalog.add_part(US, id, second.clone()).await.unwrap();
     assert_eq!(again.displaced, None, "the attempt that counts is never dropped");
     assert_eq!(all_parts(catalog, id).await, [second]);
