@@ -1,4 +1,6 @@
 //! One test binary: the built server against real clients, and the conformance suites of the traits.
 
+mod architecture;
+mod cli;
 mod conformance;
 mod harness;
