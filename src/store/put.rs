@@ -1,9 +1,12 @@
 //! PUT: authorize, refuse early, stage, commit, lay out.
 
+use std::sync::Arc;
+
 use crate::auth::decide::Target;
 use crate::config::limits::PUT_BYTES_MAX;
 use crate::model::action::Action;
 use crate::model::caller::Caller;
+use crate::model::condition::Conditions;
 use crate::model::id::VersionId;
 use crate::model::name::ObjectKey;
 use crate::model::object::{Content, Object};
@@ -26,7 +29,7 @@ impl Store {
         let bound = self.bound(&request.bucket).await?;
         Self::allow(caller, Action::PutObject, Target::Object(&bound.bucket, &request.key))?;
         bound.writable()?;
-        self.refuse_early(&bound, &request).await?;
+        self.refuse_early(&bound, &request.key, &request.conditions).await?;
         let version = VersionId::fresh();
         let mut stage = bound.provider.stage(bound.name(), version).await.map_err(stage_error)?;
         let digest = receive(request.body, &mut *stage, PUT_BYTES_MAX).await?;
@@ -35,15 +38,15 @@ impl Store {
     }
 
     /// A condition that fails now is told before the body is read; the commit checks it again.
-    async fn refuse_early(&self, bound: &std::sync::Arc<Bound>, request: &PutRequest) -> Result<()> {
-        if request.conditions.is_empty() {
+    async fn refuse_early(&self, bound: &Arc<Bound>, key: &ObjectKey, conditions: &Conditions) -> Result<()> {
+        if conditions.is_empty() {
             return Ok(());
         }
-        let current = match self.catalog().object(&SERVICE, bound.bucket.id, &request.key).await? {
+        let current = match self.catalog().object(&SERVICE, bound.bucket.id, key).await? {
             Some(row) => Some(row),
-            None => self.adopt_file(bound, &request.key).await?,
+            None => self.adopt_file(bound, key).await?,
         };
-        check_write(&request.conditions, current.as_ref())
+        check_write(conditions, current.as_ref())
     }
 }
 
