@@ -118,8 +118,11 @@ fn next(managed: Option<Seen>, key: Option<Seen>) -> Act {
 pub(super) fn lay_out(space: &Space, step: &Step) -> Result<LaidOut> {
     let path = space.path_of(&step.key).ok_or(Error::Clash)?;
     let managed = if_there(space.managed(step.version))?;
-    let mut kept = None;
+    let (mut kept, mut alone) = (None, None);
     for _ in 0..ROUNDS_MAX {
+        if alone.is_none() && !space.exchanges() {
+            alone = Some(space.alone()?);
+        }
         let home = match space.natural(path, false) {
             Ok(home) => Some(home),
             Err(Errno::NOENT) => None,
@@ -189,18 +192,22 @@ fn place(space: &Space, managed: &Spot, path: &str) -> Result<bool> {
 
 /// Exchanges a managed file with its key. Returns the name of what it had to keep on the way, if it could not exchange.
 fn swap(space: &Space, step: &Step, managed: &Spot, home: &Spot) -> Result<Option<String>> {
-    if space.without.exchange {
+    if !space.exchanges() {
         return replace(space, step, managed, home);
     }
     match managed.exchange(home) {
         Ok(()) | Err(Errno::NOENT) => Ok(None),
-        Err(Errno::INVAL | Errno::NOSYS) => replace(space, step, managed, home),
+        Err(Errno::INVAL | Errno::NOSYS) => {
+            // The next round takes the lock first.
+            space.cannot_exchange();
+            Ok(None)
+        }
         Err(errno) => Err(clash_or(errno, "exchange a version with its key")),
     }
 }
 
 /// The same without an exchange: what is at the key gets a second name and is judged there, then the version goes over
-/// the first. Whoever replaces the file in the microseconds between has his edit lost; `Capabilities` says so.
+/// the first. Steps of ours are kept apart by a lock. Another program that replaces the file in the microseconds between has its edit lost; `Capabilities` says so.
 fn replace(space: &Space, step: &Step, managed: &Spot, home: &Spot) -> Result<Option<String>> {
     let aside = Space::aside(managed);
     match home.link(&aside) {
@@ -245,6 +252,7 @@ fn replace(space: &Space, step: &Step, managed: &Spot, home: &Spot) -> Result<Op
 pub(super) fn take_aside(space: &Space, key: &ObjectKey, version: VersionId, stamp: &Stamp) -> Result<()> {
     let path = space.path_of(key);
     let managed = space.managed_made(version)?;
+    let _alone = if space.exchanges() { None } else { space.alone()? };
     for _ in 0..ROUNDS_MAX {
         let out = managed.look()?;
         let there = out.is_some_and(|facts| facts.is(stamp));

@@ -63,6 +63,7 @@ impl Root {
             durable,
             reflink: found.reflink,
         };
+        let without = Without { exchange: !exchange, ..without };
         let root = Self {
             path: path.to_owned(),
             dir,

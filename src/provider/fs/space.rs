@@ -4,10 +4,11 @@
 //! alone (mode 0700), and no key leads into it, also where names fold.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use rustix::fs::{Access, AtFlags, Dir, Mode, OFlags, StatVfsMountFlags, StatxFlags};
-use rustix::fs::{accessat, fstatvfs, fsync, mkdirat, openat, statat, statx};
+use rustix::fs::{Access, AtFlags, Dir, FlockOperation, Mode, OFlags, StatVfsMountFlags, StatxFlags};
+use rustix::fs::{accessat, flock, fstatvfs, fsync, mkdirat, openat, statat, statx};
 use rustix::io::Errno;
 
 use super::Without;
@@ -56,6 +57,7 @@ pub(super) struct Space {
     identity: (u64, u64),
     opener: Opener,
     folds: OnceLock<bool>,
+    exchanges: AtomicBool,
 }
 
 impl Space {
@@ -70,7 +72,8 @@ impl Space {
     ) -> Result<Self> {
         let stat = rustix::fs::fstat(&dir).doing("stat a container")?;
         let identity = (stat.st_dev, stat.st_ino);
-        Ok(Self { name, durable, without, process, dir, identity, opener, folds: OnceLock::new() })
+        let exchanges = AtomicBool::new(!without.exchange);
+        Ok(Self { name, durable, without, process, dir, identity, opener, folds: OnceLock::new(), exchanges })
     }
 
     /// Device and inode: a directory of the same name that was mounted or made since has others.
@@ -253,6 +256,32 @@ impl Space {
             return Timestamp::from_parts(at.tv_sec, at.tv_nsec);
         }
         Facts::of_open(&self.dir).map(|facts| facts.modified).unwrap_or_default()
+    }
+
+    /// Whether two names can be exchanged here.
+    pub(super) fn exchanges(&self) -> bool {
+        self.exchanges.load(Ordering::Relaxed)
+    }
+
+    /// Remembers that they cannot.
+    pub(super) fn cannot_exchange(&self) {
+        self.exchanges.store(false, Ordering::Relaxed);
+    }
+
+    /// Waits until no other step of layout is under way in this container, in this process or another one. Only needed
+    /// where steps are no exchanges; a file system that has no locks either goes without.
+    pub(super) fn alone(&self) -> Result<Option<OwnedFd>> {
+        let dir = self.make_dir(RESERVED, open::PLACE, Make::Reserved).doing("make the reserved tree")?;
+        let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let lock = openat(&dir, "lock", flags, Mode::RUSR | Mode::WUSR).doing("open the lock of a container")?;
+        loop {
+            match flock(&lock, FlockOperation::LockExclusive) {
+                Ok(()) => return Ok(Some(lock)),
+                Err(Errno::INTR) => {}
+                Err(Errno::NOLCK | Errno::NOSYS | Errno::OPNOTSUPP) => return Ok(None),
+                Err(errno) => return Err(super::error::meaning(errno, "lock a container")),
+            }
+        }
     }
 
     /// Makes every step taken so far durable.

@@ -18,6 +18,7 @@ behaviours![
     a_record_of_another_key_is_no_version_of_ours,
     a_file_and_a_directory_of_one_name_clash,
     nothing_at_both_places_is_missing,
+    a_key_whose_file_was_removed_outside_is_free,
     taking_aside_moves_the_bytes,
     taking_aside_other_bytes_puts_them_back,
     a_version_comes_back_after_it_was_taken_aside,
@@ -140,6 +141,16 @@ async fn nothing_at_both_places_is_missing(bed: &Bed<'_>) {
     bed.outside_write("k/l", b"other");
     assert_eq!(bed.lay_out(&put, None).await.expect("judged"), LaidOut::Superseded);
     assert_eq!(bed.outside_read("k/l").expect("untouched"), b"other");
+}
+
+async fn a_key_whose_file_was_removed_outside_is_free(bed: &Bed<'_>) {
+    let first = bed.place("d/k", b"first", 1).await;
+    bed.outside.remove(&bed.container, "d/k");
+    assert_error!(bed.read(&natural("d/k"), &first.stamp, 5).await, Error::NotFound);
+    assert_error!(bed.lay_out(&first, None).await, Error::NotFound);
+    let second = bed.publish("d/k", b"second", 2).await;
+    assert_eq!(bed.lay_out(&second, Some(&first.stamp)).await.expect("laid out"), LaidOut::Done);
+    assert_eq!(bed.outside_read("d/k").expect("there"), b"second");
 }
 
 async fn taking_aside_moves_the_bytes(bed: &Bed<'_>) {
