@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use http::header::{CACHE_CONTROL, CONTENT_RANGE, ETAG, LAST_MODIFIED};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::config::limits::PART_BYTES_MIN;
 use crate::model::name::NameError;
@@ -31,7 +31,7 @@ pub(super) struct Refusal {
     /// The elements that belong to this code.
     pub(super) elements: Vec<(&'static str, String)>,
     /// Headers of the answer.
-    pub(super) headers: HeaderMap,
+    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     /// For the log.
     pub(super) cause: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -44,7 +44,7 @@ impl Refusal {
             status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
             message: message.into(),
             elements: Vec::new(),
-            headers: HeaderMap::new(),
+            headers: Vec::new(),
             cause: None,
         }
     }
@@ -87,7 +87,7 @@ impl Refusal {
 
     fn header(mut self, name: HeaderName, value: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(value) {
-            self.headers.insert(name, value);
+            self.headers.push((name, value));
         }
         self
     }
@@ -111,6 +111,9 @@ impl Refusal {
     }
 }
 
+const BUCKET_TAKEN: &str = "The requested bucket name is not available. The bucket namespace is shared by all users of \
+                            the system. Please select a different name and try again.";
+
 /// The sentence of AWS; that of s3s is its documentation.
 pub(super) const MALFORMED_XML: &str =
     "The XML you provided was not well-formed or did not validate against our published schema";
@@ -122,12 +125,7 @@ impl From<Error> for Refusal {
             Error::NoSuchKey => Self::new(404, "NoSuchKey", "The specified key does not exist."),
             Error::NoSuchVersion => no_such_version(),
             Error::NoSuchUpload => no_such_upload(),
-            Error::BucketTaken => Self::new(
-                409,
-                "BucketAlreadyExists",
-                "The requested bucket name is not available. The bucket namespace is shared by all users of the \
-                 system. Please select a different name and try again.",
-            ),
+            Error::BucketTaken => Self::new(409, "BucketAlreadyExists", BUCKET_TAKEN),
             Error::BucketOwned => Self::new(
                 409,
                 "BucketAlreadyOwnedByYou",
@@ -289,13 +287,23 @@ mod tests {
 
     #[test]
     fn answers_carry_what_their_codes_ask_for() {
+        let headers = |refusal: &Refusal| -> Vec<(String, String)> {
+            let text = |value: &HeaderValue| value.to_str().expect("text").to_owned();
+            refusal.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect()
+        };
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let range = Refusal::from(Error::InvalidRange { size: 7 });
-        assert_eq!(range.headers[CONTENT_RANGE], "bytes */7");
+        assert_eq!(headers(&range), [pair("content-range", "bytes */7")]);
         assert_eq!(range.elements, [("ActualObjectSize", "7".to_owned())]);
         let modified = Timestamp::from_parts(784_111_777, 999);
         let same = Refusal::from(Error::NotModified { etag: "e".into(), modified, cache_control: Some("no".into()) });
-        assert_eq!(same.headers[ETAG], "\"e\"");
-        assert_eq!(same.headers[LAST_MODIFIED], "Sun, 06 Nov 1994 08:49:37 GMT");
-        assert_eq!(same.headers[CACHE_CONTROL], "no");
+        assert_eq!(
+            headers(&same),
+            [
+                pair("etag", "\"e\""),
+                pair("last-modified", "Sun, 06 Nov 1994 08:49:37 GMT"),
+                pair("cache-control", "no"),
+            ]
+        );
     }
 }

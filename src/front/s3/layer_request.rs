@@ -3,10 +3,10 @@
 //! **Invariant:** one request names one host and one signature; no XML body reaches s3s whole unless its length and
 //! every digest that came with it agree.
 
-use std::any::Any;
-
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, TRANSFER_ENCODING};
+use http::header::{
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, TRANSFER_ENCODING,
+};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request};
 use http_body::Body as _;
@@ -33,12 +33,12 @@ where
     one_host(&parts)?;
     one_signature(&mut parts)?;
     lengths(&parts)?;
-    join_metadata(&mut parts.headers);
+    join_lists(&mut parts.headers);
     parts.extensions.insert(exchange.clone());
-    let mut body = adopt(body);
-    let plain = !parts.headers.contains_key(CONTENT_LENGTH) && !parts.headers.contains_key(TRANSFER_ENCODING);
-    if plain && body.size_hint().exact() == Some(0) {
-        parts.headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    let mut body = s3s::Body::http_body_unsync(body);
+    let framed = parts.headers.contains_key(CONTENT_LENGTH) || parts.headers.contains_key(TRANSFER_ENCODING);
+    if let Some(length) = body.size_hint().exact().filter(|_| !framed) {
+        parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
     if let Some(kind) = xml_kind(&parts, hosts) {
         let length = parts.headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
@@ -133,11 +133,13 @@ fn is_form(parts: &Parts) -> bool {
     parts.method == Method::POST && parts.headers.get_all(CONTENT_TYPE).iter().any(form)
 }
 
-/// Joins user metadata that was sent in several headers of one name, as the canonical request of the signature does.
-fn join_metadata(headers: &mut HeaderMap) {
+/// Joins user metadata and encodings that were sent in several headers of one name, as the canonical request of the
+/// signature does.
+fn join_lists(headers: &mut HeaderMap) {
     let repeated: Vec<HeaderName> = headers
         .keys()
-        .filter(|name| name.as_str().starts_with("x-amz-meta-") && headers.get_all(*name).iter().count() > 1)
+        .filter(|name| name.as_str().starts_with("x-amz-meta-") || **name == CONTENT_ENCODING)
+        .filter(|name| headers.get_all(*name).iter().count() > 1)
         .cloned()
         .collect();
     for name in repeated {
@@ -172,21 +174,6 @@ fn is_bucket(parts: &Parts, hosts: &Hosts) -> bool {
     match hosts.bucket(host) {
         Some(_) => path.is_empty(),
         None => !path.trim_end_matches('/').contains('/'),
-    }
-}
-
-/// Takes the connection's own body without a box around it.
-fn adopt<B>(body: B) -> s3s::Body
-where
-    B: http_body::Body<Data = Bytes> + Send + 'static,
-    B::Error: std::error::Error + Send + Sync + 'static,
-{
-    let mut slot = Some(body);
-    let incoming = (&mut slot as &mut dyn Any).downcast_mut::<Option<hyper::body::Incoming>>().and_then(Option::take);
-    match (incoming, slot) {
-        (Some(incoming), _) => s3s::Body::from(incoming),
-        (None, Some(body)) => s3s::Body::http_body_unsync(body),
-        (None, None) => s3s::Body::empty(),
     }
 }
 
@@ -236,7 +223,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.append("x-amz-meta-a", "1".parse().expect("a value"));
         headers.append("x-amz-meta-a", " 2".parse().expect("a value"));
-        join_metadata(&mut headers);
+        join_lists(&mut headers);
         assert_eq!(headers.get_all("x-amz-meta-a").iter().collect::<Vec<_>>(), ["1,2"]);
     }
 }

@@ -34,7 +34,12 @@ pub(super) fn dress(served: Result<Response<Body>, Refusal>, asked: &Asked, exch
     let mut response = match (exchange.take_refusal(), served) {
         (Some(refusal), _) | (None, Err(refusal)) => render(refusal, asked, exchange),
         (None, Ok(response)) if response.status().is_client_error() || response.status().is_server_error() => {
-            render(read(&response), asked, exchange)
+            let refusal = read(&response);
+            if refusal.status.is_server_error() && refusal.status != StatusCode::NOT_IMPLEMENTED {
+                let request = exchange.facts().id().as_str();
+                tracing::error!(request, code = &*refusal.code, message = &*refusal.message, "a request failed");
+            }
+            render(refusal, asked, exchange)
         }
         (None, Ok(response)) => response,
     };
@@ -72,6 +77,9 @@ fn read(response: &Response<Body>) -> Refusal {
     refusal.status = response.status();
     if let Some(code) = element("Code") {
         let message = element("Message").unwrap_or_else(|| code.clone());
+        if code == "InvalidArgument" {
+            refusal.elements = argument(&message);
+        }
         refusal.message = match code.as_str() {
             "MalformedXML" => MALFORMED_XML.into(),
             "MissingRequestBodyError" => "Request Body is empty".into(),
@@ -82,10 +90,17 @@ fn read(response: &Response<Body>) -> Refusal {
     refusal
 }
 
+/// Name and value of the argument that s3s could not read.
+fn argument(message: &str) -> Vec<(&'static str, String)> {
+    let rest = message.strip_prefix("invalid query: ").or_else(|| message.strip_prefix("invalid header: "));
+    let Some((name, value)) = rest.and_then(|rest| rest.split_once(": ")) else { return Vec::new() };
+    vec![("ArgumentName", name.to_owned()), ("ArgumentValue", value.trim_matches('"').to_owned())]
+}
+
 fn render(refusal: Refusal, asked: &Asked, exchange: &Exchange) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = refusal.status;
-    response.headers_mut().clone_from(&refusal.headers);
+    response.headers_mut().extend(refusal.headers.iter().cloned());
     if refusal.status == StatusCode::NOT_MODIFIED {
         return response;
     }
@@ -184,6 +199,8 @@ mod tests {
         ));
         *sent.status_mut() = StatusCode::BAD_REQUEST;
         let answer = text(&dress(Ok(sent), &asked(Method::GET), &exchange));
+        let unread = argument("invalid query: max-keys: abc");
+        assert_eq!(unread, [("ArgumentName", "max-keys".to_owned()), ("ArgumentValue", "abc".to_owned())]);
         assert!(answer.contains(MALFORMED_XML) && answer.contains("<Resource>/b/k</Resource>"), "{answer}");
     }
 

@@ -80,7 +80,7 @@ fn facts(found: Found, overrides: Overrides, mode: Option<&ChecksumMode>) -> Res
     let content_range =
         (partial && range.start < range.end).then(|| format!("bytes {}-{}/{size}", range.start, range.end - 1));
     let wanted = mode.is_some_and(|mode| mode.as_str() == ChecksumMode::ENABLED);
-    let parts = part.is_some().then(|| object.parts.len()).filter(|n| *n > 0).map(wire::count);
+    let parts = part.is_some().then_some(object.parts.len()).filter(|n| *n > 0).map(wire::count);
     let checksum = match part {
         _ if !wanted => None,
         Some(part) if !object.parts.is_empty() => part.checksum,
