@@ -50,7 +50,8 @@ def put_with_checksum(work, algorithm):
 with session(CLIENT) as (report, work):
     config = os.path.join(work, "config")
     with open(config, "w") as file:
-        file.write("[default]\ns3 =\n  addressing_style = path\n")
+        # Without a signature version the program presigns by version 2 in us-east-1.
+        file.write("[default]\ns3 =\n  addressing_style = path\n  signature_version = s3v4\n")
     os.environ.update(AWS_CONFIG_FILE=config, AWS_EC2_METADATA_DISABLED="true", AWS_PAGER="", AWS_MAX_ATTEMPTS="2")
     source, out = os.path.join(work, "source"), os.path.join(work, "out")
     source_tree(source)

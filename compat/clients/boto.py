@@ -83,7 +83,7 @@ def multipart_by_hand():
     same([(u["Key"], u["UploadId"]) for u in uploads], [(key, upload["UploadId"])], "list of uploads")
     refused(404, None, s3.head_object, Bucket=BUCKET, Key=key)
     sent = [{"PartNumber": number, "ETag": etag} for number, etag in zip((1, 2, 7), parts)]
-    refused(400, "InvalidPartOrder", s3.complete_multipart_upload, **at, MultipartUpload={"Parts": sent[::-1]})
+    refused(400, "InvalidPartOrder", s3.complete_multipart_upload, **at, MultipartUpload={"Parts": [sent[1], sent[0], sent[2]]})
     refused(400, "InvalidPart", s3.complete_multipart_upload, **at,
             MultipartUpload={"Parts": [sent[0], {"PartNumber": 3, "ETag": parts[0]}]})
     done = s3.complete_multipart_upload(**at, MultipartUpload={"Parts": sent})
@@ -104,7 +104,7 @@ def aborted_upload():
     refused(404, "NoSuchUpload", s3.upload_part, **at, PartNumber=2, Body=b"y")
     refused(404, "NoSuchUpload", s3.complete_multipart_upload, **at,
             MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": etag}]})
-    same(s3.list_multipart_uploads(Bucket=BUCKET).get("Uploads", []), [], "list of uploads")
+    same(s3.list_multipart_uploads(Bucket=BUCKET, Prefix=key).get("Uploads", []), [], "list of uploads")
     refused(404, None, s3.head_object, Bucket=BUCKET, Key=key)
 
 
