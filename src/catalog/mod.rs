@@ -210,8 +210,8 @@ pub trait Catalog: std::fmt::Debug + Send + Sync + 'static {
     /// The identity that the containers of this catalog carry.
     fn id(&self) -> CatalogId;
 
-    /// A number that changes when another process has written to this catalog, or identities or bucket rows were
-    /// changed by this one: caches are dropped then.
+    /// A number that changes whenever a bucket, a user or a key was changed, by this process or another one: caches are
+    /// dropped then.
     ///
     /// # Errors
     /// Failures of the database.

@@ -82,7 +82,7 @@ impl Store {
         let Opened { object, place, body } = opened;
         let content = match &request.content {
             CopyContent::Keep => object.content.clone(),
-            CopyContent::Replace(content) => content.clone(),
+            CopyContent::Replace(content) => (**content).clone(),
         };
         if Arc::ptr_eq(&source.provider, &bound.provider) && facts_hold(&object, request) {
             let range = 0..object.size;

@@ -116,7 +116,7 @@ pub enum CopyContent {
     /// What the source has.
     Keep,
     /// This instead.
-    Replace(Content),
+    Replace(Box<Content>),
 }
 
 /// Copy an object.

@@ -92,9 +92,9 @@ pub(super) async fn object(gateway: &Gateway, request: S3Request<CopyObjectInput
     let changes =
         asked.storage_class.is_some() || asked.redirect.is_some() || headers.contains_key("x-amz-storage-class");
     let content = match input.metadata_directive.as_ref().map(MetadataDirective::as_str) {
-        Some(MetadataDirective::REPLACE) => CopyContent::Replace(asked),
+        Some(MetadataDirective::REPLACE) => CopyContent::Replace(Box::new(asked)),
         None | Some(MetadataDirective::COPY) if changes => {
-            CopyContent::Replace(carried(gateway, &caller, &source, asked, &mut source_conditions).await?)
+            CopyContent::Replace(Box::new(carried(gateway, &caller, &source, asked, &mut source_conditions).await?))
         }
         None | Some(MetadataDirective::COPY) if source.bucket == bucket && source.key == key => {
             return Err(Refusal::request(

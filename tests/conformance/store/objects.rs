@@ -280,7 +280,7 @@ pub(super) async fn copies_carry_facts(bed: &mut Bed) {
         (md5_hex(&body).as_str(), Some("text/plain"))
     );
     let other = Content { content_type: Some("a/b".into()), ..Content::default() };
-    bed.store.copy(&ROOT, request("from", CopyContent::Replace(other))).await.expect("copies onto itself");
+    bed.store.copy(&ROOT, request("from", CopyContent::Replace(Box::new(other)))).await.expect("copies onto itself");
     assert_eq!(bed.get("from").await.expect("gets").0.content.content_type.as_deref(), Some("a/b"));
     assert!(matches!(bed.store.copy(&ROOT, request("from", CopyContent::Keep)).await, Err(Error::InvalidRequest(_))));
     bed.put("from", b"changed").await.expect("puts");
