@@ -182,8 +182,7 @@ pub(super) async fn list_parts(gateway: &Gateway, request: S3Request<ListPartsIn
     let S3Request { input, extensions, .. } = request;
     let upload = named(&input.bucket, &input.key, &input.upload_id)?;
     let limit = wire::page_size("max-parts", input.max_parts, LIST_KEYS_MAX)?;
-    let marker = wire::page_size("part-number-marker", input.part_number_marker, i32::MAX as usize)?;
-    let after = u32::try_from(marker).unwrap_or(u32::MAX);
+    let after = wire::part_marker("part-number-marker", input.part_number_marker)?;
     let mut page = gateway.store.list_parts(&caller(&extensions), &upload, after, limit.max(1)).await?;
     if limit == 0 {
         page.parts.clear();
@@ -198,7 +197,7 @@ pub(super) async fn list_parts(gateway: &Gateway, request: S3Request<ListPartsIn
         initiator: Some(wire::initiator(&initiator)),
         owner: Some(wire::owner(&initiator)),
         storage_class: Some(StorageClass::from(wire::storage_class(content.storage_class))),
-        part_number_marker: Some(wire::count(marker)),
+        part_number_marker: Some(wire::count(after)),
         next_part_number_marker: Some(wire::count(last)),
         max_parts: Some(wire::count(limit)),
         is_truncated: Some(page.more),

@@ -210,7 +210,7 @@ pub(super) async fn attributes(
         return Err(Refusal::argument("x-amz-object-attributes", unknown, "Invalid attribute name specified."));
     }
     let limit = wire::page_size("x-amz-max-parts", input.max_parts, LIST_KEYS_MAX)?;
-    let marker = wire::page_size("x-amz-part-number-marker", input.part_number_marker, usize::MAX)?;
+    let marker = wire::part_marker("x-amz-part-number-marker", input.part_number_marker)?;
     let request = GetRequest {
         bucket: wire::bucket(&input.bucket)?,
         key: wire::key(&input.key)?,
@@ -236,8 +236,8 @@ pub(super) async fn attributes(
     })
 }
 
-fn parts(object: &Object, marker: usize, limit: usize) -> GetObjectAttributesParts {
-    let after = || object.parts.iter().filter(|part| part.number as usize > marker);
+fn parts(object: &Object, marker: u32, limit: usize) -> GetObjectAttributesParts {
+    let after = || object.parts.iter().filter(|part| part.number > marker);
     let shown: Vec<ObjectPart> = after()
         .take(limit)
         .map(|part| {

@@ -79,6 +79,14 @@ pub(super) fn page_size(name: &'static str, asked: Option<i32>, most: usize) -> 
     })
 }
 
+/// The part number a page begins after; without one it begins at the first part.
+pub(super) fn part_marker(name: &'static str, asked: Option<i32>) -> Result<u32> {
+    let asked = asked.unwrap_or(0);
+    u32::try_from(asked).map_err(|_| {
+        Refusal::argument(name, &asked.to_string(), "Argument must be an integer between 0 and 2147483647")
+    })
+}
+
 /// A size or count as s3s writes it.
 pub(super) fn count(n: impl TryInto<i32>) -> i32 {
     n.try_into().unwrap_or(i32::MAX)
@@ -141,6 +149,9 @@ mod tests {
     fn numbers_of_clients_are_bounded() {
         for (asked, page) in [(None, Some(1000)), (Some(0), Some(0)), (Some(i32::MAX), Some(1000)), (Some(-1), None)] {
             assert_eq!(page_size("max-keys", asked, 1000).ok(), page, "{asked:?}");
+        }
+        for (asked, marker) in [(None, Some(0)), (Some(7), Some(7)), (Some(-1), None)] {
+            assert_eq!(part_marker("part-number-marker", asked).ok(), marker, "{asked:?}");
         }
         for (number, legal) in [(0, false), (1, true), (10_000, true), (10_001, false), (-1, false)] {
             assert_eq!(part_number(number).is_ok(), legal, "{number}");
