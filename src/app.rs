@@ -27,7 +27,7 @@ use crate::provider::memory::MemoryProvider;
 use crate::provider::{self, Provider};
 use crate::server::fronts::{Rest, S3};
 use crate::server::{Exchange, Listener};
-use crate::store::{self, RootCredentials, Store, StoreParts};
+use crate::store::{self, Attach, RootCredentials, Store, StoreParts};
 
 /// Why the program cannot begin or go on.
 #[derive(Debug, thiserror::Error)]
@@ -174,7 +174,7 @@ pub async fn serve(config: &Config) -> Result<(), AppError> {
     let rest = bind(config.server.rest_listen).await?;
     let ready = format!("longshore ready s3=http://{} rest=http://{}\n", s3.address()?, rest.address()?);
 
-    let attached = app.store.attach().await.map_err(AppError::Attach)?;
+    let attached = app.store.attach(Attach::Serve).await.map_err(AppError::Attach)?;
     tracing::info!(buckets = attached.buckets, unclean = attached.unclean.len(), "attached");
     let stop = CancellationToken::new();
     let background = CancellationToken::new();

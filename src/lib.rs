@@ -1,6 +1,64 @@
-//! Longshore puts an S3 endpoint and REST storage APIs in front of the storage people already have.
+//! Longshore puts an S3 endpoint, and later three REST storage APIs, in front of the storage people already have.
 //!
-//! Imports run one way: `model` ← `provider`, `catalog` ← `auth` ← `store` ← `front` ← `server` ← `app`, `main`.
+//! # Layers
+//!
+//! Imports run one way, and `tests/architecture` holds them to it:
+//!
+//! ```text
+//! model ← provider, catalog ← auth ← store ← front ← server ← app, cli, main
+//! ```
+//!
+//! * [`model`]: names, conditions, ranges, records, callers: checked values, no I/O, not async.
+//! * [`provider`]: where bytes live: a directory or memory. It knows places and stamps, nothing of S3.
+//! * [`catalog`]: the index of buckets, objects, uploads, identities and owed steps; SQLite.
+//! * [`auth`]: who asks, and the one function that says yes.
+//! * [`store`]: the one door to data. It authorizes, then acts.
+//! * [`front`]: protocols: S3 on s3s, and health and metrics.
+//! * [`server`]: listeners, limits, the request log, the drain. [`app`] wires; [`cli`] is the command line.
+//!
+//! # The idea
+//!
+//! Bytes lie in the provider under their own names; the catalog makes them S3. Four laws hold everywhere:
+//!
+//! 1. A version's bytes are at one of its places; a reader tries them in the row's order and knows them by their stamp.
+//! 2. Only the catalog's commit decides.
+//! 3. Nothing is destroyed before it was taken aside and its stamp verified.
+//! 4. A step still owed to the provider is a row of the outbox, written by the commit that decided, and removed only when
+//!    the step is durable.
+//!
+//! # What happens on PUT
+//!
+//! `front::s3` turns the request into a [`store::request::PutRequest`]; [`store::Store::put`] decides, then streams the
+//! body into a [`provider::Stage`] and hashes it on the way. A body that is not exactly as declared ends here and leaves
+//! nothing. Otherwise a task of its own, which no client can cut short, publishes the file at its managed place (mtime of
+//! our own, record in its extended attributes, fsync, link, fsync of the directory), takes the key's lock, holds the
+//! conditions against the row, and commits by compare-and-swap. Natural layout then exchanges the file with its key and
+//! verifies what came out. The row's outbox entry goes with the next settlement (`syncfs`), twice a second.
+//!
+//! # What happens on GET
+//!
+//! One catalog lookup, one open, the stamp compared. If the bytes are not there: the other place, then the row again,
+//! then reconciliation under the key's lock: an outside edit becomes a new object, an absent file ends the row, both only
+//! while `.longshore/id` is readable. A key without a row is adopted if a file lies at its path.
+//!
+//! # What happens on CompleteMultipartUpload
+//!
+//! The upload goes to `completing` by compare-and-swap, so parts no longer change; the listed parts are checked and
+//! assembled (`copy_file_range`) and then everything is as for PUT. The commit also ends the upload and keeps its result
+//! for a day, so a repeated Complete is answered alike.
+//!
+//! # Where this differs from the first design, and why
+//!
+//! * SQLite keeps what the design calls facts in the row of the object instead of a table joined by version: a listing
+//!   page would otherwise read a thousand scattered pages.
+//! * The row of a version that is to be laid out says `natural` from its commit on, because the lay-out follows at once;
+//!   a reader in between finds the bytes at the other place. The outbox repairs what a crash leaves.
+//! * The order of versions of a key (`counter`) is nanoseconds of the write or one more than the version displaced,
+//!   whichever is later, so that a key that was deleted and made again still goes forward without its old row.
+//! * Where names fold, new bytes go to managed places: two keys may be one path there, and no look at the rows of other
+//!   keys is race-free.
+//! * `.longshore/id` is also marked while a bucket is being deleted, so that a deletion cut short is finished at the next
+//!   start instead of being adopted as a bucket again.
 
 pub mod app;
 pub mod auth;

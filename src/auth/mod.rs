@@ -1,3 +1,8 @@
 //! Who may do what, and what proves who asks.
+//!
+//! **Invariant:** [`decide::decide`] is the only function that says yes, for every front.
 
+pub mod decide;
+pub mod policy;
 pub mod secret;
+pub mod users;

@@ -253,6 +253,19 @@ pub trait Catalog: std::fmt::Debug + Send + Sync + 'static {
     /// [`Error::NotFound`].
     async fn set_bucket(&self, scope: &Scope, bucket: BucketId, settings: BucketSettings) -> Result<()>;
 
+    /// Gives an adopted bucket the owner, date and settings that were noted beside its bytes (`rebuild`).
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    async fn restore_bucket(
+        &self,
+        scope: &Scope,
+        bucket: BucketId,
+        owner: &str,
+        created: Timestamp,
+        settings: BucketSettings,
+    ) -> Result<()>;
+
     /// Notes when a bucket was last walked from end to end.
     ///
     /// # Errors

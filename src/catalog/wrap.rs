@@ -73,6 +73,17 @@ impl Catalog for Metered {
         self.time("set_bucket", self.inner.set_bucket(scope, bucket, settings)).await
     }
 
+    async fn restore_bucket(
+        &self,
+        scope: &Scope,
+        bucket: BucketId,
+        owner: &str,
+        created: Timestamp,
+        settings: BucketSettings,
+    ) -> Result<()> {
+        self.time("restore_bucket", self.inner.restore_bucket(scope, bucket, owner, created, settings)).await
+    }
+
     async fn set_indexed(&self, scope: &Scope, bucket: BucketId, at: Option<Timestamp>) -> Result<()> {
         self.time("set_indexed", self.inner.set_indexed(scope, bucket, at)).await
     }

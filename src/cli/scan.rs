@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::config::state::{State, StateError, StateLock};
 use crate::model::caller::Caller;
 use crate::model::name::BucketName;
+use crate::store::Attach;
 use crate::store::request::{ScanOptions, ScanReport};
 
 #[derive(Debug, Args)]
@@ -59,7 +60,9 @@ pub(super) async fn scan(arguments: ScanArguments) -> Outcome {
     };
     let app = open(&config, &state)?;
     if lock.is_some() {
-        app.store.attach().await?;
+        app.store.attach(Attach::Serve).await?;
+    } else {
+        app.store.attach(Attach::Scan).await?;
     }
     let reports = walk.each(&app, options).await;
     finish(&app, lock).await?;
@@ -76,8 +79,10 @@ pub(super) async fn rebuild(arguments: RebuildArguments) -> Outcome {
         lock => lock?,
     };
     let app = open(&config, &state)?;
-    let unclean = app.store.attach().await?.unclean;
-    if !unclean.is_empty() && !walk.force {
+    let unclean = app.store.attach(Attach::Rebuild).await?.unclean;
+    if walk.force {
+        app.store.take_over(&unclean).await?;
+    } else if !unclean.is_empty() {
         let names: Vec<String> = unclean.iter().map(|name| format!("{:?}", name.as_str())).collect();
         return Err(Failure::refused(format!(
             "the last stop was not clean, so the newest small objects may be in the old catalog alone ({}): \

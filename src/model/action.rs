@@ -50,4 +50,6 @@ actions! {
     AbortMultipartUpload = "s3:AbortMultipartUpload",
     /// List the parts of an upload.
     ListMultipartUploadParts = "s3:ListMultipartUploadParts",
+    /// Administer users, keys, bucket settings and scans.
+    Administer = "longshore:Administer",
 }

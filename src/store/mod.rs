@@ -3,116 +3,138 @@
 //! **Invariant:** every effect follows exactly one decision of [`crate::auth::decide`], taken before any provider call;
 //! only a commit of the catalog decides what an object is; each step owed after it is in the outbox.
 
-use crate::model::bucket::{Bucket, BucketSettings};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use dashmap::DashMap;
+
+use crate::auth::decide::{Target, decide};
+use crate::auth::secret::{MasterKey, Secret};
+use crate::auth::users::Users;
+use crate::catalog::{Catalog, Scope};
+use crate::model::action::Action;
+use crate::model::bucket::BucketSettings;
 use crate::model::caller::Caller;
 use crate::model::name::BucketName;
-use crate::model::object::{Entry, Object};
-use crate::model::page::{Page, PageQuery};
-use crate::store::request::*;
+use crate::model::time::Clock;
+use crate::provider::Provider;
 
+mod adopt;
+mod attach;
+mod bound;
+mod bucket;
+mod complete;
+mod copy;
+mod delete;
 pub mod error;
+mod get;
+mod identity;
+pub mod ingest;
+mod list;
+mod lock;
+mod multipart;
+mod outbox;
+mod put;
 pub mod request;
+mod scan;
+mod write;
 
+pub use crate::auth::users::RootCredentials;
+pub use attach::{Attach, AttachReport};
 pub use error::{BodyError, Error, Result};
 
-/// The store.
-#[derive(Debug, Clone)]
-pub struct Store {}
+use bound::Bound;
+use lock::KeyLocks;
+use outbox::Outbox;
 
-#[allow(unused_variables, clippy::unused_async, missing_docs, clippy::unimplemented)]
+/// What a store is made of.
+#[derive(Debug)]
+pub struct StoreParts {
+    /// The catalog.
+    pub catalog: Arc<dyn Catalog>,
+    /// The providers by name.
+    pub providers: BTreeMap<String, Arc<dyn Provider>>,
+    /// The provider of buckets that are made without naming one.
+    pub default_provider: String,
+    /// The settings that new and adopted buckets get.
+    pub default_settings: BucketSettings,
+    /// What opens sealed secrets.
+    pub master_key: MasterKey,
+    /// The administrator.
+    pub root: RootCredentials,
+}
+
+/// The store. Clones share everything.
+#[derive(Debug, Clone)]
+pub struct Store(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    catalog: Arc<dyn Catalog>,
+    providers: BTreeMap<String, Arc<dyn Provider>>,
+    default_provider: String,
+    default_settings: BucketSettings,
+    users: Users,
+    clock: Clock,
+    locks: KeyLocks,
+    outbox: Outbox,
+    bounds: DashMap<BucketName, Arc<Bound>>,
+    /// The bucket whose creation or removal is under way: one at a time, they are rare.
+    bucket_changes: tokio::sync::Mutex<()>,
+}
+
+/// Statements of the store run under its own rights, after its own decision.
+const SERVICE: Scope = Scope::Service;
+
 impl Store {
-    /// Finds the caller of an access key whose signature was verified. Unknown: `None`.
+    /// Over a catalog and providers; touches neither. A server calls [`Store::attach`] before it listens.
+    #[must_use]
+    pub fn new(parts: StoreParts) -> Self {
+        Self(Arc::new(Inner {
+            users: Users::new(parts.catalog.clone(), parts.master_key, parts.root),
+            catalog: parts.catalog,
+            providers: parts.providers,
+            default_provider: parts.default_provider,
+            default_settings: parts.default_settings,
+            clock: Clock::default(),
+            locks: KeyLocks::new(),
+            outbox: Outbox::default(),
+            bounds: DashMap::new(),
+            bucket_changes: tokio::sync::Mutex::new(()),
+        }))
+    }
+
+    /// Whether catalog and storage answer.
+    ///
+    /// # Errors
+    /// The failure of the one that does not.
+    pub async fn ready(&self) -> Result<()> {
+        self.catalog().ping().await?;
+        Ok(())
+    }
+
+    /// The caller of an access key whose signature was verified; `None` if there is no such key.
+    ///
+    /// # Errors
+    /// Failures of the catalog.
     pub async fn caller_of(&self, access_key: &str) -> Result<Option<Caller>> {
-        unimplemented!()
+        Ok(self.0.users.caller_of(access_key).await?)
     }
-    /// The secret of an access key, for verification of a signature. Unknown: `None`.
-    pub async fn secret_of(&self, access_key: &str) -> Result<Option<crate::auth::secret::Secret>> {
-        unimplemented!()
+
+    /// The secret of an access key, to verify a signature with; `None` if there is no such key.
+    ///
+    /// # Errors
+    /// Failures of the catalog.
+    pub async fn secret_of(&self, access_key: &str) -> Result<Option<Secret>> {
+        Ok(self.0.users.secret_of(access_key).await?)
     }
-    pub async fn list_buckets(&self, caller: &Caller, query: BucketQuery) -> Result<BucketPage> {
-        unimplemented!()
+
+    fn catalog(&self) -> &dyn Catalog {
+        &*self.0.catalog
     }
-    pub async fn create_bucket(&self, caller: &Caller, name: &BucketName) -> Result<Bucket> {
-        unimplemented!()
-    }
-    pub async fn head_bucket(&self, caller: &Caller, name: &BucketName) -> Result<Bucket> {
-        unimplemented!()
-    }
-    pub async fn bucket_location(&self, caller: &Caller, name: &BucketName) -> Result<Bucket> {
-        unimplemented!()
-    }
-    pub async fn delete_bucket(&self, caller: &Caller, name: &BucketName) -> Result<()> {
-        unimplemented!()
-    }
-    pub async fn set_bucket(&self, caller: &Caller, name: &BucketName, settings: BucketSettings) -> Result<()> {
-        unimplemented!()
-    }
-    pub async fn put(&self, caller: &Caller, request: PutRequest) -> Result<Object> {
-        unimplemented!()
-    }
-    pub async fn get(&self, caller: &Caller, request: GetRequest) -> Result<FoundBody> {
-        unimplemented!()
-    }
-    /// As get without the bytes (HEAD).
-    pub async fn head(&self, caller: &Caller, request: GetRequest) -> Result<Found> {
-        unimplemented!()
-    }
-    /// As head, under the action GetObjectAttributes.
-    pub async fn attributes(&self, caller: &Caller, request: GetRequest) -> Result<Found> {
-        unimplemented!()
-    }
-    pub async fn delete(&self, caller: &Caller, request: DeleteRequest) -> Result<()> {
-        unimplemented!()
-    }
-    pub async fn copy(&self, caller: &Caller, request: CopyRequest) -> Result<Object> {
-        unimplemented!()
-    }
-    pub async fn list(&self, caller: &Caller, bucket: &BucketName, query: PageQuery) -> Result<Page<Entry>> {
-        unimplemented!()
-    }
-    /// As list, under the action ListBucketVersions.
-    pub async fn list_versions(&self, caller: &Caller, bucket: &BucketName, query: PageQuery) -> Result<Page<Entry>> {
-        unimplemented!()
-    }
-    pub async fn create_upload(&self, caller: &Caller, request: CreateUpload) -> Result<crate::model::id::UploadId> {
-        unimplemented!()
-    }
-    pub async fn upload_part(
-        &self,
-        caller: &Caller,
-        upload: &UploadRef,
-        number: u32,
-        body: Incoming,
-    ) -> Result<PartStored> {
-        unimplemented!()
-    }
-    pub async fn copy_part(
-        &self,
-        caller: &Caller,
-        upload: &UploadRef,
-        number: u32,
-        from: PartCopy,
-    ) -> Result<PartStored> {
-        unimplemented!()
-    }
-    /// The upload itself (its announced checksum), for a caller who may write parts to it.
-    pub async fn upload(&self, caller: &Caller, upload: &UploadRef) -> Result<crate::model::upload::Upload> {
-        unimplemented!()
-    }
-    pub async fn complete_upload(&self, caller: &Caller, request: CompleteRequest) -> Result<Completed> {
-        unimplemented!()
-    }
-    pub async fn abort_upload(&self, caller: &Caller, upload: &UploadRef) -> Result<()> {
-        unimplemented!()
-    }
-    pub async fn list_parts(&self, caller: &Caller, upload: &UploadRef, after: u32, limit: usize) -> Result<PartPage> {
-        unimplemented!()
-    }
-    pub async fn list_uploads(&self, caller: &Caller, bucket: &BucketName, query: UploadQuery) -> Result<UploadPage> {
-        unimplemented!()
-    }
-    /// Walks one bucket; administrators only.
-    pub async fn scan(&self, caller: &Caller, bucket: &BucketName, options: ScanOptions) -> Result<ScanReport> {
-        unimplemented!()
+
+    /// Takes the decision; everything that has an effect begins here.
+    fn allow(caller: &Caller, action: Action, target: Target<'_>) -> Result<()> {
+        if decide(caller, action, target) { Ok(()) } else { Err(Error::AccessDenied) }
     }
 }

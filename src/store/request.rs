@@ -16,7 +16,7 @@ use crate::model::object::{Content, Object};
 use crate::model::range::ByteRange;
 use crate::model::time::Timestamp;
 use crate::model::upload::{Part, Upload};
-use crate::provider::Body;
+pub use crate::provider::Body;
 use crate::store::error::BodyError;
 
 /// The frames of a body as they arrive.

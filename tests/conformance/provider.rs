@@ -1,1 +1,80 @@
-//! Provider suite.
+//! The suite of the provider trait: every provider runs every behaviour, each in a container of its own.
+//!
+//! A behaviour is one async function that takes a [`Bed`] and fails by panicking. A new provider is accepted when it
+//! adds one test here and passes. What only a directory can show (links, names that are no text) has a list of its own.
+
+mod bed;
+mod bodies;
+mod containers;
+mod directories;
+mod layouts;
+mod listings;
+mod multipart;
+
+use std::path::Path;
+
+use longshore::provider::fs::{Durability, FsProvider, Without};
+use longshore::provider::memory::MemoryProvider;
+use longshore::provider::{Capabilities, Provider};
+
+use self::bed::{Bed, Behaviour, InDirectory, InMemory, Outside};
+
+/// All behaviours that hold for every provider.
+fn all() -> Vec<(&'static str, Behaviour)> {
+    [bodies::all(), layouts::all(), listings::all(), containers::all(), multipart::all()].concat()
+}
+
+async fn run(list: Vec<(&'static str, Behaviour)>, provider: &dyn Provider, outside: &dyn Outside) {
+    for (n, (name, behaviour)) in list.into_iter().enumerate() {
+        eprintln!("{name}");
+        let bed = Bed::new(provider, outside, &format!("bed-{n}")).await;
+        behaviour(&bed).await;
+    }
+}
+
+async fn run_in(root: &Path, durability: Durability, without: Without) {
+    let provider = FsProvider::open_without(root, durability, without).expect("the directory opens");
+    let outside = InDirectory { root: root.to_owned() };
+    run([all(), directories::all()].concat(), &provider, &outside).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_behaves() {
+    let provider = MemoryProvider::new();
+    run(all(), &provider, &InMemory { provider: provider.clone() }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_behaves_when_synced() {
+    let root = tempfile::tempdir().unwrap();
+    run_in(root.path(), Durability::Fsync, Without::default()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_behaves_when_not_synced() {
+    let root = tempfile::tempdir().unwrap();
+    run_in(root.path(), Durability::Os, Without::default()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_behaves_on_a_kernel_that_lacks_calls() {
+    let root = tempfile::tempdir().unwrap();
+    run_in(root.path(), Durability::Os, Without { openat2: true, tmpfile: true, exchange: true }).await;
+}
+
+#[tokio::test]
+async fn capabilities_are_pinned() {
+    let root = tempfile::tempdir().unwrap();
+    let of = |durability| FsProvider::open(root.path(), durability).expect("the directory opens").capabilities();
+    let synced = of(Durability::Fsync);
+    // Sharing of blocks depends on the file system that the tests run on.
+    let expected =
+        Capabilities { natural: true, exchange: true, records: true, durable: true, reflink: synced.reflink };
+    assert_eq!(synced, expected);
+    assert_eq!(of(Durability::Os), Capabilities { durable: false, ..expected });
+    assert_eq!(
+        MemoryProvider::new().capabilities(),
+        Capabilities { natural: true, exchange: true, records: true, durable: false, reflink: false }
+    );
+    assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0, "a probe leaves nothing");
+}

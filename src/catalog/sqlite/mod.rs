@@ -1,1 +1,336 @@
-//! The embedded catalog.
+//! The embedded catalog: one SQLite file with a write-ahead log.
+//!
+//! One thread writes ([`writer`]), bounded pools read ([`readers`]); each method of the trait is one closure over a
+//! connection, and its statements are in [`statements`]. Readers see the last commit, never a part of one, and are
+//! never held up by the writer. Another process (the command line) may open the same file at the same time: writers
+//! take turns by SQLite's lock.
+//!
+//! **Invariant:** what a writing method answered is visible to every read that begins after it, and with
+//! [`Durability::Fsync`] it is on stable storage, except where losing it only means that it is done again.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use rusqlite::Connection;
+
+use crate::catalog::{AccessKey, Catalog, Commit, Error, NewBucket, PartAdded, Result, Scope, Task, Window};
+use crate::model::bucket::{Bucket, BucketSettings};
+use crate::model::caller::User;
+use crate::model::id::{BucketId, CatalogId, UploadId, VersionId};
+use crate::model::name::{BucketName, ObjectKey};
+use crate::model::object::{Entry, Object};
+use crate::model::place::Place;
+use crate::model::time::Timestamp;
+use crate::model::upload::{Part, Upload, UploadState};
+
+mod buckets;
+mod failure;
+mod file;
+mod identities;
+mod limits;
+mod migrations;
+mod objects;
+mod outbox;
+#[cfg(test)]
+mod plans;
+mod readers;
+mod rows;
+mod span;
+mod statements;
+mod uploads;
+mod writer;
+
+use readers::Readers;
+use writer::Writer;
+
+/// When a commit counts as kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// Once it is on stable storage: it survives a loss of power.
+    #[default]
+    Fsync,
+    /// Once the operating system has it: it survives the end of the process, and a loss of power may take the last
+    /// commits, never a part of one.
+    Os,
+}
+
+impl Durability {
+    fn synchronous(self) -> &'static str {
+        match self {
+            Self::Fsync => "FULL",
+            Self::Os => "NORMAL",
+        }
+    }
+}
+
+/// How to open a catalog.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OpenOptions {
+    /// When a commit counts as kept.
+    pub durability: Durability,
+}
+
+/// The embedded catalog.
+#[derive(Debug)]
+pub struct SqliteCatalog {
+    id: CatalogId,
+    writer: Writer,
+    lookups: Arc<Readers>,
+    walks: Arc<Readers>,
+}
+
+/// Whether a statement may run under this scope: SQLite knows no roles, so only Longshore's own may.
+fn admit(scope: &Scope) -> Result<()> {
+    match scope {
+        Scope::Service => Ok(()),
+        Scope::As { .. } => Err(Error::NoRoles),
+    }
+}
+
+impl SqliteCatalog {
+    /// Opens the catalog at `path`, makes it if it is missing, and brings its schema up to date. Blocks.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] with the reason: a network file system, a newer schema, another program's file.
+    /// [`Error::Unavailable`]: another process holds it for longer than a command takes.
+    pub fn open(path: &Path, options: OpenOptions) -> Result<Self> {
+        file::check_place(path)?;
+        file::create(path)?;
+        let mut connection = file::connect_writer(path, options.durability)?;
+        let id = migrations::migrate(&mut connection)?;
+        Ok(Self {
+            id,
+            writer: Writer::start(connection, options.durability)?,
+            lookups: Readers::new(path.to_owned(), limits::LOOKUP_CONNECTIONS_MAX),
+            walks: Readers::new(path.to_owned(), limits::WALK_CONNECTIONS_MAX),
+        })
+    }
+
+    /// Reads a few pages, on the task that asks.
+    async fn look<T>(&self, scope: &Scope, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        admit(scope)?;
+        self.lookups.look(work).await
+    }
+
+    /// Reads what may be many rows, on a blocking thread.
+    async fn walk<T, F>(&self, scope: &Scope, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T> + Send + 'static,
+    {
+        admit(scope)?;
+        self.walks.walk(work).await
+    }
+
+    /// Writes, on the one thread that does.
+    async fn write<T, F>(&self, scope: &Scope, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T> + Send + 'static,
+    {
+        admit(scope)?;
+        self.writer.run(Durability::Fsync, work).await
+    }
+
+    /// Writes what a loss of power may take back, because it would only be done again: whatever it leaves behind is
+    /// what a process that ended a moment earlier would have left. It is visible at once, never waits for the disk,
+    /// and is never lost while something written after it is kept.
+    async fn write_hint<F>(&self, scope: &Scope, work: F) -> Result<()>
+    where
+        F: FnOnce(&Connection) -> Result<()> + Send + 'static,
+    {
+        admit(scope)?;
+        self.writer.run(Durability::Os, work).await
+    }
+}
+
+#[async_trait]
+impl Catalog for SqliteCatalog {
+    fn id(&self) -> CatalogId {
+        self.id
+    }
+
+    async fn generation(&self) -> Result<u64> {
+        self.look(&Scope::Service, buckets::generation).await
+    }
+
+    async fn ping(&self) -> Result<()> {
+        if self.writer.is_closed() {
+            return Err(failure::Fault::Closed.into());
+        }
+        self.generation().await.map(|_| ())
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.lookups.close().await;
+        self.walks.close().await;
+        self.writer.close().await
+    }
+
+    async fn create_bucket(&self, scope: &Scope, bucket: NewBucket) -> Result<Bucket> {
+        self.write(scope, move |c| buckets::create(c, bucket)).await
+    }
+
+    async fn bucket(&self, scope: &Scope, name: &BucketName) -> Result<Option<Bucket>> {
+        self.look(scope, |c| buckets::get(c, name)).await
+    }
+
+    async fn buckets(&self, scope: &Scope, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Bucket>> {
+        let (prefix, after) = (prefix.to_owned(), after.map(str::to_owned));
+        self.walk(scope, move |c| buckets::list(c, &prefix, after.as_deref(), limit)).await
+    }
+
+    async fn set_bucket(&self, scope: &Scope, bucket: BucketId, settings: BucketSettings) -> Result<()> {
+        self.write(scope, move |c| buckets::set(c, bucket, &settings)).await
+    }
+
+    async fn restore_bucket(
+        &self,
+        scope: &Scope,
+        bucket: BucketId,
+        owner: &str,
+        created: Timestamp,
+        settings: BucketSettings,
+    ) -> Result<()> {
+        let owner = owner.to_owned();
+        self.write(scope, move |c| buckets::restore(c, bucket, &owner, created, &settings)).await
+    }
+
+    async fn set_indexed(&self, scope: &Scope, bucket: BucketId, at: Option<Timestamp>) -> Result<()> {
+        self.write(scope, move |c| buckets::set_indexed(c, bucket, at)).await
+    }
+
+    async fn delete_bucket(&self, scope: &Scope, bucket: BucketId, with_objects: bool) -> Result<()> {
+        self.write(scope, move |c| buckets::delete(c, bucket, with_objects)).await
+    }
+
+    async fn object(&self, scope: &Scope, bucket: BucketId, key: &ObjectKey) -> Result<Option<Object>> {
+        self.look(scope, |c| objects::get(c, bucket, key)).await
+    }
+
+    async fn list(&self, scope: &Scope, bucket: BucketId, window: Window) -> Result<Vec<Entry>> {
+        self.walk(scope, move |c| objects::list(c, bucket, window)).await
+    }
+
+    async fn usage(&self, scope: &Scope, bucket: BucketId) -> Result<(u64, u64)> {
+        self.walk(scope, move |c| objects::usage(c, bucket)).await
+    }
+
+    async fn commit(&self, scope: &Scope, commit: Commit) -> Result<Vec<Task>> {
+        self.write(scope, move |c| objects::commit(c, &commit)).await
+    }
+
+    async fn named(&self, scope: &Scope, bucket: BucketId, versions: &[VersionId]) -> Result<Vec<VersionId>> {
+        let versions = versions.to_vec();
+        self.walk(scope, move |c| outbox::named(c, bucket, &versions)).await
+    }
+
+    async fn tasks(&self, scope: &Scope, after: i64, limit: usize) -> Result<Vec<Task>> {
+        self.walk(scope, move |c| outbox::tasks(c, after, limit)).await
+    }
+
+    async fn tasks_of(&self, scope: &Scope, bucket: BucketId, key: &ObjectKey) -> Result<Vec<Task>> {
+        self.look(scope, |c| outbox::tasks_of(c, bucket, key)).await
+    }
+
+    async fn tasks_done(&self, scope: &Scope, done: &[i64]) -> Result<()> {
+        let done = done.to_vec();
+        self.write_hint(scope, move |c| outbox::done(c, &done)).await
+    }
+
+    async fn set_place(
+        &self,
+        scope: &Scope,
+        bucket: BucketId,
+        key: &ObjectKey,
+        version: VersionId,
+        place: &Place,
+    ) -> Result<()> {
+        let (key, place) = (key.clone(), place.clone());
+        self.write_hint(scope, move |c| objects::set_place(c, bucket, &key, version, &place)).await
+    }
+
+    async fn create_upload(&self, scope: &Scope, upload: Upload) -> Result<()> {
+        self.write(scope, move |c| uploads::create(c, &upload)).await
+    }
+
+    async fn upload(&self, scope: &Scope, id: UploadId) -> Result<Option<Upload>> {
+        self.look(scope, |c| uploads::get(c, id)).await
+    }
+
+    async fn uploads(
+        &self,
+        scope: &Scope,
+        bucket: BucketId,
+        prefix: &str,
+        after: Option<(&str, Option<UploadId>)>,
+        limit: usize,
+    ) -> Result<Vec<Upload>> {
+        let (prefix, after) = (prefix.to_owned(), after.map(|(key, id)| (key.to_owned(), id)));
+        self.walk(scope, move |c| {
+            let after = after.as_ref().map(|(key, id)| (key.as_str(), *id));
+            uploads::list(c, bucket, &prefix, after, limit)
+        })
+        .await
+    }
+
+    async fn set_upload_state(
+        &self,
+        scope: &Scope,
+        id: UploadId,
+        from: &UploadState,
+        to: UploadState,
+    ) -> Result<Option<Task>> {
+        let from = from.clone();
+        self.write(scope, move |c| uploads::set_state(c, id, &from, &to)).await
+    }
+
+    async fn tidy_uploads(&self, scope: &Scope, reopen: bool, before: Timestamp) -> Result<()> {
+        self.write_hint(scope, move |c| uploads::tidy(c, reopen, before)).await
+    }
+
+    async fn add_part(&self, scope: &Scope, upload: UploadId, part: Part) -> Result<PartAdded> {
+        self.write(scope, move |c| uploads::add_part(c, upload, &part)).await
+    }
+
+    async fn parts(&self, scope: &Scope, upload: UploadId, after: u32, limit: usize) -> Result<Vec<Part>> {
+        self.walk(scope, move |c| uploads::parts(c, upload, after, limit)).await
+    }
+
+    async fn put_user(&self, user: User, replace: bool) -> Result<()> {
+        self.write(&Scope::Service, move |c| identities::put_user(c, &user, replace)).await
+    }
+
+    async fn user(&self, name: &str) -> Result<Option<User>> {
+        self.look(&Scope::Service, |c| identities::user(c, name)).await
+    }
+
+    async fn users(&self, after: Option<&str>, limit: usize) -> Result<Vec<User>> {
+        let after = after.map(str::to_owned);
+        self.walk(&Scope::Service, move |c| identities::users(c, after.as_deref(), limit)).await
+    }
+
+    async fn delete_user(&self, name: &str) -> Result<()> {
+        let name = name.to_owned();
+        self.write(&Scope::Service, move |c| identities::delete_user(c, &name)).await
+    }
+
+    async fn add_key(&self, key: AccessKey) -> Result<()> {
+        self.write(&Scope::Service, move |c| identities::add_key(c, &key)).await
+    }
+
+    async fn key(&self, access_key: &str) -> Result<Option<AccessKey>> {
+        self.look(&Scope::Service, |c| identities::key(c, access_key)).await
+    }
+
+    async fn keys(&self, user: &str) -> Result<Vec<AccessKey>> {
+        let user = user.to_owned();
+        self.walk(&Scope::Service, move |c| identities::keys(c, &user)).await
+    }
+
+    async fn delete_key(&self, access_key: &str) -> Result<()> {
+        let access_key = access_key.to_owned();
+        self.write(&Scope::Service, move |c| identities::delete_key(c, &access_key)).await
+    }
+}

@@ -1,1 +1,168 @@
 //! The S3 protocol, on s3s. Only this module names s3s.
+//!
+//! A request passes the request layer ([`layer_request`]), then s3s, which reads it, verifies its signature and asks
+//! [`access`] who the caller is, then one function per operation, which calls the store, and last the response layer
+//! ([`layer_response`]), which gives every answer its ids and every error its body.
+//!
+//! **Invariant:** authorization is the store's alone; every request is answered, whatever it holds.
+
+use std::fmt;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use http::{Request, Response};
+use http_body::{Frame, SizeHint};
+use s3s::config::StaticConfigProvider;
+use s3s::service::{S3Service, S3ServiceBuilder};
+use s3s::validation::NameValidation;
+
+use crate::front::facts::RequestFacts;
+use crate::model::name::BucketName;
+use crate::store::Store;
+
+mod access;
+mod auth;
+mod body;
+mod bucket;
+mod config;
+mod content;
+mod copy;
+mod declared;
+mod delete;
+mod encode;
+mod error;
+mod exchange;
+mod gateway;
+mod guard;
+mod host;
+mod layer_request;
+mod layer_response;
+mod list;
+mod multipart;
+mod object;
+mod operation;
+mod query;
+mod rewrite;
+mod wire;
+mod xml_body;
+
+use error::Refusal;
+use exchange::Exchange;
+use gateway::Gateway;
+use host::Hosts;
+use layer_response::Asked;
+
+/// How the front is set up.
+#[derive(Debug, Clone, Default)]
+pub struct S3Options {
+    /// The region of all buckets, of `a-z`, `0-9` and `-`. If it is set, signatures must be made for it.
+    pub region: Option<String>,
+    /// Domains under which `bucket.domain` names a bucket.
+    pub domains: Vec<String>,
+}
+
+/// The S3 front.
+#[derive(Debug, Clone)]
+pub struct S3Front {
+    service: S3Service,
+    hosts: Arc<Hosts>,
+    region: Option<Arc<str>>,
+}
+
+/// Bucket names as s3s is to take them: any that the model has, since adopted buckets may have any.
+struct AnyBucket;
+
+impl NameValidation for AnyBucket {
+    fn validate_bucket_name(&self, name: &str) -> bool {
+        BucketName::new(name).is_ok()
+    }
+}
+
+/// Makes the front.
+#[must_use]
+pub fn service(store: Store, options: S3Options) -> S3Front {
+    let hosts = Hosts::new(&options.domains);
+    let region = options.region.clone().unwrap_or_else(|| bucket::FIRST_REGION.to_owned());
+    let gateway = Gateway { store, region, hosts: hosts.clone() };
+    let settings = Arc::new(config::settings(options.region.as_deref()));
+    let builder = || {
+        let mut builder = S3ServiceBuilder::new(gateway.clone());
+        builder.set_config(Arc::new(StaticConfigProvider::new(Arc::clone(&settings))));
+        builder.set_auth(auth::Secrets(gateway.store.clone()));
+        builder.set_access(access::Gate(gateway.store.clone()));
+        builder.set_host(hosts.clone());
+        builder.set_validation(AnyBucket);
+        builder
+    };
+    let plain = builder().build();
+    let mut outer = builder();
+    outer.set_route(rewrite::Rewrite(plain));
+    S3Front { service: outer.build(), hosts: Arc::new(hosts), region: options.region.map(Arc::from) }
+}
+
+impl S3Front {
+    /// Answers one request.
+    ///
+    /// On cancellation: as the store says of the operation; a body that was not taken in leaves nothing behind.
+    pub async fn handle<B>(&self, request: Request<B>) -> Response<ResponseBody>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: std::error::Error + Send + Sync + 'static,
+    {
+        let facts = request.extensions().get::<RequestFacts>().cloned().unwrap_or_default();
+        let exchange = Exchange::new(facts);
+        let range = request.headers().get(http::header::RANGE).and_then(|value| value.to_str().ok());
+        let asked = Asked {
+            method: request.method().clone(),
+            path: request.uri().path().to_owned(),
+            range: range.map(str::to_owned),
+            region: self.region.as_deref().map(str::to_owned),
+        };
+        let served = AssertUnwindSafe(self.serve(request, &exchange)).catch_unwind().await;
+        let served = served.unwrap_or_else(|_| {
+            tracing::error!(request = exchange.facts().id().as_str(), "a request panicked");
+            Err(Refusal::internal())
+        });
+        layer_response::dress(served, &asked, &exchange).map(ResponseBody)
+    }
+
+    async fn serve<B>(&self, request: Request<B>, exchange: &Exchange) -> error::Result<Response<s3s::Body>>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: std::error::Error + Send + Sync + 'static,
+    {
+        let request = layer_request::admit(request, &self.hosts, exchange)?;
+        // s3s gives up where it cannot write an answer: on an error text that XML has no form for.
+        self.service.call(request).await.map_err(|_| Refusal::request("The request could not be read."))
+    }
+}
+
+/// The body of an answer.
+pub struct ResponseBody(s3s::Body);
+
+impl fmt::Debug for ResponseBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseBody").finish_non_exhaustive()
+    }
+}
+
+impl http_body::Body for ResponseBody {
+    type Data = Bytes;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        Pin::new(&mut self.0).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
+    }
+}

@@ -1,0 +1,211 @@
+//! One pass: a case against one endpoint with a number of connections for a number of seconds.
+//!
+//! Every answer is checked for what the operation promises (status, length of the body, keys on the page): a fast
+//! wrong answer is an error, and a pass with errors is no measurement. **Invariant:** a request that was started
+//! before the end is finished and counted, and the time of the pass is that of its last request.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::task::JoinSet;
+
+use crate::case::{Case, DELETES, Operation, PAGE_KEYS, PART_BYTES, scatter};
+use crate::client::{Call, Client, Endpoint, Failed, element};
+use crate::multipart;
+use crate::sign::{encode_path, encode_query};
+use crate::stats::Histogram;
+
+/// A worker gives up after this many failed requests: the server is gone, or the case is not for it.
+const ERRORS_MAX: u64 = 20;
+
+/// What every worker of a pass shares.
+pub(crate) struct Plan {
+    pub(crate) case: Case,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) connections: u64,
+    pub(crate) seconds: Duration,
+    pub(crate) block: Bytes,
+    /// The value of x-amz-content-sha256 for the body that this case sends, and for an empty one.
+    pub(crate) payload: String,
+    pub(crate) no_payload: String,
+}
+
+/// What a pass has measured.
+pub(crate) struct Outcome {
+    pub(crate) latencies: Histogram,
+    pub(crate) bytes: u64,
+    pub(crate) seconds: f64,
+    pub(crate) errors: u64,
+    pub(crate) first_error: Option<String>,
+}
+
+impl Outcome {
+    pub(crate) fn new() -> Self {
+        Self { latencies: Histogram::new(), bytes: 0, seconds: 0.0, errors: 0, first_error: None }
+    }
+
+    /// Adds the figures of another worker or pass; the time is left to the caller.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.latencies.merge(&other.latencies);
+        self.bytes += other.bytes;
+        self.errors += other.errors;
+        if self.first_error.is_none() {
+            self.first_error.clone_from(&other.first_error);
+        }
+    }
+
+    fn record(&mut self, began: Instant, done: Result<u64, Failed>) {
+        match done {
+            Ok(bytes) => {
+                self.latencies.record(began.elapsed());
+                self.bytes += bytes;
+            }
+            Err(Failed(why)) => {
+                self.errors += 1;
+                self.first_error.get_or_insert(why);
+            }
+        }
+    }
+}
+
+/// Runs the pass.
+pub(crate) async fn pass(plan: Arc<Plan>) -> Outcome {
+    if plan.case.operation == Operation::Delete {
+        fill(&plan).await;
+    }
+    // Connections are made, and caches of the process touched, before the clock starts.
+    let mut clients = Vec::new();
+    for worker in 0..plan.connections {
+        let mut client = Client::new(&plan.endpoint);
+        if !matches!(plan.case.operation, Operation::Delete | Operation::Multipart) {
+            // A failure shows again in the first measured request.
+            let _ = once(&plan, &mut client, worker, worker).await;
+        }
+        clients.push(client);
+    }
+    let began = Instant::now();
+    let mut outcome = if plan.case.operation == Operation::Multipart {
+        uploads(&plan, clients, began).await
+    } else {
+        requests(&plan, clients, began).await
+    };
+    outcome.seconds = began.elapsed().as_secs_f64();
+    outcome
+}
+
+async fn requests(plan: &Arc<Plan>, clients: Vec<Client>, began: Instant) -> Outcome {
+    let next = Arc::new(AtomicU64::new(0));
+    let limit = if plan.case.operation == Operation::Delete { DELETES } else { u64::MAX };
+    let mut workers = JoinSet::new();
+    for (worker, mut client) in (0..).zip(clients) {
+        let (plan, next) = (Arc::clone(plan), Arc::clone(&next));
+        workers.spawn(async move {
+            let mut own = Outcome::new();
+            while began.elapsed() < plan.seconds && own.errors < ERRORS_MAX {
+                let n = next.fetch_add(1, Ordering::Relaxed);
+                if n >= limit {
+                    break;
+                }
+                let start = Instant::now();
+                let done = once(&plan, &mut client, worker, n).await;
+                own.record(start, done);
+            }
+            own
+        });
+    }
+    let mut all = Outcome::new();
+    while let Some(joined) = workers.join_next().await {
+        match joined {
+            Ok(own) => all.merge(&own),
+            Err(error) => all.record(began, Err(Failed(format!("worker: {error}")))),
+        }
+    }
+    all
+}
+
+/// One upload after the other, each with as many parts in flight as there are connections.
+async fn uploads(plan: &Arc<Plan>, mut clients: Vec<Client>, began: Instant) -> Outcome {
+    let mut all = Outcome::new();
+    let mut n = 0;
+    while began.elapsed() < plan.seconds && all.errors < ERRORS_MAX {
+        let start = Instant::now();
+        let key = plan.case.key(n % plan.case.objects);
+        let done = multipart::upload(plan, &mut clients, &key, plan.case.size.div_ceil(PART_BYTES)).await;
+        all.record(start, done);
+        n += 1;
+    }
+    all
+}
+
+/// One request of the case, and the number of bytes of objects that it moved.
+async fn once(plan: &Plan, client: &mut Client, worker: u64, n: u64) -> Result<u64, Failed> {
+    let Plan { case, .. } = plan;
+    match case.operation {
+        Operation::Get => {
+            let path = path(case, &case.key(scatter(n, case.objects)));
+            let (length, _) = client.drain(&Call::bare("GET", &path, "", &plan.no_payload)).await?;
+            expect(length == case.size, || format!("GET {path}: {length} bytes, wanted {}", case.size))?;
+            Ok(length)
+        }
+        Operation::Head => {
+            let path = path(case, &case.key(scatter(n, case.objects)));
+            client.drain(&Call::bare("HEAD", &path, "", &plan.no_payload)).await?;
+            Ok(0)
+        }
+        Operation::Put => put(plan, client, &case.key(worker * case.objects + n % case.objects)).await,
+        Operation::Delete => {
+            client.drain(&Call::bare("DELETE", &path(case, &case.key(n)), "", &plan.no_payload)).await?;
+            Ok(0)
+        }
+        Operation::List => list(plan, client, n).await,
+        Operation::Multipart => Err(Failed("an upload is more than one request".into())),
+    }
+}
+
+async fn put(plan: &Plan, client: &mut Client, key: &str) -> Result<u64, Failed> {
+    let (block, length) = (&plan.block, plan.case.size);
+    let path = path(&plan.case, key);
+    client.drain(&Call { method: "PUT", path: &path, query: "", payload: &plan.payload, block, length }).await?;
+    Ok(length)
+}
+
+/// A full page from somewhere in the bucket; pages of all parts of the index come in turn.
+async fn list(plan: &Plan, client: &mut Client, n: u64) -> Result<u64, Failed> {
+    let pages = plan.case.objects / PAGE_KEYS;
+    let after = scatter(n, pages - 1) * PAGE_KEYS;
+    let query = format!("list-type=2&max-keys={PAGE_KEYS}&start-after={}", encode_query(&plan.case.key(after)));
+    let path = format!("/{}", plan.case.bucket());
+    let text = client.text(&Call::bare("GET", &path, &query, &plan.no_payload)).await?;
+    let count = text.matches("<Key>").count() as u64;
+    expect(count == PAGE_KEYS, || format!("LIST {path}: {count} keys on the page"))?;
+    let (first, wanted) = (element(&text, "Key").unwrap_or_default(), plan.case.key(after + 1));
+    expect(first == wanted, || format!("LIST {path}: the page starts with {first}, wanted {wanted}"))?;
+    Ok(0)
+}
+
+/// Writes what the DELETE load removes, which is not measured.
+async fn fill(plan: &Arc<Plan>) {
+    let mut workers = JoinSet::new();
+    for worker in 0..16 {
+        let plan = Arc::clone(plan);
+        workers.spawn(async move {
+            let mut client = Client::new(&plan.endpoint);
+            for n in (worker..DELETES).step_by(16) {
+                // Where this fails, the load deletes a missing key; a server that is down shows in the load itself.
+                let _ = put(&plan, &mut client, &plan.case.key(n)).await;
+            }
+        });
+    }
+    workers.join_all().await;
+}
+
+/// The encoded path of an object.
+pub(crate) fn path(case: &Case, key: &str) -> String {
+    format!("/{}/{}", case.bucket(), encode_path(key))
+}
+
+fn expect(holds: bool, why: impl FnOnce() -> String) -> Result<(), Failed> {
+    if holds { Ok(()) } else { Err(Failed(why())) }
+}

@@ -1,0 +1,118 @@
+"""Starts the server for a test run, runs client scripts against it, and collects their lines."""
+import contextlib
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+CLIENTS = {"aws": "aws.py", "boto3": "boto.py", "rclone": "rclone.py", "s5cmd": "s5.py", "s3cmd": "s3cmd.py",
+           "restic": "restic.py", "js": "js/check.mjs"}
+READY_SECONDS, STOP_SECONDS, CLIENT_SECONDS = 30, 60, 4 * 3600
+
+
+def environment(endpoint, access_key, secret_key):
+    """The whole of what a client script knows about the server."""
+    tools = os.pathsep.join([str(ROOT / ".venv/bin"), os.environ.get("PATH", "")])
+    return {**os.environ, "PATH": tools, "S3_ENDPOINT": endpoint, "AWS_ACCESS_KEY_ID": access_key,
+            "AWS_SECRET_ACCESS_KEY": secret_key, "AWS_DEFAULT_REGION": os.environ.get("AWS_DEFAULT_REGION", "us-east-1"),
+            "PYTHONDONTWRITEBYTECODE": "1", "NODE_NO_WARNINGS": "1"}
+
+
+def ready_line(server):
+    """The line `longshore ready s3=… rest=…`, or nothing when the server ended or took too long."""
+    signal.signal(signal.SIGALRM, lambda *_: server.kill())
+    signal.alarm(READY_SECONDS)
+    line = server.stdout.readline()
+    signal.alarm(0)
+    return line
+
+
+@contextlib.contextmanager
+def longshore(binary, problems):
+    """Starts the server; afterwards appends to `problems` what was wrong with its end."""
+    data = tempfile.mkdtemp(prefix="compat-longshore-")
+    keys = {"LONGSHORE_ROOT_ACCESS_KEY": "compatroot", "LONGSHORE_ROOT_SECRET_KEY": "compat-root-secret"}
+    with open(os.path.join(data, "server.log"), "w+") as log:
+        command = [binary, "serve", os.path.join(data, "root"), "--s3-listen", "127.0.0.1:0", "--rest-listen", "127.0.0.1:0"]
+        os.mkdir(command[2])
+        server = subprocess.Popen(command, env={**os.environ, **keys}, stdout=subprocess.PIPE, stderr=log, text=True)
+        try:
+            line = ready_line(server)
+            if not line.startswith("longshore ready s3="):
+                problems.append(f"FAIL server: start: said {line!r}")
+                yield None
+            else:
+                yield environment(line.split("s3=")[1].split()[0], *keys.values())
+        finally:
+            server.send_signal(signal.SIGTERM)
+            try:
+                code = server.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                code = f"none within {STOP_SECONDS} s"
+            if code != 0:
+                problems.append(f"FAIL server: stop by SIGTERM: exit code {code}")
+            if problems:
+                log.seek(0)
+                sys.stderr.write("".join(log.readlines()[-40:]))
+            shutil.rmtree(data, ignore_errors=True)
+
+
+def node_modules():
+    """Installs what package-lock.json names, once; returns why that failed."""
+    lock, done = HERE / "js/package-lock.json", HERE / "js/node_modules/.package-lock.json"
+    if done.exists() and done.stat().st_mtime >= lock.stat().st_mtime:
+        return None
+    if not shutil.which("npm"):
+        return "no npm on the PATH"
+    installed = subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=HERE / "js", capture_output=True, text=True)
+    return None if installed.returncode == 0 else f"npm ci: {installed.stderr.strip().splitlines()[-1:]}"
+
+
+def run_client(name, env):
+    """The lines of one client; a script that breaks off, or says nothing, has failed."""
+    if name == "js" and (why := node_modules() if shutil.which("node") else "no node on the PATH"):
+        return [f"SKIP js: {why}"]
+    try:
+        done = subprocess.run([HERE / CLIENTS[name]], env=env, capture_output=True, text=True, timeout=CLIENT_SECONDS)
+    except subprocess.TimeoutExpired:
+        return [f"FAIL {name}: took longer than {CLIENT_SECONDS} s"]
+    lines = [line for line in done.stdout.splitlines() if line.startswith(("PASS ", "FAIL ", "SKIP "))]
+    failures = sum(line.startswith("FAIL ") for line in lines)
+    skipped = any(line.startswith("SKIP ") for line in lines)
+    if not lines or (not skipped and min(failures, 70) != done.returncode):
+        lines.append(f"FAIL {name}: script: exit code {done.returncode}: {' '.join(done.stderr.split())[-300:]}")
+    return lines
+
+
+def add_arguments(parser):
+    """The options that run and selftest share."""
+    parser.add_argument("--binary")
+    parser.add_argument("--endpoint")
+    parser.add_argument("client", nargs="*", choices=[[], *CLIENTS], default=[])
+
+
+@contextlib.contextmanager
+def chosen(asked, problems):
+    """The environment for the clients: of the server that --endpoint names, or of one that is started here."""
+    if asked.endpoint:
+        yield environment(asked.endpoint, os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])
+        return
+    built = [str(ROOT / f"target/{kind}/longshore") for kind in ("release", "debug")]
+    binary = asked.binary or next((path for path in built if os.path.exists(path)), built[0])
+    with longshore(binary, problems) as env:
+        yield env
+    if not problems:
+        problems.append("PASS server: start, stop by SIGTERM")
+
+
+def closing(lines):
+    """Prints the count and returns the exit code."""
+    count = {word: sum(line.startswith(word) for line in lines) for word in ("PASS", "FAIL", "SKIP")}
+    print(f"{count['PASS']} passed, {count['FAIL']} failed, {count['SKIP']} skipped")
+    return 1 if count["FAIL"] or not count["PASS"] or (count["SKIP"] and os.environ.get("CI") == "true") else 0

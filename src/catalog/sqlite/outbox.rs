@@ -1,0 +1,80 @@
+//! Steps owed to providers, and the question which versions are still spoken for.
+//!
+//! **Invariant:** a step is written in the transaction that owes it; its number grows and is never used again.
+
+use std::collections::HashSet;
+
+use rusqlite::{Connection, Row, params};
+
+use super::{rows, span, statements as sql};
+use crate::catalog::{NewTask, Result, Step, Task};
+use crate::model::id::{BucketId, VersionId};
+use crate::model::name::ObjectKey;
+
+fn read(row: &Row<'_>) -> rows::Read<Task> {
+    let task = NewTask {
+        bucket: BucketId(row.get(1)?),
+        key: rows::key(row, 2)?,
+        version: rows::version(row, 3)?,
+        step: rows::json(row, 4)?,
+    };
+    Ok(Task { id: row.get(0)?, task })
+}
+
+/// Writes a step and numbers it.
+pub(super) fn add(connection: &Connection, task: NewTask) -> Result<Task> {
+    let frees = matches!(task.step, Step::FreeUpload { .. });
+    let step = rows::to_json(&task.step)?;
+    let mut statement = connection.prepare_cached(sql::INSERT_TASK)?;
+    let id = statement.insert(params![task.bucket.0, task.key.as_str(), rows::bytes(task.version), frees, step])?;
+    Ok(Task { id, task })
+}
+
+/// Steps still owed, in the order they were written.
+pub(super) fn tasks(connection: &Connection, after: i64, limit: usize) -> Result<Vec<Task>> {
+    let mut statement = connection.prepare_cached(sql::TASKS)?;
+    let found = statement.query_map([after, span::rows(limit)], read)?;
+    Ok(found.collect::<rows::Read<_>>()?)
+}
+
+/// Steps still owed for one key, oldest first.
+pub(super) fn tasks_of(connection: &Connection, bucket: BucketId, key: &ObjectKey) -> Result<Vec<Task>> {
+    let mut statement = connection.prepare_cached(sql::TASKS_OF)?;
+    let found = statement.query_map(params![bucket.0, key.as_str()], read)?;
+    Ok(found.collect::<rows::Read<_>>()?)
+}
+
+/// Removes steps that were taken.
+pub(super) fn done(connection: &Connection, ids: &[i64]) -> Result<()> {
+    let mut statement = connection.prepare_cached(sql::DELETE_TASK)?;
+    for id in ids {
+        statement.execute([id])?;
+    }
+    Ok(())
+}
+
+/// Which of `versions` are named by a row, a part or a step, in the order given.
+///
+/// One snapshot for all of them: a version that moves from a row into the outbox meanwhile is in one of the two.
+pub(super) fn named(connection: &Connection, bucket: BucketId, versions: &[VersionId]) -> Result<Vec<VersionId>> {
+    let snapshot = connection.unchecked_transaction()?;
+    let mut named = HashSet::new();
+    let mut open = HashSet::new();
+    let mut statement = snapshot.prepare_cached(sql::NAMED)?;
+    for version in versions {
+        let is = statement.query_row(params![bucket.0, rows::bytes(*version)], |row| row.get::<_, bool>(0))?;
+        if is {
+            named.insert(*version)
+        } else {
+            open.insert(*version)
+        };
+    }
+    // Attempts that wait to be freed stand inside their step. Such steps are few and short-lived: one is read at a time.
+    let mut statement = snapshot.prepare_cached(sql::FREEING_STEPS)?;
+    let mut steps = statement.query([bucket.0])?;
+    while let Some(row) = steps.next()? {
+        let Step::FreeUpload { attempts, .. } = rows::json(row, 0)? else { continue };
+        named.extend(attempts.into_iter().filter(|attempt| open.contains(attempt)));
+    }
+    Ok(versions.iter().copied().filter(|version| named.contains(version)).collect())
+}

@@ -1,0 +1,108 @@
+//! Every statement of the embedded catalog.
+//!
+//! **Invariant:** each runs from the statement cache of its connection, and each range goes by an index: a test prepares
+//! all of them and reads the plans of those that walk.
+
+/// Declares the statements, and for the test the list of them all.
+macro_rules! statements {
+    ($($(#[$doc:meta])* $name:ident = $text:expr;)*) => {
+        $($(#[$doc])* pub(super) const $name: &str = $text;)*
+        #[cfg(test)]
+        pub(super) const ALL: &[(&str, &str)] = &[$((stringify!($name), $name)),*];
+    };
+}
+
+statements! {
+    CATALOG_ID = "SELECT value FROM meta WHERE name = 'catalog_id'";
+    SET_CATALOG_ID = "INSERT INTO meta (name, value) VALUES ('catalog_id', ?1)";
+    GENERATION = "SELECT value FROM meta WHERE name = 'generation'";
+    NEXT_GENERATION = "UPDATE meta SET value = value + 1 WHERE name = 'generation'";
+
+    BEGIN = "BEGIN IMMEDIATE";
+    COMMIT = "COMMIT";
+    ROLLBACK = "ROLLBACK";
+    SAVEPOINT = "SAVEPOINT job";
+    RELEASE = "RELEASE job";
+    ROLLBACK_TO = "ROLLBACK TO job";
+
+    INSERT_BUCKET = "INSERT INTO buckets (name, provider, container, owner, created, settings, indexed) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (name) DO NOTHING RETURNING id";
+    BUCKET = "SELECT id, name, provider, container, owner, created, settings, indexed FROM buckets WHERE name = ?1";
+    BUCKETS = "SELECT id, name, provider, container, owner, created, settings, indexed FROM buckets \
+        WHERE name >= ?1 AND name < ?2 ORDER BY name LIMIT ?3";
+    BUCKET_IS = "SELECT 1 FROM buckets WHERE id = ?1";
+    SET_SETTINGS = "UPDATE buckets SET settings = ?2 WHERE id = ?1";
+    RESTORE_BUCKET = "UPDATE buckets SET owner = ?2, created = ?3, settings = ?4 WHERE id = ?1";
+    SET_INDEXED = "UPDATE buckets SET indexed = ?2 WHERE id = ?1";
+    DISOWN_BUCKETS = "UPDATE buckets SET owner = ?2 WHERE owner = ?1";
+    DELETE_BUCKET = "DELETE FROM buckets WHERE id = ?1";
+    BUCKET_HAS_OBJECTS = "SELECT 1 FROM objects WHERE bucket_id = ?1 LIMIT 1";
+    DELETE_BUCKET_OBJECTS = "DELETE FROM objects WHERE bucket_id = ?1";
+    /// Walks all uploads: one day of them, and buckets go seldom. An index for it would cost every upload.
+    DELETE_BUCKET_PARTS = "DELETE FROM parts WHERE upload_id IN (SELECT id FROM uploads WHERE bucket_id = ?1)";
+    DELETE_BUCKET_UPLOADS = "DELETE FROM uploads WHERE bucket_id = ?1";
+    DELETE_BUCKET_OUTBOX = "DELETE FROM outbox WHERE bucket_id = ?1";
+
+    OBJECT = "SELECT name, version, placed, stamp, size, modified, etag, owner, storage_class, sum_algorithm, sum_kind, \
+        sum_value, counter, crc64, content, parts FROM objects WHERE bucket_id = ?1 AND name = ?2";
+    LIST = "SELECT name, version, placed, stamp, size, modified, etag, owner, storage_class, sum_algorithm, sum_kind \
+        FROM objects WHERE bucket_id = ?1 AND name >= ?2 AND name < ?3 ORDER BY name LIMIT ?4";
+    /// The sum goes in two halves, as SQLite's sum of integers fails beyond 63 bits.
+    USAGE = "SELECT count(*), coalesce(sum(size >> 32), 0), coalesce(sum(size & 4294967295), 0) \
+        FROM objects WHERE bucket_id = ?1";
+    OBJECT_IS = "SELECT 1 FROM objects WHERE bucket_id = ?1 AND name = ?2";
+    INSERT_OBJECT = "INSERT INTO objects (bucket_id, name, version, counter, placed, stamp, size, modified, etag, owner, \
+        storage_class, sum_algorithm, sum_kind, sum_value, crc64, content, parts) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17) \
+        ON CONFLICT (bucket_id, name) DO NOTHING";
+    UPDATE_OBJECT = "UPDATE objects SET version = ?3, counter = ?4, placed = ?5, stamp = ?6, size = ?7, modified = ?8, \
+        etag = ?9, owner = ?10, storage_class = ?11, sum_algorithm = ?12, sum_kind = ?13, sum_value = ?14, crc64 = ?15, \
+        content = ?16, parts = ?17 WHERE bucket_id = ?1 AND name = ?2 AND version = ?18";
+    DELETE_OBJECT = "DELETE FROM objects WHERE bucket_id = ?1 AND name = ?2 AND version = ?3";
+    SET_PLACED = "UPDATE objects SET placed = ?4 WHERE bucket_id = ?1 AND name = ?2 AND version = ?3";
+    NAMED = "SELECT EXISTS (SELECT 1 FROM objects WHERE version = ?2 AND bucket_id = ?1) \
+        OR EXISTS (SELECT 1 FROM parts WHERE attempt = ?2 \
+            AND upload_id IN (SELECT id FROM uploads WHERE id = upload_id AND bucket_id = ?1)) \
+        OR EXISTS (SELECT 1 FROM outbox WHERE version = ?2 AND bucket_id = ?1)";
+
+    INSERT_TASK = "INSERT INTO outbox (bucket_id, name, version, frees, step) VALUES (?1, ?2, ?3, ?4, ?5)";
+    TASKS = "SELECT id, bucket_id, name, version, step FROM outbox WHERE id > ?1 ORDER BY id LIMIT ?2";
+    TASKS_OF = "SELECT id, bucket_id, name, version, step FROM outbox WHERE bucket_id = ?1 AND name = ?2 ORDER BY id";
+    FREEING_STEPS = "SELECT step FROM outbox WHERE bucket_id = ?1 AND frees = 1";
+    DELETE_TASK = "DELETE FROM outbox WHERE id = ?1";
+
+    INSERT_UPLOAD = "INSERT INTO uploads (id, bucket_id, name, created, initiator, content, sum_algorithm, sum_kind, \
+        handle, state, result, ended) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+    UPLOAD = "SELECT id, bucket_id, name, created, initiator, content, sum_algorithm, sum_kind, handle, state, result \
+        FROM uploads WHERE id = ?1";
+    UPLOADS = "SELECT id, bucket_id, name, created, initiator, content, sum_algorithm, sum_kind, handle, state, result \
+        FROM uploads WHERE bucket_id = ?1 AND ended IS NULL AND (name, created, id) > (?2, ?3, ?4) AND name < ?5 \
+        ORDER BY name, created, id LIMIT ?6";
+    UPLOAD_CREATED = "SELECT created FROM uploads WHERE id = ?1 AND bucket_id = ?2 AND name = ?3";
+    SET_UPLOAD_STATE = "UPDATE uploads SET state = ?2, result = ?3, ended = ?4 WHERE id = ?1";
+    END_UPLOAD = "UPDATE uploads SET state = ?2, result = ?3, ended = ?4 WHERE id = ?1 AND state = 'completing'";
+    REOPEN_UPLOADS = "UPDATE uploads SET state = 'open' WHERE state = 'completing'";
+    FORGET_PARTS = "DELETE FROM parts WHERE upload_id IN (SELECT id FROM uploads WHERE ended < ?1)";
+    FORGET_UPLOADS = "DELETE FROM uploads WHERE ended < ?1";
+
+    PUT_PART = "INSERT OR REPLACE INTO parts (upload_id, number, attempt, stamp, size, modified, etag, sum_algorithm, \
+        sum_kind, sum_value, crc64) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+    PARTS = "SELECT number, attempt, stamp, size, modified, etag, sum_algorithm, sum_kind, sum_value, crc64 FROM parts \
+        WHERE upload_id = ?1 AND number > ?2 ORDER BY number LIMIT ?3";
+    ATTEMPT = "SELECT attempt, stamp FROM parts WHERE upload_id = ?1 AND number = ?2";
+    ATTEMPTS = "SELECT attempt FROM parts WHERE upload_id = ?1 ORDER BY number";
+    DELETE_PARTS = "DELETE FROM parts WHERE upload_id = ?1";
+
+    INSERT_USER = "INSERT INTO users (name, display_name, email, groups, policy) VALUES (?1, ?2, ?3, ?4, ?5) \
+        ON CONFLICT (name) DO NOTHING";
+    PUT_USER = "INSERT OR REPLACE INTO users (name, display_name, email, groups, policy) VALUES (?1, ?2, ?3, ?4, ?5)";
+    USER = "SELECT name, display_name, email, groups, policy FROM users WHERE name = ?1";
+    USERS = "SELECT name, display_name, email, groups, policy FROM users WHERE name > ?1 ORDER BY name LIMIT ?2";
+    DELETE_USER = "DELETE FROM users WHERE name = ?1";
+    DELETE_USER_KEYS = "DELETE FROM access_keys WHERE user = ?1";
+    INSERT_KEY = "INSERT INTO access_keys (access_key, user, sealed_secret, created) VALUES (?1, ?2, ?3, ?4) \
+        ON CONFLICT (access_key) DO NOTHING";
+    KEY = "SELECT access_key, user, sealed_secret, created FROM access_keys WHERE access_key = ?1";
+    KEYS = "SELECT access_key, user, sealed_secret, created FROM access_keys WHERE user = ?1 ORDER BY access_key";
+    DELETE_KEY = "DELETE FROM access_keys WHERE access_key = ?1";
+}

@@ -1,0 +1,23 @@
+//! Secrets for the verification of signatures.
+
+use s3s::auth::{S3Auth, SecretKey};
+use s3s::{S3Error, S3ErrorCode, S3Result};
+
+use crate::store::Store;
+
+/// Asks the store for the secret of an access key.
+pub(super) struct Secrets(pub(super) Store);
+
+#[async_trait::async_trait]
+impl S3Auth for Secrets {
+    async fn get_secret_key(&self, access_key: &str) -> S3Result<SecretKey> {
+        match self.0.secret_of(access_key).await {
+            Ok(Some(secret)) => Ok(SecretKey::from(secret.expose())),
+            Ok(None) => Err(S3Error::new(S3ErrorCode::InvalidAccessKeyId)),
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "a secret could not be read");
+                Err(S3Error::new(S3ErrorCode::ServiceUnavailable))
+            }
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! What the layers and the handlers of one request share.
+//!
+//! s3s carries a code and a sentence of an error and nothing else; a refusal is therefore left here, and the response
+//! layer writes the answer from it.
+//!
+//! **Invariant:** the first refusal of a request is the one that is answered.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use http::Extensions;
+use s3s::{S3Error, S3ErrorCode};
+
+use super::error::Refusal;
+use crate::front::facts::RequestFacts;
+use crate::model::caller::Caller;
+
+/// One request and its answer.
+#[derive(Debug, Clone)]
+pub(super) struct Exchange {
+    facts: RequestFacts,
+    refusal: Arc<Mutex<Option<Refusal>>>,
+}
+
+impl Exchange {
+    /// Of a request that begins.
+    pub(super) fn new(facts: RequestFacts) -> Self {
+        Self { facts, refusal: Arc::default() }
+    }
+
+    /// The one that the request layer put into the extensions.
+    pub(super) fn of(extensions: &Extensions) -> Self {
+        extensions.get::<Self>().cloned().unwrap_or_else(|| Self::new(RequestFacts::default()))
+    }
+
+    /// What is known of the request.
+    pub(super) fn facts(&self) -> &RequestFacts {
+        &self.facts
+    }
+
+    /// Leaves a refusal for the response layer and makes the error that takes s3s there.
+    pub(super) fn refuse(&self, refusal: Refusal) -> S3Error {
+        if let Some(cause) = refusal.cause_text() {
+            tracing::error!(request = self.facts.id().as_str(), cause, code = &*refusal.code, "a request failed");
+        }
+        let code = S3ErrorCode::from_bytes(refusal.code.as_bytes()).unwrap_or(S3ErrorCode::InternalError);
+        let mut error = S3Error::new(code);
+        error.set_status_code(refusal.status);
+        self.refusal.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(refusal);
+        error
+    }
+
+    /// What was refused, if anything was.
+    pub(super) fn take_refusal(&self) -> Option<Refusal> {
+        self.refusal.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// The caller that was verified.
+pub(super) fn caller(extensions: &Extensions) -> Caller {
+    extensions.get::<Caller>().cloned().unwrap_or(Caller::Anonymous)
+}

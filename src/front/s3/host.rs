@@ -1,0 +1,82 @@
+//! Which bucket a `Host` header names, if any.
+//!
+//! **Invariant:** a host outside the configured domains never names a bucket: it is path-style, whatever it looks like,
+//! so no service name of a cluster can be taken for a bucket.
+
+use s3s::S3Result;
+use s3s::host::{S3Host, VirtualHost};
+
+/// The domains under which `bucket.domain` names a bucket.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Hosts(Vec<String>);
+
+impl Hosts {
+    /// Takes the configured domains in any case, with or without a port and dots around them.
+    pub(super) fn new(domains: &[String]) -> Self {
+        let mut domains: Vec<String> = domains.iter().filter_map(|domain| bare(domain)).collect();
+        // The longest suffix decides where one domain lies below another.
+        domains.sort_by_key(|domain| std::cmp::Reverse(domain.len()));
+        Self(domains)
+    }
+
+    /// The bucket that `host` names.
+    pub(super) fn bucket(&self, host: &str) -> Option<String> {
+        let host = bare(host)?;
+        if self.0.contains(&host) {
+            return None;
+        }
+        let under = |domain: &String| host.strip_suffix(domain.as_str())?.strip_suffix('.').map(str::to_owned);
+        self.0.iter().find_map(under).filter(|bucket| !bucket.is_empty())
+    }
+}
+
+/// Lower case, without port and surrounding dots; `None` for what cannot be a domain.
+fn bare(host: &str) -> Option<String> {
+    if host.starts_with('[') {
+        return None;
+    }
+    let host = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let host = host.trim_matches('.').to_ascii_lowercase();
+    (!host.is_empty()).then_some(host)
+}
+
+impl S3Host for Hosts {
+    fn parse_host_header<'a>(&'a self, host: &'a str) -> S3Result<VirtualHost<'a>> {
+        let plain = VirtualHost::new(host);
+        Ok(match self.bucket(host) {
+            Some(bucket) => plain.with_bucket(bucket),
+            None => plain,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_configured_domains_name_buckets() {
+        let hosts = Hosts::new(&["Example.com:9000".into(), "s3.example.com".into()]);
+        for (host, bucket) in [
+            ("b00.example.com", Some("b00")),
+            ("b00.example.com:9000", Some("b00")),
+            ("B00.Example.COM.", Some("b00")),
+            ("a.b.example.com", Some("a.b")),
+            ("b.s3.example.com", Some("b")),
+            ("s3.example.com", None),
+            ("example.com:9000", None),
+            (".example.com", None),
+            ("badexample.com", None),
+            ("localhost", None),
+            ("minio.default.svc:80", None),
+            ("127.0.0.1:9000", None),
+            ("[::1]:9000", None),
+            ("", None),
+        ] {
+            assert_eq!(hosts.bucket(host).as_deref(), bucket, "{host}");
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! Uploads in parts.
+
+use http::HeaderMap;
+use s3s::S3Request;
+use s3s::dto::{
+    AbortMultipartUploadInput, AbortMultipartUploadOutput, ChecksumAlgorithm, ChecksumType,
+    CompleteMultipartUploadInput, CompleteMultipartUploadOutput, CompletedPart, CreateMultipartUploadInput,
+    CreateMultipartUploadOutput, ListMultipartUploadsInput, ListMultipartUploadsOutput, ListPartsInput,
+    ListPartsOutput, MultipartUpload, Part as ShownPart, StorageClass, UploadPartInput, UploadPartOutput,
+};
+
+use super::encode::{Encoding, url, xml_safe};
+use super::error::{Refusal, Result};
+use super::exchange::caller;
+use super::gateway::Gateway;
+use super::list::{encoding_of, prefixes, shown_encoding};
+use super::object::{checksum_type, size_of};
+use super::wire::{self, show_checksum};
+use super::{body, content, declared};
+use crate::config::limits::{LIST_KEYS_MAX, PART_NUMBER_MAX};
+use crate::model::checksum::{Algorithm, Checksum, ChecksumKind};
+use crate::model::id::UploadId;
+use crate::model::upload::{Part, Upload};
+use crate::store::request::{CompleteRequest, CreateUpload, ListedPart, UploadPage, UploadQuery, UploadRef};
+
+fn named(bucket: &str, key: &str, id: &str) -> Result<UploadRef> {
+    Ok(UploadRef { bucket: wire::bucket(bucket)?, key: wire::key(key)?, id: wire::upload(id)? })
+}
+
+/// CreateMultipartUpload.
+pub(super) async fn create(
+    gateway: &Gateway,
+    request: S3Request<CreateMultipartUploadInput>,
+) -> Result<CreateMultipartUploadOutput> {
+    let S3Request { input, headers, extensions, .. } = request;
+    let algorithm = input.checksum_algorithm.map(|name| declared::algorithm(name.as_str())).transpose()?;
+    let checksum = announced(algorithm, kind(input.checksum_type.as_ref())?)?;
+    let request = CreateUpload {
+        bucket: wire::bucket(&input.bucket)?,
+        key: wire::key(&input.key)?,
+        content: content::of(&headers, input.metadata)?,
+        checksum,
+    };
+    let id = gateway.store.create_upload(&caller(&extensions), request).await?;
+    Ok(CreateMultipartUploadOutput {
+        bucket: Some(input.bucket),
+        key: Some(xml_safe(&input.key)),
+        upload_id: Some(id.to_string()),
+        checksum_algorithm: checksum.map(|(algorithm, _)| ChecksumAlgorithm::from_static(algorithm.name())),
+        checksum_type: checksum.map(|(_, kind)| ChecksumType::from_static(kind.name())),
+        ..CreateMultipartUploadOutput::default()
+    })
+}
+
+fn kind(asked: Option<&ChecksumType>) -> Result<Option<ChecksumKind>> {
+    match asked.map(ChecksumType::as_str) {
+        None => Ok(None),
+        Some(ChecksumType::FULL_OBJECT) => Ok(Some(ChecksumKind::FullObject)),
+        Some(ChecksumType::COMPOSITE) => Ok(Some(ChecksumKind::Composite)),
+        Some(_) => Err(Refusal::request("Value for x-amz-checksum-type header is invalid.")),
+    }
+}
+
+fn announced(algorithm: Option<Algorithm>, kind: Option<ChecksumKind>) -> Result<Option<(Algorithm, ChecksumKind)>> {
+    match (algorithm, kind) {
+        (None, None) => Ok(None),
+        (None, Some(_)) => Err(Refusal::request(
+            "The x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm header.",
+        )),
+        (Some(algorithm), kind) => {
+            let kind = kind.unwrap_or_else(|| algorithm.default_kind());
+            if algorithm.allows(kind) {
+                return Ok(Some((algorithm, kind)));
+            }
+            Err(Refusal::request(format!(
+                "The {} checksum type cannot be used with the {} checksum algorithm.",
+                kind.name(),
+                algorithm.name().to_ascii_lowercase()
+            )))
+        }
+    }
+}
+
+/// UploadPart.
+pub(super) async fn upload_part(gateway: &Gateway, request: S3Request<UploadPartInput>) -> Result<UploadPartOutput> {
+    let S3Request { input, headers, extensions, trailing_headers, .. } = request;
+    let number = wire::part_number(input.part_number)?;
+    let upload = named(&input.bucket, &input.key, &input.upload_id)?;
+    let body = body::incoming(input.body, &headers, input.content_length, trailing_headers)?;
+    let stored = gateway.store.upload_part(&caller(&extensions), &upload, number, body).await?;
+    let mut output = UploadPartOutput { e_tag: Some(wire::etag(&stored.etag)), ..UploadPartOutput::default() };
+    show_checksum!(output, &stored.checksum);
+    Ok(output)
+}
+
+/// CompleteMultipartUpload.
+pub(super) async fn complete(
+    gateway: &Gateway,
+    request: S3Request<CompleteMultipartUploadInput>,
+) -> Result<CompleteMultipartUploadOutput> {
+    let S3Request { input, headers, extensions, uri, .. } = request;
+    let upload = named(&input.bucket, &input.key, &input.upload_id)?;
+    let listed = input.multipart_upload.and_then(|list| list.parts).unwrap_or_default();
+    if listed.is_empty() || listed.len() > PART_NUMBER_MAX as usize {
+        return Err(Refusal::malformed_xml());
+    }
+    let request = CompleteRequest {
+        upload,
+        parts: listed.into_iter().map(listed_part).collect::<Result<_>>()?,
+        conditions: wire::conditions(&headers),
+        size: input.mpu_object_size.map(|size| size_of("x-amz-mp-object-size", size)).transpose()?,
+        checksum: declared::value(&headers)?,
+        kind: kind(input.checksum_type.as_ref())?,
+    };
+    let made = gateway.store.complete_upload(&caller(&extensions), request).await?;
+    let mut output = CompleteMultipartUploadOutput {
+        location: Some(location(gateway, &headers, &uri, &input.bucket, &input.key)),
+        bucket: Some(input.bucket),
+        key: Some(xml_safe(&input.key)),
+        e_tag: Some(wire::etag(&made.etag)),
+        checksum_type: made.checksum.as_ref().map(checksum_type),
+        ..CompleteMultipartUploadOutput::default()
+    };
+    show_checksum!(output, &made.checksum);
+    Ok(output)
+}
+
+/// Where the object can be fetched, as the client addressed this server.
+fn location(gateway: &Gateway, headers: &HeaderMap, uri: &http::Uri, bucket: &str, key: &str) -> String {
+    let host = headers.get(http::header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let scheme = uri.scheme_str().unwrap_or("http");
+    match gateway.hosts.bucket(host) {
+        Some(_) => format!("{scheme}://{host}/{}", url(key)),
+        None => format!("{scheme}://{host}/{}/{}", url(bucket), url(key)),
+    }
+}
+
+fn listed_part(part: CompletedPart) -> Result<ListedPart> {
+    let number = part.part_number.ok_or_else(Refusal::malformed_xml)?;
+    let etag = part.e_tag.ok_or_else(Refusal::malformed_xml)?;
+    let absent = [
+        &part.checksum_md5,
+        &part.checksum_sha512,
+        &part.checksum_xxhash128,
+        &part.checksum_xxhash3,
+        &part.checksum_xxhash64,
+    ];
+    if absent.iter().any(|value| value.is_some()) {
+        return Err(Refusal::not_implemented("This checksum algorithm"));
+    }
+    let sent = [
+        (Algorithm::Crc32, part.checksum_crc32),
+        (Algorithm::Crc32c, part.checksum_crc32c),
+        (Algorithm::Crc64Nvme, part.checksum_crc64nvme),
+        (Algorithm::Sha1, part.checksum_sha1),
+        (Algorithm::Sha256, part.checksum_sha256),
+    ];
+    let mut checksum: Option<Checksum> = None;
+    for (algorithm, value) in sent {
+        let Some(value) = value else { continue };
+        let invalid = || Refusal::request("A checksum of a listed part is not valid.");
+        if checksum.replace(declared::read(algorithm, &value).ok_or_else(invalid)?).is_some() {
+            return Err(Refusal::request("A part can have one checksum only."));
+        }
+    }
+    Ok(ListedPart { number: wire::part_number(number)?, etag: etag.into_value(), checksum })
+}
+
+/// AbortMultipartUpload.
+pub(super) async fn abort(
+    gateway: &Gateway,
+    request: S3Request<AbortMultipartUploadInput>,
+) -> Result<AbortMultipartUploadOutput> {
+    let S3Request { input, extensions, .. } = request;
+    let upload = named(&input.bucket, &input.key, &input.upload_id)?;
+    gateway.store.abort_upload(&caller(&extensions), &upload).await?;
+    Ok(AbortMultipartUploadOutput::default())
+}
+
+/// ListParts.
+pub(super) async fn list_parts(gateway: &Gateway, request: S3Request<ListPartsInput>) -> Result<ListPartsOutput> {
+    let S3Request { input, extensions, .. } = request;
+    let upload = named(&input.bucket, &input.key, &input.upload_id)?;
+    let limit = wire::page_size("max-parts", input.max_parts, LIST_KEYS_MAX)?;
+    let marker = wire::page_size("part-number-marker", input.part_number_marker, i32::MAX as usize)?;
+    let after = u32::try_from(marker).unwrap_or(u32::MAX);
+    let mut page = gateway.store.list_parts(&caller(&extensions), &upload, after, limit.max(1)).await?;
+    if limit == 0 {
+        page.parts.clear();
+        page.more = false;
+    }
+    let last = page.parts.last().map_or(0, |part| part.number);
+    let Upload { initiator, content, checksum, .. } = page.upload;
+    Ok(ListPartsOutput {
+        bucket: Some(input.bucket),
+        key: Some(xml_safe(&input.key)),
+        upload_id: Some(input.upload_id),
+        initiator: Some(wire::initiator(&initiator)),
+        owner: Some(wire::owner(&initiator)),
+        storage_class: Some(StorageClass::from(wire::storage_class(content.storage_class))),
+        part_number_marker: Some(wire::count(marker)),
+        next_part_number_marker: Some(wire::count(last)),
+        max_parts: Some(wire::count(limit)),
+        is_truncated: Some(page.more),
+        checksum_algorithm: checksum.map(|(algorithm, _)| ChecksumAlgorithm::from_static(algorithm.name())),
+        checksum_type: checksum.map(|(_, kind)| ChecksumType::from_static(kind.name())),
+        parts: Some(page.parts.iter().map(shown_part).collect()),
+        ..ListPartsOutput::default()
+    })
+}
+
+fn shown_part(part: &Part) -> ShownPart {
+    let mut shown = ShownPart {
+        part_number: Some(wire::count(part.number)),
+        size: Some(wire::bytes(part.size)),
+        e_tag: Some(wire::etag(&part.etag)),
+        last_modified: Some(wire::time(part.modified)),
+        ..ShownPart::default()
+    };
+    show_checksum!(shown, &part.checksum);
+    shown
+}
+
+/// ListMultipartUploads.
+pub(super) async fn list_uploads(
+    gateway: &Gateway,
+    request: S3Request<ListMultipartUploadsInput>,
+) -> Result<ListMultipartUploadsOutput> {
+    let S3Request { input, extensions, .. } = request;
+    let encoding = encoding_of(input.encoding_type.as_ref())?;
+    let limit = wire::page_size("max-uploads", input.max_uploads, LIST_KEYS_MAX)?;
+    let key_marker = input.key_marker.filter(|marker| !marker.is_empty());
+    // Without a key marker there is nothing it could stand behind.
+    let upload_marker = input.upload_id_marker.filter(|id| key_marker.is_some() && !id.is_empty());
+    let query = UploadQuery {
+        prefix: input.prefix.clone().unwrap_or_default(),
+        delimiter: input.delimiter.clone().filter(|delimiter| !delimiter.is_empty()),
+        key_marker: key_marker.clone(),
+        upload_marker: upload_marker.as_deref().map(marker).transpose()?,
+        limit: limit.max(1),
+    };
+    let delimiter = query.delimiter.as_deref().map(|delimiter| encoding.name(delimiter));
+    let bucket = wire::bucket(&input.bucket)?;
+    let mut page = gateway.store.list_uploads(&caller(&extensions), &bucket, query).await?;
+    if limit == 0 {
+        page = UploadPage::default();
+    }
+    let (next_key, next_upload) = page.next.map_or((None, None), |(key, id)| (Some(key), id));
+    Ok(ListMultipartUploadsOutput {
+        bucket: Some(input.bucket),
+        prefix: Some(encoding.name(&input.prefix.unwrap_or_default())),
+        key_marker: Some(encoding.name(&key_marker.unwrap_or_default())),
+        upload_id_marker: Some(upload_marker.unwrap_or_default()),
+        max_uploads: Some(wire::count(limit)),
+        is_truncated: Some(next_key.is_some()),
+        next_key_marker: next_key.map(|key| encoding.name(&key)),
+        next_upload_id_marker: next_upload.map(|id| id.to_string()),
+        delimiter,
+        encoding_type: shown_encoding(encoding),
+        common_prefixes: Some(prefixes(&page.prefixes, encoding)),
+        uploads: Some(page.uploads.into_iter().map(|upload| shown_upload(upload, encoding)).collect()),
+        ..ListMultipartUploadsOutput::default()
+    })
+}
+
+fn marker(id: &str) -> Result<UploadId> {
+    UploadId::parse(id).ok_or_else(|| Refusal::argument("upload-id-marker", id, "Invalid uploadId marker"))
+}
+
+fn shown_upload(upload: Upload, encoding: Encoding) -> MultipartUpload {
+    MultipartUpload {
+        key: Some(encoding.name(upload.key.as_str())),
+        upload_id: Some(upload.id.to_string()),
+        initiated: Some(wire::time(upload.created)),
+        initiator: Some(wire::initiator(&upload.initiator)),
+        owner: Some(wire::owner(&upload.initiator)),
+        storage_class: Some(StorageClass::from(wire::storage_class(upload.content.storage_class))),
+        checksum_algorithm: upload.checksum.map(|(algorithm, _)| ChecksumAlgorithm::from_static(algorithm.name())),
+        checksum_type: upload.checksum.map(|(_, kind)| ChecksumType::from_static(kind.name())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn algorithms_and_types_that_go_together() {
+        for (algorithm, kind, fits) in [
+            (None, None, true),
+            (None, Some(ChecksumKind::Composite), false),
+            (Some(Algorithm::Sha1), Some(ChecksumKind::FullObject), false),
+            (Some(Algorithm::Crc64Nvme), Some(ChecksumKind::Composite), false),
+            (Some(Algorithm::Crc32), Some(ChecksumKind::FullObject), true),
+        ] {
+            assert_eq!(announced(algorithm, kind).is_ok(), fits, "{algorithm:?} {kind:?}");
+        }
+        let default = announced(Some(Algorithm::Crc64Nvme), None).expect("fits");
+        assert_eq!(default, Some((Algorithm::Crc64Nvme, ChecksumKind::FullObject)));
+    }
+
+    #[test]
+    fn listed_parts_name_number_and_tag() {
+        let etag = Some(wire::etag("e"));
+        let part = |part_number, e_tag| CompletedPart { part_number, e_tag, ..CompletedPart::default() };
+        assert!(listed_part(part(Some(1), etag.clone())).is_ok());
+        assert_eq!(listed_part(part(None, etag.clone())).expect_err("refused").code, "MalformedXML");
+        assert_eq!(listed_part(part(Some(1), None)).expect_err("refused").code, "MalformedXML");
+        assert_eq!(listed_part(part(Some(0), etag)).expect_err("refused").code, "InvalidArgument");
+    }
+}

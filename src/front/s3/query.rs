@@ -1,0 +1,32 @@
+//! Query strings as the guards see them: names and values, raw and decoded.
+
+use percent_encoding::percent_decode_str;
+
+/// The raw pairs of a query.
+pub(super) fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
+    query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+}
+
+/// A name or value, decoded as s3s decodes it.
+pub(super) fn decoded(raw: &str) -> String {
+    percent_decode_str(&raw.replace('+', " ")).decode_utf8_lossy().into_owned()
+}
+
+/// The first value of a parameter.
+pub(super) fn value(query: Option<&str>, name: &str) -> Option<String> {
+    pairs(query?).find(|(raw, _)| decoded(raw) == name).map(|(_, value)| decoded(value))
+}
+
+/// Whether a parameter is part of a signature in the query.
+pub(super) fn is_signature(name: &str) -> bool {
+    const NAMES: [&str; 7] = [
+        "X-Amz-Algorithm",
+        "X-Amz-Credential",
+        "X-Amz-Date",
+        "X-Amz-Expires",
+        "X-Amz-Security-Token",
+        "X-Amz-Signature",
+        "X-Amz-SignedHeaders",
+    ];
+    NAMES.iter().any(|known| known.eq_ignore_ascii_case(name))
+}

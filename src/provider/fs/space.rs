@@ -1,0 +1,327 @@
+//! One container: a directory held open, and the paths of our places in it.
+//!
+//! **Invariant:** everything in a container is reached from its descriptor and beneath it. The reserved tree is ours
+//! alone (mode 0700), and no key leads into it, also where names fold.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use rustix::fs::{Access, AtFlags, Dir, FlockOperation, Mode, OFlags, StatVfsMountFlags, StatxFlags};
+use rustix::fs::{accessat, flock, fstatvfs, fsync, mkdirat, openat, statat, statx};
+use rustix::io::Errno;
+
+use super::Without;
+use super::error::{Doing, failed, is_clash};
+use super::open::{self, Opener};
+use super::spot::{Facts, Spot};
+use crate::model::id::VersionId;
+use crate::model::name::{BucketName, ObjectKey, RESERVED};
+use crate::model::place::Place;
+use crate::model::time::Timestamp;
+use crate::provider::{Error, Result};
+
+/// Tries to make a directory that somebody prunes at the same time.
+const TRIES_MAX: usize = 16;
+/// Entries looked at to find out whether names fold.
+const FOLD_PROBES_MAX: usize = 64;
+
+/// Where managed bytes are.
+pub(super) const OBJECTS: &str = ".longshore/objects";
+/// Where outside edits are kept that a lay-out met.
+pub(super) const LOST: &str = ".longshore/lost";
+/// Where staged bodies are named if the file system has no nameless files.
+pub(super) const STAGED: &str = ".longshore/tmp";
+
+/// A directory to make if it is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Make {
+    /// In the reserved tree: private, and durable if the provider is.
+    Reserved,
+    /// On the way to a key: as the umask says; made durable by a later settle.
+    Natural,
+}
+
+/// One container.
+#[derive(Debug)]
+pub(super) struct Space {
+    /// Its name.
+    pub(super) name: BucketName,
+    /// Whether what is acknowledged is synced.
+    pub(super) durable: bool,
+    /// The calls that are not to be used here.
+    pub(super) without: Without,
+    /// Names the directory of staged bodies of this process.
+    pub(super) process: VersionId,
+    dir: OwnedFd,
+    identity: (u64, u64),
+    opener: Opener,
+    folds: OnceLock<bool>,
+    exchanges: AtomicBool,
+}
+
+impl Space {
+    /// A container whose directory was opened for reading.
+    pub(super) fn new(
+        name: BucketName,
+        dir: OwnedFd,
+        opener: Opener,
+        durable: bool,
+        without: Without,
+        process: VersionId,
+    ) -> Result<Self> {
+        let stat = rustix::fs::fstat(&dir).doing("stat a container")?;
+        let identity = (stat.st_dev, stat.st_ino);
+        let exchanges = AtomicBool::new(!without.exchange);
+        Ok(Self { name, durable, without, process, dir, identity, opener, folds: OnceLock::new(), exchanges })
+    }
+
+    /// Device and inode: a directory of the same name that was mounted or made since has others.
+    pub(super) fn identity(&self) -> (u64, u64) {
+        self.identity
+    }
+
+    /// Opens what lies beneath.
+    pub(super) fn open(&self, path: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+        self.opener.open(&self.dir, path, flags, Mode::empty())
+    }
+
+    /// Whether names that differ in case are one. What is not known yet, because the container is empty and takes no
+    /// writes, is asked again.
+    pub(super) fn folds(&self) -> bool {
+        if let Some(folds) = self.folds.get() {
+            return *folds;
+        }
+        let Some(folds) = self.probe_folds() else { return false };
+        *self.folds.get_or_init(|| folds)
+    }
+
+    fn probe_folds(&self) -> Option<bool> {
+        let same = |name: &str, other: &str| {
+            let look = |name: &str| {
+                statat(&self.dir, name, AtFlags::SYMLINK_NOFOLLOW).ok().map(|stat| (stat.st_dev, stat.st_ino))
+            };
+            look(name).map(|found| look(other) == Some(found))
+        };
+        if let Some(folds) = same(RESERVED, &RESERVED.to_ascii_uppercase()) {
+            return Some(folds);
+        }
+        let entries = Dir::read_from(&self.dir).ok()?.take(FOLD_PROBES_MAX);
+        for entry in entries.filter_map(std::result::Result::ok) {
+            let Ok(name) = entry.file_name().to_str() else { continue };
+            let other: String = name.chars().map(swap_case).collect();
+            if other != name
+                && let Some(folds) = same(name, &other)
+            {
+                return Some(folds);
+            }
+        }
+        self.make_dir(RESERVED, open::PLACE, Make::Reserved).ok()?;
+        same(RESERVED, &RESERVED.to_ascii_uppercase())
+    }
+
+    /// The path of `key`, if it may have one here.
+    ///
+    /// Where names fold, spellings that no rule of ours foresees may still name the reserved tree (a file system may
+    /// fold beyond ASCII or ignore some characters), so the directories themselves are compared.
+    pub(super) fn path_of<'k>(&self, key: &'k ObjectKey) -> Option<&'k str> {
+        let folds = self.folds();
+        let path = key.as_path(folds)?;
+        if folds {
+            let first = path.split('/').next().unwrap_or(path);
+            if self.is_reserved(first) {
+                return None;
+            }
+        }
+        Some(path)
+    }
+
+    /// Whether `name`, in the container itself, is the reserved tree under whatever spelling.
+    pub(super) fn is_reserved(&self, name: &str) -> bool {
+        let look = |name: &str| statat(&self.dir, name, AtFlags::SYMLINK_NOFOLLOW).ok().map(|s| (s.st_dev, s.st_ino));
+        name == RESERVED || (self.folds() && look(name).is_some_and(|found| look(RESERVED) == Some(found)))
+    }
+
+    /// The path of a managed place.
+    fn managed_path(version: VersionId) -> String {
+        format!("{OBJECTS}/{}/{version}", version.shard())
+    }
+
+    /// Opens the regular file at a place.
+    pub(super) fn open_file(&self, place: &Place) -> Result<(OwnedFd, Facts)> {
+        let file = match place {
+            Place::Managed(version) => self.open(&Self::managed_path(*version), open::FILE),
+            Place::Natural(key) => self.open(self.path_of(key).ok_or(Error::NotFound)?, open::FILE),
+        };
+        let file = file.doing("open a file")?;
+        let facts = Facts::of_open(&file)?;
+        if facts.regular { Ok((file, facts)) } else { Err(Error::NotFound) }
+    }
+
+    /// The managed place of `version`, if its directory is there.
+    pub(super) fn managed(&self, version: VersionId) -> Result<Spot> {
+        let dir = self.open(&format!("{OBJECTS}/{}", version.shard()), open::DIRECTORY).doing("open a shard")?;
+        Ok(Spot { dir: Arc::new(dir), name: version.to_string() })
+    }
+
+    /// The managed place of `version`; its directory is made if it is not there.
+    pub(super) fn managed_made(&self, version: VersionId) -> Result<Spot> {
+        let path = format!("{OBJECTS}/{}", version.shard());
+        let dir = self.make_dir(&path, open::DIRECTORY, Make::Reserved).doing("make a shard")?;
+        Ok(Spot { dir: Arc::new(dir), name: version.to_string() })
+    }
+
+    /// The place of a path that [`Space::path_of`] gave; with `make`, its parents are made.
+    pub(super) fn natural(&self, path: &str, make: bool) -> rustix::io::Result<Spot> {
+        let (parent, name) = path.rsplit_once('/').unwrap_or((".", path));
+        let dir = match make && parent != "." {
+            true => self.make_dir(parent, open::PLACE, Make::Natural)?,
+            false => self.open(parent, open::PLACE)?,
+        };
+        Ok(Spot { dir: Arc::new(dir), name: name.to_owned() })
+    }
+
+    /// Opens a directory and makes it, and its parents, if they are not there.
+    pub(super) fn make_dir(&self, path: &str, flags: OFlags, make: Make) -> rustix::io::Result<OwnedFd> {
+        for _ in 0..TRIES_MAX {
+            match self.open(path, flags) {
+                Err(Errno::NOENT) => {}
+                other => return other,
+            }
+            match self.make_dirs_once(path, make) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(errno) => {
+                    if is_clash(errno) && make == Make::Natural {
+                        self.prune(path);
+                    }
+                    return Err(errno);
+                }
+            }
+        }
+        Err(Errno::AGAIN)
+    }
+
+    fn make_dirs_once(&self, path: &str, make: Make) -> rustix::io::Result<()> {
+        let (mode, hold) = match make {
+            Make::Reserved => (Mode::RWXU, open::DIRECTORY),
+            Make::Natural => (Mode::RWXU | Mode::RWXG | Mode::RWXO, open::PLACE),
+        };
+        let flags = hold | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut at: Option<OwnedFd> = None;
+        for segment in path.split('/') {
+            let from = at.as_ref().map_or(self.dir.as_fd(), AsFd::as_fd);
+            let next = match openat(from, segment, flags, Mode::empty()) {
+                Err(Errno::NOENT) => {
+                    match mkdirat(from, segment, mode) {
+                        Ok(()) if make == Make::Reserved && self.durable => fsync(from)?,
+                        Ok(()) | Err(Errno::EXIST) => {}
+                        Err(errno) => return Err(errno),
+                    }
+                    openat(from, segment, flags, Mode::empty())?
+                }
+                other => other?,
+            };
+            at = Some(next);
+        }
+        Ok(())
+    }
+
+    /// Removes the directory at `path` and its parents as far as they are empty. What stops it is no failure: a
+    /// directory that is in use, gone, or not ours to remove.
+    pub(super) fn prune(&self, path: &str) {
+        let mut path = path;
+        loop {
+            let Ok(spot) = self.natural(path, false) else { return };
+            match rustix::fs::unlinkat(&*spot.dir, &spot.name, AtFlags::REMOVEDIR) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(_) => return,
+            }
+            let Some((parent, _)) = path.rsplit_once('/') else { return };
+            path = parent;
+        }
+    }
+
+    /// Whether it takes writes: neither its mount nor its mode forbid them.
+    pub(super) fn writable(&self) -> bool {
+        let mounted = fstatvfs(&self.dir).is_ok_and(|stat| !stat.f_flag.contains(StatVfsMountFlags::RDONLY));
+        mounted && accessat(&self.dir, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).is_ok()
+    }
+
+    /// When it was made; where the file system does not tell, when an entry of it was made or removed last.
+    pub(super) fn created(&self) -> Timestamp {
+        let mask = StatxFlags::BTIME | StatxFlags::MTIME;
+        if let Ok(stat) = statx(&self.dir, "", AtFlags::EMPTY_PATH, mask) {
+            let born = stat.stx_mask & StatxFlags::BTIME.bits() != 0;
+            let at = if born { stat.stx_btime } else { stat.stx_mtime };
+            return Timestamp::from_parts(at.tv_sec, at.tv_nsec);
+        }
+        Facts::of_open(&self.dir).map(|facts| facts.modified).unwrap_or_default()
+    }
+
+    /// Whether two names can be exchanged here.
+    pub(super) fn exchanges(&self) -> bool {
+        self.exchanges.load(Ordering::Relaxed)
+    }
+
+    /// Remembers that they cannot.
+    pub(super) fn cannot_exchange(&self) {
+        self.exchanges.store(false, Ordering::Relaxed);
+    }
+
+    /// Waits until no other step of layout is under way in this container, in this process or another one. Only needed
+    /// where steps are no exchanges; a file system that has no locks either goes without.
+    pub(super) fn alone(&self) -> Result<Option<OwnedFd>> {
+        let dir = self.make_dir(RESERVED, open::PLACE, Make::Reserved).doing("make the reserved tree")?;
+        let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let lock = openat(&dir, "lock", flags, Mode::RUSR | Mode::WUSR).doing("open the lock of a container")?;
+        loop {
+            match flock(&lock, FlockOperation::LockExclusive) {
+                Ok(()) => return Ok(Some(lock)),
+                Err(Errno::INTR) => {}
+                Err(Errno::NOLCK | Errno::NOSYS | Errno::OPNOTSUPP) => return Ok(None),
+                Err(errno) => return Err(super::error::meaning(errno, "lock a container")),
+            }
+        }
+    }
+
+    /// Makes every step taken so far durable.
+    pub(super) fn settle(&self) -> Result<()> {
+        rustix::fs::syncfs(&self.dir).doing("sync the file system of a container")
+    }
+
+    /// A fresh name in the directory of a managed place, which `gc` finds if we die before it is gone.
+    pub(super) fn aside(managed: &Spot) -> Spot {
+        Spot { dir: managed.dir.clone(), name: VersionId::fresh().to_string() }
+    }
+
+    /// Moves the file at `from`, if it still is what `facts` describe, to a free name in `.longshore/lost`, and returns
+    /// the name.
+    pub(super) fn keep(&self, from: &Spot, facts: &Facts, version: VersionId) -> Result<Option<String>> {
+        let dir = self.make_dir(LOST, open::PLACE, Make::Reserved).doing("make the directory of lost files")?;
+        let mut to = Spot { dir: Arc::new(dir), name: String::new() };
+        for n in 0..1000 {
+            to.name = format!("{version}-{n}");
+            match from.take(&to, facts) {
+                Err(Errno::EXIST) => {}
+                Err(Errno::NOENT) | Ok(false) => return Ok(None),
+                Err(errno) => return Err(super::error::meaning(errno, "keep an outside edit")),
+                Ok(true) => return Ok(Some(to.name)),
+            }
+        }
+        Err(failed("too many outside edits of one version are kept"))
+    }
+
+    /// Frees the file at `spot`, a managed place, if it still is what `facts` describe.
+    pub(super) fn discard(spot: &Spot, facts: &Facts) -> Result<bool> {
+        let aside = Self::aside(spot);
+        match spot.take(&aside, facts) {
+            Ok(true) => aside.unlink().map(|()| true),
+            Ok(false) | Err(Errno::NOENT) => Ok(false),
+            Err(errno) => Err(super::error::meaning(errno, "take a displaced file aside")),
+        }
+    }
+}
+
+fn swap_case(c: char) -> char {
+    if c.is_ascii_lowercase() { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() }
+}

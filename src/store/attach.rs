@@ -1,0 +1,275 @@
+//! Start and stop: containers claimed, adopted and released, owed steps taken.
+//!
+//! `.longshore/id` in each container names the catalog it belongs to. Another catalog's id stops the start: two catalogs
+//! on one container would each undo the other's work.
+//!
+//! **Invariant:** nothing is served before every owed step was tried, and `clean` is written only after everything owed
+//! was settled.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::model::bucket::{Bucket, BucketSettings};
+use crate::model::id::CatalogId;
+use crate::model::name::BucketName;
+use crate::model::time::{Clock, Timestamp};
+use crate::provider::{self, Container, Note, Provider};
+use crate::store::error::{Error, Result};
+use crate::store::{SERVICE, Store};
+
+/// Buckets read at a time.
+const BUCKETS_PAGE: usize = 1000;
+
+/// Why the containers are attached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attach {
+    /// To serve them: they are marked as in use until [`Store::release`].
+    Serve,
+    /// To look at them, perhaps beside a server.
+    Scan,
+    /// To rebuild a lost catalog: containers of another catalog are taken over.
+    Rebuild,
+}
+
+/// What was attached.
+#[derive(Debug, Clone, Default)]
+pub struct AttachReport {
+    /// Buckets with their containers.
+    pub buckets: usize,
+    /// Buckets whose last server did not stop cleanly.
+    pub unclean: Vec<BucketName>,
+}
+
+/// The text of `.longshore/id`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Mark {
+    catalog: CatalogId,
+    /// Nothing was owed when the last server stopped.
+    clean: bool,
+    /// The bucket is being deleted; what is left of it goes at the next start.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    deleting: bool,
+}
+
+/// The text of `.longshore/bucket`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct BucketNote {
+    owner: String,
+    created: Timestamp,
+    settings: BucketSettings,
+}
+
+impl Mark {
+    fn read(text: &[u8]) -> Option<Self> {
+        serde_json::from_slice(text).ok()
+    }
+}
+
+fn json(value: &impl Serialize) -> Result<Bytes> {
+    serde_json::to_vec_pretty(value).map(Bytes::from).map_err(|error| Error::Internal(error.into()))
+}
+
+impl Store {
+    /// Whether the text of a container's id names this catalog.
+    pub(super) fn is_ours(&self, text: &[u8]) -> bool {
+        Mark::read(text).is_some_and(|mark| mark.catalog == self.catalog().id())
+    }
+
+    /// Claims every container, adopts those that have no bucket yet, and takes the steps that are still owed.
+    ///
+    /// # Errors
+    /// A container that belongs to another catalog; failures of storage and catalog. For an administrator's eyes.
+    pub async fn attach(&self, why: Attach) -> Result<AttachReport> {
+        let mut report = AttachReport::default();
+        for (name, provider) in &self.0.providers {
+            for container in provider.containers().await? {
+                if self.finish_deletion(&**provider, &container).await? {
+                    continue;
+                }
+                let clean = self.claim_for(&**provider, &container, why).await?;
+                if !clean {
+                    report.unclean.push(container.name.clone());
+                }
+                if self.catalog().bucket(&SERVICE, &container.name).await?.is_none() {
+                    let bucket = self.adopt(name, &container).await?;
+                    if why == Attach::Rebuild {
+                        self.restore_settings(&**provider, &bucket).await?;
+                    }
+                }
+                report.buckets += 1;
+            }
+        }
+        if why == Attach::Serve {
+            self.restore_containers().await?;
+            self.catalog().tidy_uploads(&SERVICE, true, Timestamp(0)).await?;
+            self.replay(i64::MAX).await?;
+            self.settle().await;
+        }
+        Ok(report)
+    }
+
+    /// Claims a container on the way; see [`Store::attach`].
+    pub(super) async fn claim(&self, provider: &dyn Provider, container: &Container, clean: bool) -> Result<()> {
+        match provider.read_note(&container.name, Note::Id).await? {
+            Some(text) if self.is_ours(&text) => return Ok(()),
+            Some(_) => return Err(foreign(&container.name)),
+            None => {}
+        }
+        self.mark(provider, container, clean, false).await
+    }
+
+    /// Claims a container and says whether its last server stopped cleanly.
+    async fn claim_for(&self, provider: &dyn Provider, container: &Container, why: Attach) -> Result<bool> {
+        let text = provider.read_note(&container.name, Note::Id).await?;
+        let mark = text.as_deref().and_then(Mark::read);
+        let clean = mark.as_ref().is_none_or(|mark| mark.clean);
+        match (&mark, why) {
+            (Some(mark), Attach::Serve | Attach::Scan) if mark.catalog != self.catalog().id() => {
+                return Err(foreign(&container.name));
+            }
+            (None, Attach::Serve | Attach::Scan) if text.is_some() => return Err(foreign(&container.name)),
+            (Some(_), Attach::Scan) => return Ok(clean),
+            // An unclean container stays so until somebody decides that its rebuild is right.
+            (Some(_), Attach::Rebuild) if !clean => return Ok(false),
+            _ => {}
+        }
+        self.mark(provider, container, why != Attach::Serve, false).await?;
+        Ok(clean)
+    }
+
+    /// Takes containers over for a rebuild although their last server did not stop cleanly.
+    ///
+    /// # Errors
+    /// Failures of the storage.
+    pub async fn take_over(&self, names: &[BucketName]) -> Result<()> {
+        for provider in self.0.providers.values() {
+            for container in provider.containers().await?.iter().filter(|c| names.contains(&c.name)) {
+                self.mark(&**provider, container, true, false).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn mark(&self, provider: &dyn Provider, container: &Container, clean: bool, deleting: bool) -> Result<()> {
+        if !container.writable {
+            return Ok(());
+        }
+        let mark = Mark { catalog: self.catalog().id(), clean, deleting };
+        Ok(provider.write_note(&container.name, Note::Id, json(&mark)?).await?)
+    }
+
+    /// Removes what is left of a bucket whose deletion was cut short after its commit. True if it was one.
+    async fn finish_deletion(&self, provider: &dyn Provider, container: &Container) -> Result<bool> {
+        let text = provider.read_note(&container.name, Note::Id).await?;
+        let mark = text.as_deref().and_then(Mark::read);
+        let deleting = mark.is_some_and(|mark| mark.deleting && mark.catalog == self.catalog().id());
+        if !deleting || self.catalog().bucket(&SERVICE, &container.name).await?.is_some() {
+            return Ok(false);
+        }
+        match provider.delete_container(&container.name).await {
+            Ok(()) | Err(provider::Error::NotFound) => Ok(true),
+            Err(provider::Error::NotEmpty) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Makes the containers of empty buckets whose creation was cut short after its commit.
+    async fn restore_containers(&self) -> Result<()> {
+        for bucket in self.all_buckets().await? {
+            let bound = self.bind(bucket).await?;
+            if bound.container.is_none() && self.catalog().usage(&SERVICE, bound.bucket.id).await?.0 == 0 {
+                self.make_container(&bound.bucket, &*bound.provider).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the container of a bucket and writes its notes.
+    pub(super) async fn make_container(&self, bucket: &Bucket, provider: &dyn Provider) -> Result<()> {
+        match provider.create_container(&bucket.container).await {
+            Ok(()) | Err(provider::Error::AlreadyExists) => {}
+            Err(error) => return Err(error.into()),
+        }
+        if let Some(container) = provider.container(&bucket.container).await? {
+            self.mark(provider, &container, false, false).await?;
+            self.note_settings(bucket, provider, &container).await?;
+        }
+        Ok(())
+    }
+
+    /// Notes that a container is about to go.
+    pub(super) async fn mark_deleting(
+        &self,
+        provider: &dyn Provider,
+        container: &Container,
+        deleting: bool,
+    ) -> Result<()> {
+        self.mark(provider, container, false, deleting).await
+    }
+
+    /// Writes a bucket's settings beside its bytes, for `rebuild`.
+    pub(super) async fn note_settings(&self, bucket: &Bucket, provider: &dyn Provider, at: &Container) -> Result<()> {
+        if !at.writable {
+            return Ok(());
+        }
+        let note = BucketNote { owner: bucket.owner.clone(), created: bucket.created, settings: bucket.settings };
+        Ok(provider.write_note(&at.name, Note::Bucket, json(&note)?).await?)
+    }
+
+    async fn restore_settings(&self, provider: &dyn Provider, bucket: &Bucket) -> Result<()> {
+        let Some(text) = provider.read_note(&bucket.container, Note::Bucket).await? else { return Ok(()) };
+        let Ok(note) = serde_json::from_slice::<BucketNote>(&text) else {
+            tracing::warn!(bucket = %bucket.name, "the note of its settings cannot be read");
+            return Ok(());
+        };
+        Ok(self.catalog().restore_bucket(&SERVICE, bucket.id, &note.owner, note.created, note.settings).await?)
+    }
+
+    pub(super) async fn all_buckets(&self) -> Result<Vec<Bucket>> {
+        let mut all: Vec<Bucket> = Vec::new();
+        loop {
+            let after = all.last().map(|bucket| bucket.name.clone());
+            let page =
+                self.catalog().buckets(&SERVICE, "", after.as_ref().map(BucketName::as_str), BUCKETS_PAGE).await?;
+            let ended = page.len() < BUCKETS_PAGE;
+            all.extend(page);
+            if ended {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// The clean stop: takes and settles what is owed, marks the containers, closes the catalog. If something stays
+    /// owed, containers stay marked as they are and the next start takes it up.
+    ///
+    /// # Errors
+    /// Failures of storage and catalog.
+    pub async fn release(&self) -> Result<()> {
+        self.replay(i64::MAX).await?;
+        self.settle().await;
+        if self.catalog().tasks(&SERVICE, 0, 1).await?.is_empty() {
+            for bucket in self.all_buckets().await? {
+                let bound = self.bind(bucket).await?;
+                if let Some(container) = &bound.container {
+                    self.mark(&*bound.provider, container, true, false).await?;
+                }
+            }
+        } else {
+            tracing::warn!("steps are still owed; they are taken at the next start");
+        }
+        Ok(self.catalog().close().await?)
+    }
+
+    /// When something happens now, for rows.
+    pub(super) fn now() -> Timestamp {
+        Clock::now()
+    }
+}
+
+fn foreign(name: &BucketName) -> Error {
+    let text = format!(
+        "the directory of bucket {name:?} belongs to another catalog: its .longshore/id names it. If the catalog was lost, \
+         run `longshore rebuild`; otherwise serve it with the state directory it was served with before"
+    );
+    Error::Internal(text.into())
+}

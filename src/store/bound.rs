@@ -1,0 +1,172 @@
+//! A bucket bound to its container: what a request needs of both, looked up once and remembered.
+//!
+//! **Invariant:** what is remembered decides nothing. A bucket that is gone makes the commit fail, and whatever another
+//! process changes is noticed when the catalog's generation moves, which is asked for twice a second.
+
+use std::sync::Arc;
+
+use crate::auth::decide::Target;
+use crate::catalog::NewBucket;
+use crate::model::action::Action;
+use crate::model::bucket::Bucket;
+use crate::model::caller::{Caller, ROOT};
+use crate::model::name::{BucketName, ObjectKey};
+use crate::model::place::{Layout, Placed};
+use crate::model::time::Clock;
+use crate::provider::{self, Container, Provider};
+use crate::store::error::{Error, Result};
+use crate::store::{SERVICE, Store};
+
+/// Most buckets remembered; all are forgotten when it is full.
+const REMEMBERED_MAX: usize = 10_000;
+
+/// A bucket with its container.
+#[derive(Debug)]
+pub(super) struct Bound {
+    pub(super) bucket: Bucket,
+    pub(super) provider: Arc<dyn Provider>,
+    /// `None`: the container is not there now, so nothing can be said about its objects.
+    pub(super) container: Option<Container>,
+}
+
+impl Bound {
+    /// The container's name.
+    pub(super) fn name(&self) -> &BucketName {
+        &self.bucket.container
+    }
+
+    /// Where new bytes of a key end up. Where names fold, two keys may be one path: new bytes go to managed places.
+    pub(super) fn placed(&self, key: &ObjectKey) -> Placed {
+        let natural = self.bucket.settings.layout == Layout::Natural
+            && self.provider.capabilities().natural
+            && !self.folds()
+            && key.as_path(false).is_some();
+        if natural { Placed::Natural } else { Placed::Managed }
+    }
+
+    /// Whether names that differ in case are one here.
+    pub(super) fn folds(&self) -> bool {
+        self.container.as_ref().is_some_and(|c| c.folds)
+    }
+
+    /// Whether a file outside Longshore's knowledge may lie at the path of a key.
+    pub(super) fn may_adopt(&self, key: &ObjectKey) -> bool {
+        !self.bucket.settings.exclusive && !self.folds() && key.as_path(false).is_some()
+    }
+
+    /// Refuses writes to a container that takes none, or that is not there.
+    pub(super) fn writable(&self) -> Result<()> {
+        match &self.container {
+            Some(container) if container.writable => Ok(()),
+            Some(_) => Err(Error::ReadOnly),
+            None => Err(container_is_gone()),
+        }
+    }
+}
+
+/// The error for a container that is not there: never "no such object".
+pub(super) fn container_is_gone() -> Error {
+    Error::Unavailable("the container is not there".into())
+}
+
+impl Store {
+    /// Finds a bucket and decides about it. A missing bucket is told to everyone, as S3 does.
+    pub(super) async fn enter(&self, caller: &Caller, name: &BucketName, action: Action) -> Result<Arc<Bound>> {
+        let bound = self.bound(name).await?;
+        Self::allow(caller, action, Target::Bucket(&bound.bucket))?;
+        Ok(bound)
+    }
+
+    /// Finds a bucket and decides about one of its objects.
+    pub(super) async fn enter_object(
+        &self,
+        caller: &Caller,
+        name: &BucketName,
+        key: &ObjectKey,
+        action: Action,
+    ) -> Result<Arc<Bound>> {
+        let bound = self.bound(name).await?;
+        Self::allow(caller, action, Target::Object(&bound.bucket, key))?;
+        Ok(bound)
+    }
+
+    /// "No such key", or what somebody is told who may not learn which keys exist.
+    pub(super) fn missing_key(caller: &Caller, bound: &Bound) -> Error {
+        match Self::allow(caller, Action::ListBucket, Target::Bucket(&bound.bucket)) {
+            Ok(()) => Error::NoSuchKey,
+            Err(denied) => denied,
+        }
+    }
+
+    pub(super) async fn bound(&self, name: &BucketName) -> Result<Arc<Bound>> {
+        if let Some(bound) = self.0.bounds.get(name) {
+            return Ok(bound.clone());
+        }
+        let bucket = match self.catalog().bucket(&SERVICE, name).await? {
+            Some(bucket) => bucket,
+            None => self.adopt_container(name).await?.ok_or(Error::NoSuchBucket)?,
+        };
+        let bound = Arc::new(self.bind(bucket).await?);
+        // A container that is not there may come back at any time.
+        if bound.container.is_some() {
+            if self.0.bounds.len() >= REMEMBERED_MAX {
+                self.0.bounds.clear();
+            }
+            self.0.bounds.insert(name.clone(), bound.clone());
+        }
+        Ok(bound)
+    }
+
+    pub(super) async fn bind(&self, bucket: Bucket) -> Result<Bound> {
+        let provider = self.0.providers.get(&bucket.provider).cloned();
+        let provider = provider.ok_or_else(|| Error::Unavailable("the provider is not configured".into()))?;
+        let container = provider.container(&bucket.container).await?;
+        Ok(Bound { bucket, provider, container })
+    }
+
+    /// A bucket for a container that has none: somebody made a directory.
+    async fn adopt_container(&self, name: &BucketName) -> Result<Option<Bucket>> {
+        let provider = self.default_provider()?;
+        let Some(container) = provider.container(name).await? else { return Ok(None) };
+        self.claim(&*provider, &container, false).await?;
+        self.adopt(&self.0.default_provider, &container).await.map(Some)
+    }
+
+    /// The row of an adopted container. It belongs to root, whatever is written in it.
+    pub(super) async fn adopt(&self, provider: &str, container: &Container) -> Result<Bucket> {
+        let new = NewBucket {
+            name: container.name.clone(),
+            provider: provider.to_owned(),
+            container: container.name.clone(),
+            owner: ROOT.to_owned(),
+            created: Clock::now(),
+            settings: self.0.default_settings,
+            indexed: None,
+        };
+        match self.catalog().create_bucket(&SERVICE, new).await {
+            Ok(bucket) => {
+                tracing::info!(bucket = %bucket.name, "a container is served as a bucket");
+                Ok(bucket)
+            }
+            Err(crate::catalog::Error::AlreadyExists) => {
+                self.catalog().bucket(&SERVICE, &container.name).await?.ok_or(Error::NoSuchBucket)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(super) fn default_provider(&self) -> Result<Arc<dyn Provider>> {
+        let provider = self.0.providers.get(&self.0.default_provider).cloned();
+        provider.ok_or_else(|| Error::Unavailable("the default provider is not configured".into()))
+    }
+
+    /// Forgets a bucket whose row or container changed.
+    pub(super) fn forget_bucket(&self, name: &BucketName) {
+        self.0.bounds.remove(name);
+    }
+}
+
+/// A place that is missing, by way of the container or the bytes: for the callers that already know the row.
+pub(super) fn is_absent(error: &provider::Error) -> bool {
+    matches!(error, provider::Error::NotFound | provider::Error::StampMismatch)
+}

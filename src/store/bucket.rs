@@ -1,0 +1,200 @@
+//! Buckets: list, make, look up, change, remove.
+//!
+//! **Invariant:** the row decides whether a bucket exists; its container follows the row, and a creation or removal cut
+//! short between the two is finished at the next start.
+
+use std::sync::Arc;
+
+use crate::auth::decide::{Target, decide};
+use crate::catalog::{self, NewBucket};
+use crate::model::action::Action;
+use crate::model::bucket::{Bucket, BucketSettings};
+use crate::model::caller::Caller;
+use crate::model::name::BucketName;
+use crate::provider;
+use crate::store::bound::Bound;
+use crate::store::error::{Error, Result};
+use crate::store::request::{BucketPage, BucketQuery};
+use crate::store::{SERVICE, Store};
+
+/// Rows read at a time while those the caller may not see are passed over.
+const ROWS_PAGE: usize = 1000;
+
+impl Store {
+    /// The caller's own buckets, and those of root's that its policy lists. Directories somebody made meanwhile are
+    /// buckets, too.
+    ///
+    /// # Errors
+    /// [`Error::AccessDenied`] for callers without a name, and failures of catalog and storage.
+    pub async fn list_buckets(&self, caller: &Caller, query: BucketQuery) -> Result<BucketPage> {
+        Self::allow(caller, Action::ListAllMyBuckets, Target::Service)?;
+        self.adopt_new_containers().await?;
+        let mut page = BucketPage::default();
+        let mut after = query.after;
+        loop {
+            let rows = self.catalog().buckets(&SERVICE, &query.prefix, after.as_deref(), ROWS_PAGE).await?;
+            let ended = rows.len() < ROWS_PAGE;
+            for bucket in rows {
+                let listed = bucket.owner == caller.id() || decide(caller, Action::ListBucket, Target::Bucket(&bucket));
+                if listed && page.buckets.len() == query.limit {
+                    page.next = after;
+                    return Ok(page);
+                }
+                after = Some(bucket.name.as_str().to_owned());
+                if listed {
+                    page.buckets.push(bucket);
+                }
+            }
+            if ended {
+                return Ok(page);
+            }
+        }
+    }
+
+    async fn adopt_new_containers(&self) -> Result<()> {
+        let provider = self.default_provider()?;
+        for container in provider.containers().await? {
+            if !self.0.bounds.contains_key(&container.name) {
+                match self.bound(&container.name).await {
+                    Ok(_) | Err(Error::NoSuchBucket) => {}
+                    Err(error) => tracing::warn!(bucket = %container.name, %error, "a container is not served"),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a bucket of the caller's on the default provider.
+    ///
+    /// # Errors
+    /// [`Error::BucketOwned`], [`Error::BucketTaken`], refusals.
+    pub async fn create_bucket(&self, caller: &Caller, name: &BucketName) -> Result<Bucket> {
+        Self::allow(caller, Action::CreateBucket, Target::NewBucket(name))?;
+        let _order = self.0.bucket_changes.lock().await;
+        match self.bound(name).await {
+            Ok(there) if there.bucket.owner == caller.id() => return Err(Error::BucketOwned),
+            Ok(_) => return Err(Error::BucketTaken),
+            Err(Error::NoSuchBucket) => {}
+            Err(error) => return Err(error),
+        }
+        let provider = self.default_provider()?;
+        let now = Self::now();
+        let new = NewBucket {
+            name: name.clone(),
+            provider: self.0.default_provider.clone(),
+            container: name.clone(),
+            owner: caller.id().to_owned(),
+            created: now,
+            settings: self.0.default_settings,
+            indexed: Some(now),
+        };
+        let bucket = match self.catalog().create_bucket(&SERVICE, new).await {
+            Ok(bucket) => bucket,
+            Err(catalog::Error::AlreadyExists) => return Err(Error::BucketTaken),
+            Err(error) => return Err(error.into()),
+        };
+        if let Err(error) = self.make_container(&bucket, &*provider).await {
+            if let Err(undo) = self.catalog().delete_bucket(&SERVICE, bucket.id, false).await {
+                tracing::warn!(bucket = %name, error = %undo, "a bucket without a container stays; the next start makes it");
+            }
+            return Err(error);
+        }
+        self.forget_bucket(name);
+        Ok(bucket)
+    }
+
+    /// A bucket, for a caller who may list it.
+    ///
+    /// # Errors
+    /// Refusals.
+    pub async fn head_bucket(&self, caller: &Caller, name: &BucketName) -> Result<Bucket> {
+        Ok(self.enter(caller, name, Action::ListBucket).await?.bucket.clone())
+    }
+
+    /// A bucket, for a caller who may know its location.
+    ///
+    /// # Errors
+    /// Refusals.
+    pub async fn bucket_location(&self, caller: &Caller, name: &BucketName) -> Result<Bucket> {
+        Ok(self.enter(caller, name, Action::GetBucketLocation).await?.bucket.clone())
+    }
+
+    /// The canonical id of a bucket's owner, to hold a request's expectation against. It reveals nothing else.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchBucket`] and failures of the catalog.
+    pub async fn owner_of_bucket(&self, name: &BucketName) -> Result<String> {
+        Ok(self.bound(name).await?.bucket.owner.clone())
+    }
+
+    /// Changes the settings of a bucket; administrators only.
+    ///
+    /// # Errors
+    /// Refusals.
+    pub async fn set_bucket(&self, caller: &Caller, name: &BucketName, settings: BucketSettings) -> Result<()> {
+        let bound = self.enter(caller, name, Action::Administer).await?;
+        match self.catalog().set_bucket(&SERVICE, bound.bucket.id, settings).await {
+            Err(catalog::Error::NotFound) => return Err(Error::NoSuchBucket),
+            other => other?,
+        }
+        self.forget_bucket(name);
+        let bucket = Bucket { settings, ..bound.bucket.clone() };
+        match &bound.container {
+            Some(container) => self.note_settings(&bucket, &*bound.provider, container).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Objects and bytes of a bucket; administrators only.
+    ///
+    /// # Errors
+    /// Refusals.
+    pub async fn usage(&self, caller: &Caller, name: &BucketName) -> Result<(u64, u64)> {
+        let bound = self.enter(caller, name, Action::Administer).await?;
+        Ok(self.catalog().usage(&SERVICE, bound.bucket.id).await?)
+    }
+
+    /// Removes an empty bucket with its container. Uploads in progress go with it; files that others put there keep it.
+    ///
+    /// # Errors
+    /// [`Error::BucketNotEmpty`], refusals. On cancellation: it goes on without an answer.
+    pub async fn delete_bucket(&self, caller: &Caller, name: &BucketName) -> Result<()> {
+        let bound = self.enter(caller, name, Action::DeleteBucket).await?;
+        bound.writable()?;
+        let store = self.clone();
+        let section = tokio::spawn(async move { store.remove_bucket(&bound).await });
+        section.await.map_err(|error| Error::Internal(error.into()))?
+    }
+
+    async fn remove_bucket(&self, bound: &Arc<Bound>) -> Result<()> {
+        let _order = self.0.bucket_changes.lock().await;
+        let Some(container) = &bound.container else { return Err(Error::NoSuchBucket) };
+        // Objects that are being freed are no longer there for anyone, but their files may be, for a moment.
+        self.replay(i64::MAX).await?;
+        let files = bound.provider.list(bound.name(), "", None, 1).await?;
+        if !files.files.is_empty() {
+            return Err(Error::BucketNotEmpty);
+        }
+        self.mark_deleting(&*bound.provider, container, true).await?;
+        match self.catalog().delete_bucket(&SERVICE, bound.bucket.id, false).await {
+            Ok(()) => {}
+            Err(error) => {
+                self.mark_deleting(&*bound.provider, container, false).await?;
+                return Err(match error {
+                    catalog::Error::NotEmpty => Error::BucketNotEmpty,
+                    catalog::Error::NotFound => Error::NoSuchBucket,
+                    error => error.into(),
+                });
+            }
+        }
+        self.forget_bucket(&bound.bucket.name);
+        match bound.provider.delete_container(bound.name()).await {
+            Ok(()) | Err(provider::Error::NotFound) => Ok(()),
+            Err(error) => {
+                // The decision stands; what is left is removed at the next start, or served anew if it is somebody's.
+                tracing::warn!(bucket = %bound.bucket.name, %error, "the container of a deleted bucket is still there");
+                Ok(())
+            }
+        }
+    }
+}

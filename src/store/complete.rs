@@ -1,0 +1,227 @@
+//! CompleteMultipartUpload: check what is listed, assemble, then as any write.
+//!
+//! **Invariant:** one Complete at a time has the upload (`completing`, by compare-and-swap); whatever fails before the
+//! commit returns it to `open`, and its parts stay. The result is kept, so a repeated Complete is answered alike.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use md5::{Digest as _, Md5};
+
+use crate::catalog::{self, Step};
+use crate::config::limits::{OBJECT_BYTES_MAX, PART_BYTES_MIN, PART_NUMBER_MAX};
+use crate::model::action::Action;
+use crate::model::caller::Caller;
+use crate::model::checksum::{Algorithm, Checksum, ChecksumKind};
+use crate::model::id::{VersionId, hex};
+use crate::model::object::{Object, PartFact};
+use crate::model::place::{Placed, Stamp};
+use crate::model::time::Timestamp;
+use crate::model::upload::{Part, Upload, UploadState};
+use crate::provider::PartRef;
+use crate::store::bound::{Bound, is_absent};
+use crate::store::error::{Error, Result};
+use crate::store::put::owner_of_write;
+use crate::store::request::{CompleteRequest, Completed, ListedPart};
+use crate::store::write::{EndOfUpload, Write, check_write};
+use crate::store::{SERVICE, Store};
+
+impl Store {
+    /// Makes an object of an upload.
+    ///
+    /// # Errors
+    /// Refusals; the upload is open as before then. On cancellation: it goes on and is decided without an answer.
+    pub async fn complete_upload(&self, caller: &Caller, request: CompleteRequest) -> Result<Completed> {
+        let (bound, row) = self.enter_upload(caller, &request.upload, Action::PutObject).await?;
+        bound.writable()?;
+        match &row.state {
+            UploadState::Open => {}
+            UploadState::Completing => return Err(Error::ConditionalConflict),
+            UploadState::Aborted => return Err(Error::NoSuchUpload),
+            UploadState::Done(result) => {
+                let same = result.listed == digest_of_list(&request.parts);
+                let done = Completed { etag: result.etag.clone(), checksum: result.checksum.clone() };
+                return if same { Ok(done) } else { Err(Error::NoSuchUpload) };
+            }
+        }
+        if !request.conditions.is_empty() {
+            let current = match self.catalog().object(&SERVICE, bound.bucket.id, &row.key).await? {
+                Some(current) => Some(current),
+                None => self.adopt_file(&bound, &row.key).await?,
+            };
+            check_write(&request.conditions, current.as_ref())?;
+        }
+        let owner = owner_of_write(&bound, caller);
+        let store = self.clone();
+        let section = tokio::spawn(async move { store.complete(bound, row, request, owner).await });
+        section.await.map_err(|error| Error::Internal(error.into()))?
+    }
+
+    async fn complete(
+        &self,
+        bound: Arc<Bound>,
+        row: Upload,
+        request: CompleteRequest,
+        owner: String,
+    ) -> Result<Completed> {
+        let (open, completing) = (UploadState::Open, UploadState::Completing);
+        match self.catalog().set_upload_state(&SERVICE, row.id, &open, completing.clone()).await {
+            Ok(_) => {}
+            Err(catalog::Error::Conflict) => return Err(Error::ConditionalConflict),
+            Err(catalog::Error::NotFound) => return Err(Error::NoSuchUpload),
+            Err(error) => return Err(error.into()),
+        }
+        let id = row.id;
+        let result = self.assemble(bound, row, request, owner).await;
+        if result.is_err()
+            && let Err(error) = self.catalog().set_upload_state(&SERVICE, id, &completing, open).await
+        {
+            // Done after all, or to be reopened at the next start.
+            tracing::debug!(upload = %id, %error, "the upload is not reopened");
+        }
+        result
+    }
+
+    async fn assemble(
+        &self,
+        bound: Arc<Bound>,
+        row: Upload,
+        request: CompleteRequest,
+        owner: String,
+    ) -> Result<Completed> {
+        // Parts cannot change any more: the state keeps new attempts out.
+        let stored = self.all_parts(&row).await?;
+        let chosen = choose(&request.parts, &stored, &row)?;
+        let draft = draft(&row, &chosen, &request, owner)?;
+        let parts: Vec<_> =
+            chosen.iter().map(|p| PartRef { attempt: p.attempt, stamp: p.stamp.clone(), size: p.size }).collect();
+        let stage = bound.provider.assemble(bound.name(), &row.handle, &parts, draft.version).await;
+        let stage = stage.map_err(|error| {
+            if is_absent(&error) { Error::Internal("a part is not as its row says".into()) } else { error.into() }
+        })?;
+        let attempts = stored.values().map(|part| part.attempt).collect();
+        let free = Step::FreeUpload { handle: row.handle.clone(), attempts };
+        let upload = Some(EndOfUpload { id: row.id, listed: digest_of_list(&request.parts), free });
+        let object = self.write(Write { bound, stage, draft, conditions: request.conditions, upload }).await?;
+        Ok(Completed { etag: object.etag, checksum: object.checksum })
+    }
+
+    async fn all_parts(&self, row: &Upload) -> Result<BTreeMap<u32, Part>> {
+        let limit = usize::try_from(PART_NUMBER_MAX).unwrap_or(usize::MAX);
+        let parts = self.catalog().parts(&SERVICE, row.id, 0, limit).await?;
+        Ok(parts.into_iter().map(|part| (part.number, part)).collect())
+    }
+}
+
+/// What a Complete lists, as one text to compare a repeat with.
+fn digest_of_list(parts: &[ListedPart]) -> String {
+    let mut md5 = Md5::new();
+    for part in parts {
+        md5.update(format!("{} {}\n", part.number, part.etag).as_bytes());
+    }
+    hex(&md5.finalize())
+}
+
+/// The stored parts that are listed, if the list is right.
+fn choose(listed: &[ListedPart], stored: &BTreeMap<u32, Part>, row: &Upload) -> Result<Vec<Part>> {
+    if !listed.is_sorted_by(|a, b| a.number < b.number) {
+        return Err(Error::InvalidPartOrder);
+    }
+    let composite = matches!(row.checksum, Some((_, ChecksumKind::Composite)));
+    let mut chosen: Vec<Part> = Vec::with_capacity(listed.len());
+    for want in listed {
+        let invalid = Error::InvalidPart { number: want.number };
+        let Some(part) = stored.get(&want.number) else { return Err(invalid) };
+        if part.etag != want.etag {
+            return Err(invalid);
+        }
+        match (&want.checksum, &part.checksum) {
+            (Some(want), Some(have)) if want != have => return Err(invalid),
+            (None, _) if composite => {
+                return Err(Error::InvalidRequest(
+                    "The upload was created with a checksum: each part must list its own.",
+                ));
+            }
+            _ => {}
+        }
+        chosen.push(part.clone());
+    }
+    let small = chosen.iter().rev().skip(1).find(|part| part.size < PART_BYTES_MIN);
+    match small {
+        Some(part) => Err(Error::PartTooSmall { number: part.number, size: part.size, etag: part.etag.clone() }),
+        None => Ok(chosen),
+    }
+}
+
+fn draft(row: &Upload, chosen: &[Part], request: &CompleteRequest, owner: String) -> Result<Object> {
+    let size = chosen.iter().try_fold(0u64, |sum, part| sum.checked_add(part.size));
+    let size = size.filter(|size| *size <= OBJECT_BYTES_MAX).ok_or(Error::TooLarge { bytes_max: OBJECT_BYTES_MAX })?;
+    if request.size.is_some_and(|declared| declared != size) {
+        return Err(Error::InvalidRequest("The provided x-amz-mp-object-size does not match the size of the parts."));
+    }
+    let checksum = checksum_of(row, chosen)?;
+    let kind = checksum.as_ref().map(|c| c.kind);
+    if row.checksum.is_some() && request.kind.is_some_and(|asked| Some(asked) != kind) {
+        return Err(Error::InvalidRequest("The checksum type differs from the one the upload was created with."));
+    }
+    if let (Some(declared), Some(have)) = (&request.checksum, &checksum)
+        && declared.algorithm == have.algorithm
+        && declared.value != have.value
+    {
+        return Err(Error::BadDigest);
+    }
+    let shown = |part: &Part| part.checksum.clone().filter(|_| row.checksum.is_some());
+    let parts = chosen.iter().map(|p| PartFact { number: p.number, size: p.size, checksum: shown(p) }).collect();
+    Ok(Object {
+        key: row.key.clone(),
+        version: VersionId::fresh(),
+        counter: 0,
+        placed: Placed::Managed,
+        stamp: Stamp::new(""),
+        size,
+        modified: Timestamp::default(),
+        etag: multipart_etag(chosen),
+        crc64nvme: whole_crc(chosen),
+        checksum,
+        content: row.content.clone(),
+        parts,
+        owner,
+    })
+}
+
+/// The checksum the finished object shows: of the kind announced, else CRC-64/NVME of the whole.
+fn checksum_of(row: &Upload, chosen: &[Part]) -> Result<Option<Checksum>> {
+    let malformed = || Error::Internal("the checksum of a stored part is malformed".into());
+    let Some((algorithm, kind)) = row.checksum else {
+        let crc = whole_crc(chosen).ok_or_else(malformed)?;
+        return Ok(Some(Checksum::full(Algorithm::Crc64Nvme, &crc.to_be_bytes())));
+    };
+    let sums: Option<Vec<_>> = chosen.iter().map(|part| part.checksum.clone().map(|sum| (sum, part.size))).collect();
+    let sums = sums.ok_or_else(malformed)?;
+    let made = match kind {
+        ChecksumKind::FullObject => Checksum::combine(algorithm, &sums),
+        ChecksumKind::Composite => {
+            let sums: Vec<_> = sums.into_iter().map(|(sum, _)| sum).collect();
+            Checksum::compose(algorithm, &sums)
+        }
+    };
+    made.map(Some).ok_or_else(malformed)
+}
+
+fn whole_crc(chosen: &[Part]) -> Option<u64> {
+    let sums: Vec<_> = chosen
+        .iter()
+        .map(|part| (Checksum::full(Algorithm::Crc64Nvme, &part.crc64nvme.to_be_bytes()), part.size))
+        .collect();
+    let raw = Checksum::combine(Algorithm::Crc64Nvme, &sums)?.raw()?;
+    Some(u64::from_be_bytes(raw.try_into().ok()?))
+}
+
+/// The MD5 of the parts' MD5s, with their number behind it.
+fn multipart_etag(chosen: &[Part]) -> String {
+    let mut md5 = Md5::new();
+    for part in chosen {
+        md5.update(crate::model::id::unhex::<16>(&part.etag).unwrap_or_default());
+    }
+    format!("{}-{}", hex(&md5.finalize()), chosen.len())
+}

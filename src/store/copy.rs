@@ -1,0 +1,127 @@
+//! Copies: within a provider by its own means where the facts of the source still hold, else streamed and hashed.
+//!
+//! **Invariant:** the bytes copied are those of the source's stamp, checked before and after; never a hard link. Both
+//! decisions, read of the source and write of the destination, are taken before either provider is asked.
+
+use std::sync::Arc;
+
+use crate::auth::decide::Target;
+use crate::config::limits::PUT_BYTES_MAX;
+use crate::model::action::Action;
+use crate::model::caller::Caller;
+use crate::model::checksum::ChecksumKind;
+use crate::model::condition::Conditions;
+use crate::model::id::VersionId;
+use crate::model::name::ObjectKey;
+use crate::model::object::Object;
+use crate::provider::Stage;
+use crate::store::bound::Bound;
+use crate::store::error::{Error, Result};
+use crate::store::get::{Opened, blocks};
+use crate::store::ingest::pour;
+use crate::store::put::{draft, stage_error};
+use crate::store::request::{CopyContent, CopyRequest};
+use crate::store::write::{Write, check_write, current_of};
+use crate::store::{SERVICE, Store};
+
+impl Store {
+    /// Copies an object.
+    ///
+    /// # Errors
+    /// Refusals; nothing is visible then. A failed condition on the source is always `PreconditionFailed`.
+    pub async fn copy(&self, caller: &Caller, request: CopyRequest) -> Result<Object> {
+        let source = self.enter_object(caller, &request.from_bucket, &request.from_key, Action::GetObject).await?;
+        let bound = self.enter_object(caller, &request.bucket, &request.key, Action::PutObject).await?;
+        bound.writable()?;
+        let onto_itself = request.from_bucket == request.bucket && request.from_key == request.key;
+        if onto_itself && matches!(request.content, CopyContent::Keep) {
+            return Err(Error::InvalidRequest(
+                "This copy request is illegal because it is trying to copy an object to itself without changing the \
+                 object's metadata, storage class, website redirect location or encryption attributes.",
+            ));
+        }
+        if !request.conditions.is_empty() {
+            let current = self.catalog().object(&SERVICE, bound.bucket.id, &request.key).await?;
+            check_write(&request.conditions, current.as_ref())?;
+        }
+        let opened = self.open_source(caller, &source, &request.from_key, &request.source_conditions).await?;
+        if opened.object.size > PUT_BYTES_MAX {
+            return Err(Error::InvalidRequest("The source of a copy may have at most 5 GiB."));
+        }
+        let version = VersionId::fresh();
+        let mut stage = bound.provider.stage(bound.name(), version).await.map_err(stage_error)?;
+        let draft = self.copy_bytes(&source, opened, &bound, &mut stage, &request, caller, version).await?;
+        self.write(Write { bound, stage, draft, conditions: request.conditions, upload: None }).await
+    }
+
+    /// Opens the source of a copy under its conditions.
+    pub(super) async fn open_source(
+        &self,
+        caller: &Caller,
+        source: &Arc<Bound>,
+        key: &ObjectKey,
+        conditions: &Conditions,
+    ) -> Result<Opened> {
+        self.open(caller, source, key, |object| {
+            if conditions.copy_source(current_of(object)) { Ok(0..object.size) } else { Err(Error::PreconditionFailed) }
+        })
+        .await
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "both sides of a copy and who asks")]
+    async fn copy_bytes(
+        &self,
+        source: &Arc<Bound>,
+        opened: Opened,
+        bound: &Arc<Bound>,
+        stage: &mut Box<dyn Stage>,
+        request: &CopyRequest,
+        caller: &Caller,
+        version: VersionId,
+    ) -> Result<Object> {
+        let Opened { object, place, body } = opened;
+        let content = match &request.content {
+            CopyContent::Keep => object.content.clone(),
+            CopyContent::Replace(content) => content.clone(),
+        };
+        if Arc::ptr_eq(&source.provider, &bound.provider) && facts_hold(&object, request) {
+            let range = 0..object.size;
+            match stage.append(source.name(), &place, &object.stamp, range).await {
+                Ok(()) => {}
+                Err(error) if crate::store::bound::is_absent(&error) => {
+                    return Err(Error::Unavailable("the source changed while it was copied".into()));
+                }
+                Err(error) => return Err(error.into()),
+            }
+            let mut copy = object;
+            copy.version = version;
+            copy.key = request.key.clone();
+            copy.owner = crate::store::put::owner_of_write(bound, caller);
+            copy.content = content;
+            return Ok(copy);
+        }
+        let algorithm = request.algorithm.or(object.checksum.as_ref().map(|c| c.algorithm));
+        let digest = pour(blocks(body), &mut **stage, PUT_BYTES_MAX, algorithm).await?;
+        if digest.size != object.size {
+            return Err(Error::Unavailable("the source changed while it was copied".into()));
+        }
+        Ok(draft(bound, caller, &request.key, version, content, &digest))
+    }
+}
+
+/// Whether ETag and checksums of the source are also those of a plain copy of its bytes: not if it was uploaded in
+/// parts, or its ETag is provisional, or another algorithm is asked for.
+fn facts_hold(source: &Object, request: &CopyRequest) -> bool {
+    let plain_etag = source.parts.is_empty() && source.etag.len() == 32 && !source.etag.contains('-');
+    let checksum = source.checksum.as_ref().is_some_and(|c| {
+        c.kind == ChecksumKind::FullObject && request.algorithm.is_none_or(|asked| asked == c.algorithm)
+    });
+    plain_etag && checksum && source.crc64nvme.is_some()
+}
+
+impl Store {
+    /// Takes the two decisions of a part copied from an object.
+    pub(super) fn allow_source(caller: &Caller, source: &Bound, key: &ObjectKey) -> Result<()> {
+        Self::allow(caller, Action::GetObject, Target::Object(&source.bucket, key))
+    }
+}

@@ -1,0 +1,187 @@
+//! GET and HEAD: one catalog lookup, one open; the other place, the row again and reconciliation only if that fails.
+//!
+//! **Invariant:** bytes are answered only under the facts of the row whose stamp they carry.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::config::limits::READ_TRIES_MAX;
+use crate::model::action::Action;
+use crate::model::caller::Caller;
+use crate::model::condition::{Conditions, ReadVerdict};
+use crate::model::name::ObjectKey;
+use crate::model::object::{Object, PartFact};
+use crate::model::place::Placed;
+use crate::provider::{self, Body};
+use crate::store::adopt::Reconciled;
+use crate::store::bound::{Bound, is_absent};
+use crate::store::error::{Error, Result};
+use crate::store::request::{Found, FoundBody, GetRequest, Portion};
+use crate::store::write::current_of;
+use crate::store::{SERVICE, Store};
+
+/// An object whose bytes were opened.
+pub(super) struct Opened {
+    pub(super) object: Object,
+    pub(super) place: crate::model::place::Place,
+    pub(super) body: Body,
+}
+
+impl Store {
+    /// Reads an object.
+    ///
+    /// # Errors
+    /// Refusals; also those of the conditions and the range. The body itself ends early if the bytes change under it.
+    pub async fn get(&self, caller: &Caller, request: GetRequest) -> Result<FoundBody> {
+        let bound = self.enter_object(caller, &request.bucket, &request.key, Action::GetObject).await?;
+        let mut found = None;
+        let opened = self
+            .open(caller, &bound, &request.key, |object| {
+                let answer = answer_of(object, &request)?;
+                let range = answer.0.clone();
+                found = Some(answer);
+                Ok(range)
+            })
+            .await?;
+        let (range, partial, part) = found.unwrap_or((0..0, false, None));
+        Ok(FoundBody { found: Found { object: opened.object, range, partial, part }, body: opened.body })
+    }
+
+    /// The facts of an object (HEAD), as true as a read would find them.
+    ///
+    /// # Errors
+    /// As [`Store::get`].
+    pub async fn head(&self, caller: &Caller, request: GetRequest) -> Result<Found> {
+        self.facts(caller, request, Action::GetObject).await
+    }
+
+    /// The facts of an object for GetObjectAttributes.
+    ///
+    /// # Errors
+    /// As [`Store::get`].
+    pub async fn attributes(&self, caller: &Caller, request: GetRequest) -> Result<Found> {
+        self.facts(caller, request, Action::GetObjectAttributes).await
+    }
+
+    async fn facts(&self, caller: &Caller, request: GetRequest, action: Action) -> Result<Found> {
+        let bound = self.enter_object(caller, &request.bucket, &request.key, action).await?;
+        let mut found = None;
+        let opened = self
+            .open(caller, &bound, &request.key, |object| {
+                found = Some(answer_of(object, &request)?);
+                Ok(0..0)
+            })
+            .await?;
+        let (range, partial, part) = found.unwrap_or((0..0, false, None));
+        Ok(Found { object: opened.object, range, partial, part })
+    }
+
+    /// Opens the current version of a key. `choose` sees its facts and says which bytes, or refuses.
+    pub(super) async fn open(
+        &self,
+        caller: &Caller,
+        bound: &Arc<Bound>,
+        key: &ObjectKey,
+        mut choose: impl FnMut(&Object) -> Result<Range<u64>> + Send,
+    ) -> Result<Opened> {
+        for _ in 0..READ_TRIES_MAX {
+            let row = match self.catalog().object(&SERVICE, bound.bucket.id, key).await? {
+                Some(row) => row,
+                None => match self.adopt_file(bound, key).await? {
+                    Some(row) => row,
+                    None => return Err(Self::missing_key(caller, bound)),
+                },
+            };
+            let range = choose(&row);
+            // A refusal is about what is there, so the bytes are looked at before it is told.
+            let wanted = range.as_ref().map_or(0..0, Clone::clone);
+            if let Some((place, body)) = self.open_row(bound, &row, wanted).await? {
+                range?;
+                return Ok(Opened { object: row, place, body });
+            }
+            let again = self.catalog().object(&SERVICE, bound.bucket.id, key).await?;
+            if again.as_ref() != Some(&row) {
+                continue;
+            }
+            match self.reconcile(bound, &row).await? {
+                Reconciled::Again => {}
+                Reconciled::Gone => return Err(Self::missing_key(caller, bound)),
+            }
+        }
+        Err(Error::Unavailable("the object keeps changing".into()))
+    }
+
+    /// Tries the two places of a row; `None` if its bytes are at neither.
+    async fn open_row(
+        &self,
+        bound: &Arc<Bound>,
+        row: &Object,
+        range: Range<u64>,
+    ) -> Result<Option<(crate::model::place::Place, Body)>> {
+        for place in [row.place(), row.other_place()] {
+            match bound.provider.read(bound.name(), &place, &row.stamp, range.clone()).await {
+                Ok(body) => {
+                    if row.placed == Placed::Natural && place != row.place() {
+                        self.lay_out_again(bound.clone(), row.key.clone(), row.version);
+                    }
+                    return Ok(Some((place, body)));
+                }
+                Err(error) if is_absent(&error) => {}
+                Err(provider::Error::Denied) => return Err(Error::Internal("a file may not be read".into())),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(None)
+    }
+}
+
+type Answer = (Range<u64>, bool, Option<PartFact>);
+
+/// What a request gets of an object: conditions first, then the range.
+fn answer_of(object: &Object, request: &GetRequest) -> Result<Answer> {
+    check_read(&request.conditions, object)?;
+    match request.portion {
+        Portion::Whole => Ok((0..object.size, false, None)),
+        Portion::Range(range) => {
+            let range = range.resolve(object.size).map_err(|_| Error::InvalidRange { size: object.size })?;
+            Ok((range, true, None))
+        }
+        Portion::Part(number) => part_of(object, number),
+    }
+}
+
+pub(super) fn check_read(conditions: &Conditions, object: &Object) -> Result<()> {
+    match conditions.read(current_of(object)) {
+        ReadVerdict::Proceed => Ok(()),
+        ReadVerdict::Failed => Err(Error::PreconditionFailed),
+        ReadVerdict::NotModified => Err(Error::NotModified {
+            etag: object.etag.clone(),
+            modified: object.modified,
+            cache_control: object.content.cache_control.clone(),
+        }),
+    }
+}
+
+/// The bytes of one part. Parts count from 1 in the order of the object; an object that was not uploaded in parts is
+/// its own part 1.
+fn part_of(object: &Object, number: u32) -> Result<Answer> {
+    if object.parts.is_empty() {
+        return if number == 1 { Ok((0..object.size, true, None)) } else { Err(Error::NoSuchPart) };
+    }
+    let index = usize::try_from(number).ok().and_then(|n| n.checked_sub(1)).ok_or(Error::NoSuchPart)?;
+    let part = object.parts.get(index).ok_or(Error::NoSuchPart)?;
+    let start: u64 = object.parts[..index].iter().map(|p| p.size).sum();
+    Ok((start..start + part.size, true, Some(part.clone())))
+}
+
+/// The blocks of a body as a stream, whichever form it has.
+pub(super) fn blocks(body: Body) -> provider::Blocks {
+    match body {
+        Body::Whole(bytes) => {
+            Box::pin(futures_util::stream::iter((!bytes.is_empty()).then_some(Ok::<Bytes, _>(bytes))))
+        }
+        Body::Blocks(blocks) => blocks,
+    }
+}

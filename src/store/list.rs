@@ -1,0 +1,168 @@
+//! LIST: an index range with seek-and-skip, at a constant cost per page.
+//!
+//! A bucket that no scan has walked yet is listed by merging the provider's page with the rows: rows win, and a file
+//! without a row is shown as adoption would make it.
+//!
+//! **Invariant:** keys come in the order of their bytes, without gap or duplicate across pages; what a common prefix
+//! hides is skipped by a seek, not read.
+
+use std::sync::Arc;
+
+use crate::catalog::Window;
+use crate::model::action::Action;
+use crate::model::caller::Caller;
+use crate::model::name::{BucketName, ObjectKey};
+use crate::model::object::Entry;
+use crate::model::page::{Page, PageQuery, Seek, after_prefix};
+use crate::model::place::Place;
+use crate::provider::{self, Listed};
+use crate::store::adopt::object_of_file;
+use crate::store::bound::{Bound, container_is_gone};
+use crate::store::error::Result;
+use crate::store::{SERVICE, Store};
+
+/// Rows read at first if there is a delimiter: most of what follows a common prefix is skipped. Doubled while rows are
+/// used up, up to the page.
+const ROWS_BEFORE_SKIP: usize = 32;
+
+impl Store {
+    /// A page of the keys of a bucket.
+    ///
+    /// # Errors
+    /// Refusals and failures of the catalog.
+    pub async fn list(&self, caller: &Caller, bucket: &BucketName, query: PageQuery) -> Result<Page<Entry>> {
+        let bound = self.enter(caller, bucket, Action::ListBucket).await?;
+        self.page(&bound, &query).await
+    }
+
+    /// A page of the versions of a bucket's keys: without versioning, each key's only one.
+    ///
+    /// # Errors
+    /// As [`Store::list`].
+    pub async fn list_versions(&self, caller: &Caller, bucket: &BucketName, query: PageQuery) -> Result<Page<Entry>> {
+        let bound = self.enter(caller, bucket, Action::ListBucketVersions).await?;
+        self.page(&bound, &query).await
+    }
+
+    async fn page(&self, bound: &Arc<Bound>, query: &PageQuery) -> Result<Page<Entry>> {
+        let mut page = Page::default();
+        if query.limit == 0 {
+            return Ok(page);
+        }
+        let mut seek = query.start();
+        let mut batch = if query.delimiter.is_some() { ROWS_BEFORE_SKIP } else { query.limit + 1 };
+        let mut last = String::new();
+        while seek != Seek::End {
+            let window = Window { prefix: query.prefix.clone(), seek: seek.clone(), limit: batch.min(query.limit + 1) };
+            let asked = window.limit;
+            let rows = self.rows(bound, window).await?;
+            let ended = rows.len() < asked;
+            let mut skipped = false;
+            for row in rows {
+                if skipped && row.key.as_str().starts_with(last.as_str()) {
+                    continue;
+                }
+                if page.entries.len() + page.prefixes.len() == query.limit {
+                    page.next = Some(last);
+                    return Ok(page);
+                }
+                if let Some(prefix) = query.common_prefix(row.key.as_str()) {
+                    last = prefix.to_owned();
+                    page.prefixes.push(last.clone());
+                    seek = after_prefix(&last);
+                    skipped = true;
+                } else {
+                    row.key.as_str().clone_into(&mut last);
+                    seek = Seek::After(last.clone());
+                    skipped = false;
+                    page.entries.push(row);
+                }
+            }
+            if ended {
+                break;
+            }
+            batch *= 2;
+        }
+        Ok(page)
+    }
+
+    /// Rows of an indexed bucket; of another one, rows and files merged.
+    async fn rows(&self, bound: &Arc<Bound>, window: Window) -> Result<Vec<Entry>> {
+        if bound.bucket.indexed.is_some() || bound.bucket.settings.exclusive {
+            return Ok(self.catalog().list(&SERVICE, bound.bucket.id, window).await?);
+        }
+        let limit = window.limit;
+        let files = self.files(bound, &window).await?;
+        let rows = self.catalog().list(&SERVICE, bound.bucket.id, window).await?;
+        let mut merged = Vec::with_capacity(limit);
+        let (mut rows, mut files) = (rows.into_iter().peekable(), files.into_iter().peekable());
+        while merged.len() < limit {
+            let file_first = match (rows.peek(), files.peek()) {
+                (None, None) => break,
+                (Some(_), None) => false,
+                (None, Some(_)) => true,
+                (Some(row), Some(file)) if row.key == file.key => {
+                    files.next();
+                    false
+                }
+                (Some(row), Some(file)) => file.key < row.key,
+            };
+            if !file_first {
+                merged.extend(rows.next());
+            } else if let Some(file) = files.next() {
+                merged.extend(self.entry_of_file(bound, file).await?);
+            }
+        }
+        Ok(merged)
+    }
+
+    /// Files at or after a position. The position itself may be a file, and the provider lists behind a name.
+    async fn files(&self, bound: &Bound, window: &Window) -> Result<Vec<Listed>> {
+        let (after, at) = match &window.seek {
+            Seek::End => return Ok(Vec::new()),
+            Seek::After(after) => (Some(after.as_str()), None),
+            Seek::From(from) if *from == window.prefix => (None, None),
+            Seek::From(from) => (Some(from.as_str()), ObjectKey::new(from).ok()),
+        };
+        let mut files = Vec::new();
+        if let Some(key) = at.filter(|key| key.as_path(bound.folds()).is_some()) {
+            match bound.provider.stat(bound.name(), &Place::Natural(key.clone())).await {
+                Ok(stat) => {
+                    let (stamp, size, modified) = (stat.stamp, stat.size, stat.modified);
+                    files.push(Listed { key, stamp, size, modified });
+                }
+                Err(provider::Error::NotFound) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        match bound.provider.list(bound.name(), &window.prefix, after, window.limit).await {
+            Ok(page) => files.extend(page.files),
+            Err(provider::Error::NotFound) => return Err(container_is_gone()),
+            Err(error) => return Err(error.into()),
+        }
+        Ok(files)
+    }
+
+    /// A file as a listing shows it before it has a row; `None` if it went meanwhile.
+    async fn entry_of_file(&self, bound: &Bound, file: Listed) -> Result<Option<Entry>> {
+        match bound.provider.stat(bound.name(), &Place::Natural(file.key.clone())).await {
+            Ok(stat) => {
+                let object = object_of_file(&file.key, stat, 0);
+                Ok(Some(Entry {
+                    key: object.key,
+                    version: object.version,
+                    placed: object.placed,
+                    stamp: object.stamp,
+                    size: object.size,
+                    modified: object.modified,
+                    etag: object.etag,
+                    owner: object.owner,
+                    storage_class: object.content.storage_class,
+                    checksum: object.checksum.map(|c| (c.algorithm, c.kind)),
+                }))
+            }
+            Err(provider::Error::NotFound) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! Multipart uploads up to their end: begin, parts, lists, abort. Completion is in `complete`.
+//!
+//! **Invariant:** each attempt of a part is a body of its own, durable before its row names it, and the attempt that is
+//! named last counts. An upload is open to its initiator, the bucket's owner, administrators and root; to everybody else
+//! it does not exist.
+
+use std::sync::Arc;
+
+use crate::catalog;
+use crate::config::limits::{LIST_KEYS_MAX, PART_NUMBER_MAX, PUT_BYTES_MAX};
+use crate::model::action::Action;
+use crate::model::caller::Caller;
+use crate::model::checksum::Algorithm;
+use crate::model::id::{UploadId, VersionId};
+use crate::model::name::BucketName;
+use crate::model::page::PageQuery;
+use crate::model::time::Clock;
+use crate::model::upload::{Part, Upload, UploadState};
+use crate::provider::{Seal, Stage};
+use crate::store::bound::Bound;
+use crate::store::error::{Error, Result};
+use crate::store::get::blocks;
+use crate::store::ingest::{Digest, pour, receive};
+use crate::store::put::stage_error;
+use crate::store::request::{
+    CreateUpload, Incoming, PartCopy, PartPage, PartStored, UploadPage, UploadQuery, UploadRef,
+};
+use crate::store::{SERVICE, Store};
+
+impl Store {
+    /// Begins an upload.
+    ///
+    /// # Errors
+    /// Refusals.
+    pub async fn create_upload(&self, caller: &Caller, request: CreateUpload) -> Result<UploadId> {
+        let bound = self.enter_object(caller, &request.bucket, &request.key, Action::PutObject).await?;
+        bound.writable()?;
+        let handle = bound.provider.begin_upload(bound.name(), VersionId::fresh()).await.map_err(stage_error)?;
+        let upload = Upload {
+            id: UploadId::fresh(),
+            bucket: bound.bucket.id,
+            key: request.key,
+            created: Clock::now(),
+            initiator: caller.id().to_owned(),
+            content: request.content,
+            checksum: request.checksum,
+            handle,
+            state: UploadState::Open,
+        };
+        let id = upload.id;
+        match self.catalog().create_upload(&SERVICE, upload).await {
+            Ok(()) => Ok(id),
+            Err(catalog::Error::NotFound) => Err(Error::NoSuchBucket),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// An upload, for a caller who may write parts to it.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchUpload`] also for an upload that is somebody else's.
+    pub async fn upload(&self, caller: &Caller, upload: &UploadRef) -> Result<Upload> {
+        Ok(self.enter_upload(caller, upload, Action::PutObject).await?.1)
+    }
+
+    /// Decides, and finds the upload in whatever state it is.
+    pub(super) async fn enter_upload(
+        &self,
+        caller: &Caller,
+        upload: &UploadRef,
+        action: Action,
+    ) -> Result<(Arc<Bound>, Upload)> {
+        let bound = self.enter_object(caller, &upload.bucket, &upload.key, action).await?;
+        let row = self.catalog().upload(&SERVICE, upload.id).await?.ok_or(Error::NoSuchUpload)?;
+        let same = row.bucket == bound.bucket.id && row.key == upload.key;
+        if same && may_go_on(caller, &bound, &row) { Ok((bound, row)) } else { Err(Error::NoSuchUpload) }
+    }
+
+    /// Takes in one attempt of a part.
+    ///
+    /// # Errors
+    /// Refusals; the parts stored before stay as they are.
+    pub async fn upload_part(
+        &self,
+        caller: &Caller,
+        upload: &UploadRef,
+        number: u32,
+        body: Incoming,
+    ) -> Result<PartStored> {
+        check_number(number)?;
+        let (bound, row) = self.enter_open(caller, upload).await?;
+        let algorithm = row.checksum.map(|(algorithm, _)| algorithm);
+        let sent = body.checksum.as_ref().map(|c| c.algorithm).or(body.algorithm);
+        if let (Some(announced), Some(sent)) = (algorithm, sent)
+            && announced != sent
+        {
+            return Err(Error::InvalidRequest(
+                "Checksum Type mismatch occurred: the upload announced another algorithm.",
+            ));
+        }
+        let body = Incoming { algorithm: sent.or(algorithm), ..body };
+        let attempt = VersionId::fresh();
+        let mut stage = self.stage_part(&bound, &row, number, attempt).await?;
+        let digest = receive(body, &mut *stage, PUT_BYTES_MAX).await?;
+        self.add_part(bound, row, number, attempt, stage, digest, sent.or(algorithm)).await
+    }
+
+    /// Takes a part from an object.
+    ///
+    /// # Errors
+    /// Refusals. A range past the end of the source is [`Error::InvalidRange`].
+    pub async fn copy_part(
+        &self,
+        caller: &Caller,
+        upload: &UploadRef,
+        number: u32,
+        from: PartCopy,
+    ) -> Result<PartStored> {
+        check_number(number)?;
+        let source = self.bound(&from.from_bucket).await?;
+        Self::allow_source(caller, &source, &from.from_key)?;
+        let (bound, row) = self.enter_open(caller, upload).await?;
+        let opened = self
+            .open(caller, &source, &from.from_key, |object| {
+                let current = crate::store::write::current_of(object);
+                if !from.source_conditions.copy_source(current) {
+                    return Err(Error::PreconditionFailed);
+                }
+                match from.range {
+                    None => Ok(0..object.size),
+                    Some((first, last)) if first <= last && last < object.size => Ok(first..last + 1),
+                    Some(_) => Err(Error::InvalidRange { size: object.size }),
+                }
+            })
+            .await?;
+        let algorithm = row.checksum.map(|(algorithm, _)| algorithm);
+        let attempt = VersionId::fresh();
+        let mut stage = self.stage_part(&bound, &row, number, attempt).await?;
+        let digest = pour(blocks(opened.body), &mut *stage, PUT_BYTES_MAX, algorithm).await?;
+        self.add_part(bound, row, number, attempt, stage, digest, algorithm).await
+    }
+
+    async fn enter_open(&self, caller: &Caller, upload: &UploadRef) -> Result<(Arc<Bound>, Upload)> {
+        let (bound, row) = self.enter_upload(caller, upload, Action::PutObject).await?;
+        bound.writable()?;
+        if row.state == UploadState::Open { Ok((bound, row)) } else { Err(Error::NoSuchUpload) }
+    }
+
+    async fn stage_part(&self, bound: &Bound, row: &Upload, number: u32, attempt: VersionId) -> Result<Box<dyn Stage>> {
+        bound.provider.stage_part(bound.name(), &row.handle, number, attempt).await.map_err(stage_error)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "a part, its upload and its bytes")]
+    async fn add_part(
+        &self,
+        bound: Arc<Bound>,
+        row: Upload,
+        number: u32,
+        attempt: VersionId,
+        stage: Box<dyn Stage>,
+        digest: Digest,
+        algorithm: Option<Algorithm>,
+    ) -> Result<PartStored> {
+        let store = self.clone();
+        let section = tokio::spawn(async move {
+            let modified = store.0.clock.unique();
+            let stamp = stage.publish(Seal { modified, size: digest.size, record: None }).await?;
+            let part = Part {
+                number,
+                attempt,
+                stamp: stamp.clone(),
+                size: digest.size,
+                modified,
+                etag: digest.etag(),
+                checksum: algorithm.map(|_| digest.checksum.clone()),
+                crc64nvme: digest.crc64nvme,
+            };
+            let stored = PartStored { etag: part.etag.clone(), checksum: part.checksum.clone(), modified };
+            match store.catalog().add_part(&SERVICE, row.id, part).await {
+                Ok(added) => {
+                    store.take_steps(&bound, added.displaced.into_iter().collect()).await;
+                    Ok(stored)
+                }
+                Err(catalog::Error::Conflict | catalog::Error::NotFound) => {
+                    if let Err(error) = bound.provider.delete_managed(bound.name(), attempt, Some(&stamp)).await {
+                        tracing::warn!(%attempt, %error, "a refused part is left for gc");
+                    }
+                    Err(Error::NoSuchUpload)
+                }
+                Err(error) => Err(error.into()),
+            }
+        });
+        section.await.map_err(|error| Error::Internal(error.into()))?
+    }
+
+    /// Gives an upload up and frees its parts.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchUpload`] also after it was completed or given up; [`Error::ConditionalConflict`] while it is being
+    /// completed.
+    pub async fn abort_upload(&self, caller: &Caller, upload: &UploadRef) -> Result<()> {
+        let (bound, row) = self.enter_upload(caller, upload, Action::AbortMultipartUpload).await?;
+        match row.state {
+            UploadState::Open => {}
+            UploadState::Completing => return Err(Error::ConditionalConflict),
+            UploadState::Done(_) | UploadState::Aborted => return Err(Error::NoSuchUpload),
+        }
+        let swap = self.catalog().set_upload_state(&SERVICE, row.id, &UploadState::Open, UploadState::Aborted).await;
+        match swap {
+            Ok(task) => {
+                self.take_steps(&bound, task.into_iter().collect()).await;
+                Ok(())
+            }
+            Err(catalog::Error::Conflict) => Err(Error::ConditionalConflict),
+            Err(catalog::Error::NotFound) => Err(Error::NoSuchUpload),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A page of the parts of an upload, by number, after number `after`.
+    ///
+    /// # Errors
+    /// As [`Store::upload`].
+    pub async fn list_parts(&self, caller: &Caller, upload: &UploadRef, after: u32, limit: usize) -> Result<PartPage> {
+        let (_, row) = self.enter_upload(caller, upload, Action::ListMultipartUploadParts).await?;
+        if !matches!(row.state, UploadState::Open | UploadState::Completing) {
+            return Err(Error::NoSuchUpload);
+        }
+        let mut parts = self.catalog().parts(&SERVICE, row.id, after, limit + 1).await?;
+        let more = parts.len() > limit;
+        parts.truncate(limit);
+        Ok(PartPage { upload: row, parts, more })
+    }
+
+    /// A page of the uploads in progress of a bucket.
+    ///
+    /// # Errors
+    /// Refusals.
+    pub async fn list_uploads(&self, caller: &Caller, bucket: &BucketName, query: UploadQuery) -> Result<UploadPage> {
+        let bound = self.enter(caller, bucket, Action::ListBucketMultipartUploads).await?;
+        let keys =
+            PageQuery { prefix: query.prefix.clone(), delimiter: query.delimiter.clone(), after: None, limit: 0 };
+        let mut page = UploadPage::default();
+        let mut after = query.key_marker.clone().map(|key| (key, query.upload_marker));
+        let mut last_prefix = query.key_marker.clone().filter(|key| keys.common_prefix(key) == Some(key.as_str()));
+        while query.limit > 0 {
+            let from = after.as_ref().map(|(key, id)| (key.as_str(), *id));
+            let rows = self.catalog().uploads(&SERVICE, bound.bucket.id, &query.prefix, from, LIST_KEYS_MAX).await?;
+            let ended = rows.len() < LIST_KEYS_MAX;
+            for row in rows {
+                let here = (row.key.as_str().to_owned(), Some(row.id));
+                let prefix = keys.common_prefix(row.key.as_str()).map(str::to_owned);
+                if prefix.is_some() && prefix == last_prefix {
+                    after = Some(here);
+                    continue;
+                }
+                if page.uploads.len() + page.prefixes.len() == query.limit {
+                    page.next = after;
+                    return Ok(page);
+                }
+                after = Some(here);
+                match prefix {
+                    Some(prefix) => {
+                        page.prefixes.push(prefix.clone());
+                        last_prefix = Some(prefix);
+                    }
+                    None => page.uploads.push(row),
+                }
+            }
+            if ended {
+                break;
+            }
+        }
+        Ok(page)
+    }
+}
+
+fn check_number(number: u32) -> Result<()> {
+    if (1..=PART_NUMBER_MAX).contains(&number) {
+        return Ok(());
+    }
+    let message = "Part number must be an integer between 1 and 10000, inclusive";
+    Err(Error::InvalidArgument { name: "partNumber", message })
+}
+
+/// Whether an upload exists for this caller.
+fn may_go_on(caller: &Caller, bound: &Bound, upload: &Upload) -> bool {
+    match caller {
+        Caller::Root => true,
+        Caller::User(user) => {
+            user.name == upload.initiator || user.name == bound.bucket.owner || user.policy == "admin"
+        }
+        Caller::Anonymous => caller.id() == upload.initiator,
+    }
+}

@@ -1,0 +1,257 @@
+//! Steps owed to providers after a commit: taken at once, repeated until they are taken, forgotten only when durable.
+//!
+//! A step is taken right after its commit, under the key's lock. If that fails, or the process ends, the row in the
+//! outbox makes a later pass take it again; every step is idempotent. Twice a second the containers with steps that were
+//! taken are settled (one `syncfs` for all of them) and the rows go.
+//!
+//! **Invariant:** a row leaves the outbox only after its step was taken and the container settled behind it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::catalog::{Step, Task};
+use crate::model::id::{BucketId, VersionId};
+use crate::model::name::{BucketName, ObjectKey};
+use crate::model::place::{Place, Placed, Stamp};
+use crate::model::time::{Clock, Timestamp};
+use crate::provider::{self, LaidOut, LayOut};
+use crate::store::bound::{Bound, is_absent};
+use crate::store::error::Result;
+use crate::store::{SERVICE, Store};
+
+/// Between two settlements.
+const SETTLE_INTERVAL: Duration = Duration::from_millis(500);
+/// Settlements between two passes over steps that were not taken at once.
+const PASSES_BETWEEN_REPLAYS: u32 = 10;
+/// Rows read from the outbox at a time.
+const TASKS_PAGE: usize = 1000;
+/// A finished or given up upload is remembered this long, so that a repeated Complete is answered alike.
+const UPLOADS_KEPT_NANOS: i64 = 24 * 3600 * 1_000_000_000;
+
+/// Steps taken and not yet settled, by bucket.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    taken: Mutex<BTreeMap<BucketId, (Arc<Bound>, Vec<i64>)>>,
+}
+
+impl Outbox {
+    fn note(&self, bound: &Arc<Bound>, task: i64) {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.entry(bound.bucket.id).or_insert_with(|| (bound.clone(), Vec::new())).1.push(task);
+    }
+
+    fn drain(&self) -> BTreeMap<BucketId, (Arc<Bound>, Vec<i64>)> {
+        std::mem::take(&mut *self.taken.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Store {
+    /// Takes the steps of a commit. What fails is taken again later, so there is nothing to report to the client.
+    pub(super) async fn take_steps(&self, bound: &Arc<Bound>, tasks: Vec<Task>) {
+        for task in tasks {
+            self.take_step(bound, &task).await;
+        }
+    }
+
+    /// Takes one step, and notes it as taken.
+    pub(super) async fn take_step(&self, bound: &Arc<Bound>, task: &Task) {
+        match self.perform(bound, task).await {
+            Ok(()) => self.0.outbox.note(bound, task.id),
+            Err(error) => {
+                let (bucket, key) = (&bound.bucket.name, &task.task.key);
+                tracing::warn!(%bucket, %key, %error, cause = ?std::error::Error::source(&error), "a step stays owed");
+            }
+        }
+    }
+
+    async fn perform(&self, bound: &Arc<Bound>, task: &Task) -> Result<()> {
+        let (key, version) = (&task.task.key, task.task.version);
+        match &task.task.step {
+            Step::LayOut { stamp, over, counter } => {
+                let step = LayOut { version, stamp, key, over: over.as_ref(), counter: *counter };
+                self.lay_out(bound, step).await
+            }
+            Step::Drop { stamp } => self.free(bound, key, version, stamp.as_ref()).await,
+            Step::FreeUpload { handle, attempts } => {
+                Ok(bound.provider.free_upload(bound.name(), handle, attempts).await?)
+            }
+        }
+    }
+
+    /// Lays a version out, if it is still the current one; else it is freed.
+    async fn lay_out(&self, bound: &Bound, step: LayOut<'_>) -> Result<()> {
+        let (key, version) = (step.key, step.version);
+        let row = self.catalog().object(&SERVICE, bound.bucket.id, key).await?;
+        let current = row.is_some_and(|row| row.version == version);
+        if !current {
+            return self.free(bound, key, version, Some(step.stamp)).await;
+        }
+        match bound.provider.lay_out(bound.name(), step).await {
+            Ok(LaidOut::Done | LaidOut::Superseded) => Ok(()),
+            Ok(LaidOut::DoneKeeping(name)) => {
+                tracing::warn!(bucket = %bound.bucket.name, %key, name, "an outside edit was displaced and is kept in .longshore/lost");
+                Ok(())
+            }
+            Err(provider::Error::Clash) => {
+                let place = Place::Managed(version);
+                Ok(self.catalog().set_place(&SERVICE, bound.bucket.id, key, version, &place).await?)
+            }
+            Err(provider::Error::NotFound) => {
+                // At neither place and nothing at the key: somebody took it away, which the next read or scan will see.
+                tracing::warn!(bucket = %bound.bucket.name, %key, "a version vanished before it was laid out");
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Frees bytes that no row names, under the key's lock: at their managed place and, if power loss brought them back there, at the key.
+    async fn free(&self, bound: &Bound, key: &ObjectKey, version: VersionId, stamp: Option<&Stamp>) -> Result<()> {
+        bound.provider.delete_managed(bound.name(), version, stamp).await?;
+        let Some(stamp) = stamp.filter(|_| key.as_path(bound.folds()).is_some()) else { return Ok(()) };
+        // Looked at before it is moved: the key may well hold a newer version, which must not move even for a moment.
+        match bound.provider.stat(bound.name(), &Place::Natural(key.clone())).await {
+            Ok(stat) if stat.stamp == *stamp => {}
+            Ok(_) | Err(provider::Error::NotFound) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+        match bound.provider.take_aside(bound.name(), key, version, stamp).await {
+            Ok(()) => bound.provider.delete_managed(bound.name(), version, Some(stamp)).await?,
+            Err(error) if is_absent(&error) => return Ok(()),
+            Err(provider::Error::Clash) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+        Ok(bound.provider.prune(bound.name(), key).await?)
+    }
+
+    /// Puts a version back to its key that was found at its managed place: a delete that did not come to its commit.
+    pub(super) fn lay_out_again(&self, bound: Arc<Bound>, key: ObjectKey, version: VersionId) {
+        let store = self.clone();
+        tokio::spawn(async move {
+            let _order = store.0.locks.lock(bound.bucket.id, &key).await;
+            let Ok(Some(row)) = store.catalog().object(&SERVICE, bound.bucket.id, &key).await else { return };
+            if row.version != version || row.placed != Placed::Natural {
+                return;
+            }
+            let step = LayOut { version, stamp: &row.stamp, key: &key, over: None, counter: row.counter };
+            if let Err(error) = store.lay_out(&bound, step).await {
+                tracing::warn!(bucket = %bound.bucket.name, %key, %error, "a version could not be put back to its key");
+            }
+        });
+    }
+
+    /// Takes every step up to number `until` that is still owed.
+    pub(super) async fn replay(&self, until: i64) -> Result<()> {
+        let mut after = 0;
+        loop {
+            let page = self.catalog().tasks(&SERVICE, after, TASKS_PAGE).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = last.id;
+            let mut bounds: BTreeMap<BucketId, Option<Arc<Bound>>> = BTreeMap::new();
+            for task in page.iter().filter(|task| task.id <= until) {
+                let id = task.task.bucket;
+                if let std::collections::btree_map::Entry::Vacant(entry) = bounds.entry(id) {
+                    entry.insert(self.bound_by_id(id).await?);
+                }
+                if let Some(Some(bound)) = bounds.get(&id) {
+                    let _order = self.0.locks.lock(id, &task.task.key).await;
+                    self.take_step(bound, task).await;
+                }
+            }
+            if after >= until {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The bucket of a number; `None` if it or its container is not there. Replay is rare, buckets are few.
+    async fn bound_by_id(&self, id: BucketId) -> Result<Option<Arc<Bound>>> {
+        let mut after: Option<BucketName> = None;
+        loop {
+            let page = self.catalog().buckets(&SERVICE, "", after.as_ref().map(BucketName::as_str), TASKS_PAGE).await?;
+            let Some(last) = page.last() else { return Ok(None) };
+            after = Some(last.name.clone());
+            if let Some(bucket) = page.into_iter().find(|bucket| bucket.id == id) {
+                let bound = self.bound(&bucket.name).await?;
+                return Ok(bound.container.is_some().then_some(bound));
+            }
+        }
+    }
+
+    /// Makes the steps taken so far durable and forgets them.
+    pub(super) async fn settle(&self) {
+        for (id, (bound, tasks)) in self.0.outbox.drain() {
+            let settled = match bound.provider.settle(bound.name()).await {
+                Ok(()) => self.catalog().tasks_done(&SERVICE, &tasks).await.map_err(Into::into),
+                Err(error) => Err(crate::store::error::Error::from(error)),
+            };
+            if let Err(error) = settled {
+                // The rows stay; the next replay takes the steps once more, which changes nothing.
+                tracing::warn!(bucket = id.0, %error, "steps could not be settled");
+            }
+        }
+    }
+
+    /// Background work until `stop`: settle, replay, notice what other processes changed, walk new buckets.
+    pub async fn run(&self, stop: CancellationToken) {
+        let mut generation = 0;
+        let (mut pass, mut horizon) = (0u32, 0);
+        while stop.run_until_cancelled(tokio::time::sleep(SETTLE_INTERVAL)).await.is_some() {
+            self.settle().await;
+            let seen = generation;
+            generation = self.notice_changes(generation).await;
+            pass = pass.wrapping_add(1);
+            let full_pass = pass.is_multiple_of(PASSES_BETWEEN_REPLAYS);
+            if full_pass {
+                horizon = self.replay_overdue(horizon).await;
+                let before = Timestamp(Clock::now().0.saturating_sub(UPLOADS_KEPT_NANOS));
+                if let Err(error) = self.catalog().tidy_uploads(&SERVICE, false, before).await {
+                    tracing::warn!(%error, "old uploads could not be forgotten");
+                }
+            }
+            if full_pass || generation != seen {
+                self.index_new_buckets(&stop).await;
+            }
+        }
+        self.settle().await;
+    }
+
+    /// Drops what is remembered if the catalog's identities or buckets changed.
+    async fn notice_changes(&self, seen: u64) -> u64 {
+        match self.catalog().generation().await {
+            Ok(now) if now != seen => {
+                self.0.users.forget();
+                self.0.bounds.clear();
+                now
+            }
+            Ok(now) => now,
+            Err(error) => {
+                tracing::warn!(%error, "the catalog does not answer");
+                seen
+            }
+        }
+    }
+
+    /// Takes the steps that were owed at the previous pass already, and returns the newest of this one. A step younger
+    /// than a pass is most likely being taken right now.
+    async fn replay_overdue(&self, horizon: i64) -> i64 {
+        if let Err(error) = self.replay(horizon).await {
+            tracing::warn!(%error, "owed steps could not be read");
+        }
+        self.newest_task(horizon).await
+    }
+
+    async fn newest_task(&self, after: i64) -> i64 {
+        let mut newest = after;
+        while let Ok(page) = self.catalog().tasks(&SERVICE, newest, TASKS_PAGE).await {
+            match page.last() {
+                Some(last) => newest = last.id,
+                None => break,
+            }
+        }
+        newest
+    }
+}

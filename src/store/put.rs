@@ -1,0 +1,90 @@
+//! PUT: authorize, refuse early, stage, commit, lay out.
+
+use std::sync::Arc;
+
+use crate::auth::decide::Target;
+use crate::config::limits::PUT_BYTES_MAX;
+use crate::model::action::Action;
+use crate::model::caller::Caller;
+use crate::model::condition::Conditions;
+use crate::model::id::VersionId;
+use crate::model::name::ObjectKey;
+use crate::model::object::{Content, Object};
+use crate::model::place::{Placed, Stamp};
+use crate::model::time::Timestamp;
+use crate::store::bound::{Bound, container_is_gone, is_absent};
+use crate::store::error::{Error, Result};
+use crate::store::ingest::{Digest, receive};
+use crate::store::request::PutRequest;
+use crate::store::write::{Write, check_write};
+use crate::store::{SERVICE, Store};
+
+impl Store {
+    /// Writes an object. Answers after the commit, with the facts of the new version.
+    ///
+    /// # Errors
+    /// Refusals; nothing is visible and nothing is left then. On cancellation before the body ended: the same; after it:
+    /// the write goes on and is decided without an answer.
+    pub async fn put(&self, caller: &Caller, request: PutRequest) -> Result<Object> {
+        let bound = self.bound(&request.bucket).await?;
+        Self::allow(caller, Action::PutObject, Target::Object(&bound.bucket, &request.key))?;
+        bound.writable()?;
+        self.refuse_early(&bound, &request.key, &request.conditions).await?;
+        let version = VersionId::fresh();
+        let mut stage = bound.provider.stage(bound.name(), version).await.map_err(stage_error)?;
+        let digest = receive(request.body, &mut *stage, PUT_BYTES_MAX).await?;
+        let draft = draft(&bound, caller, &request.key, version, request.content, &digest);
+        self.write(Write { bound, stage, draft, conditions: request.conditions, upload: None }).await
+    }
+
+    /// A condition that fails now is told before the body is read; the commit checks it again.
+    async fn refuse_early(&self, bound: &Arc<Bound>, key: &ObjectKey, conditions: &Conditions) -> Result<()> {
+        if conditions.is_empty() {
+            return Ok(());
+        }
+        let current = match self.catalog().object(&SERVICE, bound.bucket.id, key).await? {
+            Some(row) => Some(row),
+            None => self.adopt_file(bound, key).await?,
+        };
+        check_write(conditions, current.as_ref())
+    }
+}
+
+/// A container that went away is not a missing object.
+pub(super) fn stage_error(error: crate::provider::Error) -> Error {
+    if is_absent(&error) { container_is_gone() } else { error.into() }
+}
+
+/// An object of bytes that were taken in whole.
+pub(super) fn draft(
+    bound: &Bound,
+    caller: &Caller,
+    key: &ObjectKey,
+    version: VersionId,
+    content: Content,
+    digest: &Digest,
+) -> Object {
+    Object {
+        key: key.clone(),
+        version,
+        counter: 0,
+        placed: Placed::Managed,
+        stamp: Stamp::new(""),
+        size: digest.size,
+        modified: Timestamp::default(),
+        etag: digest.etag(),
+        checksum: Some(digest.checksum.clone()),
+        crc64nvme: Some(digest.crc64nvme),
+        content,
+        parts: Vec::new(),
+        owner: owner_of_write(bound, caller),
+    }
+}
+
+/// Who writes owns, except that what nobody in particular writes belongs to the bucket's owner.
+pub(super) fn owner_of_write(bound: &Bound, caller: &Caller) -> String {
+    match caller {
+        Caller::Anonymous => bound.bucket.owner.clone(),
+        Caller::Root | Caller::User(_) => caller.id().to_owned(),
+    }
+}

@@ -1,0 +1,176 @@
+//! The critical section of every write: publish, decide, lay out.
+//!
+//! PUT, copy and Complete end here. The body is published at its managed place, the commit swaps the row against the
+//! version that the conditions were checked on, and natural layout exchanges the file into its key.
+//!
+//! **Invariant:** the section runs in a task of its own, so a client that goes away cannot stop it half-way; a body
+//! whose write was refused is freed; one whose commit may have happened is not.
+
+use std::sync::Arc;
+
+use crate::catalog::{self, Change, Commit, NewTask, Step, UploadEnd};
+use crate::model::condition::{Conditions, Current, WriteRefusal};
+use crate::model::object::Object;
+use crate::model::place::Placed;
+use crate::model::record::Record;
+use crate::model::upload::{UploadResult, UploadState};
+use crate::provider::{Seal, Stage};
+use crate::store::bound::Bound;
+use crate::store::error::{Error, Result};
+use crate::store::{SERVICE, Store};
+
+/// A body that was taken in and what it is to become. Version, counter, stamp and date of the draft are settled here.
+pub(super) struct Write {
+    pub(super) bound: Arc<Bound>,
+    pub(super) stage: Box<dyn Stage>,
+    pub(super) draft: Object,
+    pub(super) conditions: Conditions,
+    pub(super) upload: Option<EndOfUpload>,
+}
+
+/// The upload that becomes an object by a write.
+pub(super) struct EndOfUpload {
+    pub(super) id: crate::model::id::UploadId,
+    pub(super) listed: String,
+    pub(super) free: Step,
+}
+
+impl Store {
+    /// Makes the draft the current version of its key.
+    pub(super) async fn write(&self, write: Write) -> Result<Object> {
+        let store = self.clone();
+        let section = tokio::spawn(async move { store.publish_and_decide(write).await });
+        section.await.map_err(|error| Error::Internal(error.into()))?
+    }
+
+    async fn publish_and_decide(&self, write: Write) -> Result<Object> {
+        let Write { bound, stage, mut draft, conditions, upload } = write;
+        draft.modified = self.0.clock.unique();
+        draft.counter = u64::try_from(draft.modified.0).unwrap_or(0);
+        draft.placed = bound.placed(&draft.key);
+        let record = Record::of(&draft, &bound.bucket.name);
+        let seal = Seal { modified: draft.modified, size: draft.size, record: Some(&record) };
+        draft.stamp = stage.publish(seal).await?;
+        let (version, stamp) = (draft.version, draft.stamp.clone());
+        let decided = self.decide_write(&bound, draft, &conditions, upload).await;
+        if let Err((_, Outcome::Refused)) = decided
+            && let Err(error) = bound.provider.delete_managed(bound.name(), version, Some(&stamp)).await
+        {
+            tracing::warn!(%version, %error, "a refused body is left for gc");
+        }
+        decided.map_err(|(error, _)| error)
+    }
+
+    async fn decide_write(
+        &self,
+        bound: &Arc<Bound>,
+        mut draft: Object,
+        conditions: &Conditions,
+        upload: Option<EndOfUpload>,
+    ) -> std::result::Result<Object, (Error, Outcome)> {
+        let refused = |error: Error| (error, Outcome::Refused);
+        for _ in 0..crate::config::limits::COMMIT_TRIES_MAX {
+            let _order = self.0.locks.lock(bound.bucket.id, &draft.key).await;
+            let displaced = self.displaced(bound, &draft, conditions).await.map_err(refused)?;
+            check_write(conditions, displaced.as_ref()).map_err(refused)?;
+            self.put_after(bound, &mut draft, displaced.as_ref()).await.map_err(refused)?;
+            let commit = commit_of(bound, &draft, displaced.as_ref(), upload.as_ref());
+            match self.catalog().commit(&SERVICE, commit).await {
+                Ok(tasks) => {
+                    // The row says where the bytes are owed; the lay-out is taken before the answer, and again by the
+                    // outbox if it fails now.
+                    self.take_steps(bound, tasks).await;
+                    return Ok(draft);
+                }
+                Err(catalog::Error::Conflict) => {}
+                Err(catalog::Error::NotFound) => {
+                    self.forget_bucket(&bound.bucket.name);
+                    return Err(refused(Error::NoSuchBucket));
+                }
+                Err(error) => return Err((error.into(), Outcome::Unknown)),
+            }
+        }
+        Err(refused(Error::ConditionalConflict))
+    }
+
+    /// What the write displaces: the row, or, where it matters, a file that has none yet.
+    async fn displaced(&self, bound: &Arc<Bound>, draft: &Object, conditions: &Conditions) -> Result<Option<Object>> {
+        let row = self.catalog().object(&SERVICE, bound.bucket.id, &draft.key).await?;
+        if let Some(row) = row {
+            // A condition is about what is there, and somebody may have edited the file behind the row.
+            return if conditions.is_empty() { Ok(Some(row)) } else { self.verified(bound, row).await };
+        }
+        let look = !conditions.is_empty() || bound.bucket.indexed.is_none();
+        if look && bound.may_adopt(&draft.key) { self.adopt_file_locked(bound, &draft.key).await } else { Ok(None) }
+    }
+
+    /// Gives the draft a place in the order behind what it displaces. Rare: only if the clock of the other writer was
+    /// ahead, or its write was finished between our date and our commit.
+    async fn put_after(&self, bound: &Bound, draft: &mut Object, displaced: Option<&Object>) -> Result<()> {
+        let Some(displaced) = displaced.filter(|d| d.counter >= draft.counter) else { return Ok(()) };
+        draft.counter = displaced.counter.saturating_add(1);
+        let record = Record::of(draft, &bound.bucket.name);
+        let place = crate::model::place::Place::Managed(draft.version);
+        Ok(bound.provider.set_record(bound.name(), &place, &draft.stamp, &record).await?)
+    }
+}
+
+/// Whether a body may be freed after its write failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// Nothing was decided: nobody names the body.
+    Refused,
+    /// The commit may have happened.
+    Unknown,
+}
+
+/// The conditions of a write against what is there.
+pub(super) fn check_write(conditions: &Conditions, current: Option<&Object>) -> Result<()> {
+    conditions.write(current.map(current_of)).map_err(refusal)
+}
+
+pub(super) fn refusal(refusal: WriteRefusal) -> Error {
+    match refusal {
+        WriteRefusal::Failed => Error::PreconditionFailed,
+        WriteRefusal::Missing => Error::NoSuchKey,
+    }
+}
+
+pub(super) fn current_of(object: &Object) -> Current<'_> {
+    Current { etag: &object.etag, modified: object.modified, size: object.size }
+}
+
+fn commit_of(bound: &Bound, draft: &Object, displaced: Option<&Object>, upload: Option<&EndOfUpload>) -> Commit {
+    let task = |version, step| NewTask { bucket: bound.bucket.id, key: draft.key.clone(), version, step };
+    let mut tasks = Vec::new();
+    if draft.placed == Placed::Natural {
+        let over = displaced.filter(|d| d.placed == Placed::Natural).map(|d| d.stamp.clone());
+        let step = Step::LayOut { stamp: draft.stamp.clone(), over, counter: draft.counter };
+        tasks.push(task(draft.version, step));
+    }
+    // A lay-out frees the file it displaces at the key; anything else that is displaced is dropped by a step.
+    if let Some(displaced) = displaced
+        && (displaced.placed == Placed::Managed || draft.placed == Placed::Managed)
+    {
+        tasks.push(task(displaced.version, Step::Drop { stamp: Some(displaced.stamp.clone()) }));
+    }
+    if let Some(upload) = upload {
+        tasks.push(task(draft.version, upload.free.clone()));
+    }
+    let change = Change {
+        bucket: bound.bucket.id,
+        key: draft.key.clone(),
+        expect: displaced.map(|d| d.version),
+        becomes: Some(draft.clone()),
+    };
+    let upload = upload.map(|end| {
+        let result = UploadResult {
+            version: draft.version,
+            etag: draft.etag.clone(),
+            checksum: draft.checksum.clone(),
+            listed: end.listed.clone(),
+        };
+        UploadEnd { id: end.id, state: UploadState::Done(Box::new(result)) }
+    });
+    Commit { changes: vec![change], tasks, upload }
+}

@@ -1,0 +1,85 @@
+//! Steps owed to providers are rows of the commit that owes them.
+
+use longshore::catalog::{Catalog, Commit, NewTask, Step, Task};
+use longshore::model::id::VersionId;
+use longshore::model::place::Stamp;
+use longshore::model::upload::UploadState;
+
+use super::samples::*;
+
+async fn owe(catalog: &dyn Catalog, tasks: Vec<NewTask>) -> Vec<Task> {
+    catalog.commit(US, Commit { tasks, ..Commit::default() }).await.expect("steps")
+}
+
+pub(super) async fn steps_are_numbered_and_kept_until_done(catalog: &dyn Catalog) {
+    let b = bucket(catalog, "b").await.id;
+    let step = |step| NewTask { bucket: b, key: key("k'\n"), version: VersionId::fresh(), step };
+    let stamp = Stamp::new("s\"'\\");
+    let new = vec![
+        step(Step::LayOut { stamp: stamp.clone(), over: Some(stamp.clone()), counter: u64::MAX }),
+        step(Step::LayOut { stamp: stamp.clone(), over: None, counter: 0 }),
+        step(Step::Drop { stamp: None }),
+        step(Step::Drop { stamp: Some(stamp) }),
+        step(Step::FreeUpload { handle: "h/\"".into(), attempts: vec![VersionId::fresh(), VersionId::fresh()] }),
+    ];
+    let written = owe(catalog, new.clone()).await;
+    assert_eq!(written.iter().map(|task| task.task.clone()).collect::<Vec<_>>(), new, "in the order given");
+    assert!(written.is_sorted_by(|a, b| a.id < b.id), "numbers grow");
+    assert_eq!(tasks(catalog).await, written);
+    assert_eq!(catalog.tasks(US, written[1].id, 2).await.unwrap(), written[2..4]);
+    catalog.tasks_done(US, &[written[0].id, written[2].id, 999_999]).await.unwrap();
+    assert_eq!(tasks(catalog).await, [written[1].clone(), written[3].clone(), written[4].clone()]);
+    catalog.tasks_done(US, &[]).await.unwrap();
+    catalog.tasks_done(US, &[written[0].id]).await.expect("a step may be done twice");
+}
+
+pub(super) async fn steps_of_one_key_come_oldest_first(catalog: &dyn Catalog) {
+    let (b, c) = (bucket(catalog, "b").await.id, bucket(catalog, "c").await.id);
+    let new = [(b, "k"), (b, "other"), (c, "k"), (b, "k"), (b, "kk"), (b, "k")];
+    let new = new.into_iter().map(|(bucket, text)| drop_of(bucket, text, VersionId::fresh())).collect();
+    let written = owe(catalog, new).await;
+    let of_k = [written[0].clone(), written[3].clone(), written[5].clone()];
+    assert_eq!(catalog.tasks_of(US, b, &key("k")).await.unwrap(), of_k);
+    assert_eq!(catalog.tasks_of(US, b, &key("none")).await.unwrap(), []);
+}
+
+pub(super) async fn numbers_are_never_used_again(catalog: &dyn Catalog) {
+    let b = bucket(catalog, "b").await.id;
+    let mut last = 0;
+    for _ in 0..3 {
+        let [task] = &owe(catalog, vec![drop_of(b, "k", VersionId::fresh())]).await[..] else { panic!("one step") };
+        assert!(task.id > last, "{} after {last}", task.id);
+        last = task.id;
+        catalog.tasks_done(US, &[last]).await.unwrap();
+    }
+}
+
+pub(super) async fn named_versions_are_found_wherever_they_are(catalog: &dyn Catalog) {
+    let (b, c) = (bucket(catalog, "b").await.id, bucket(catalog, "c").await.id);
+    let (object, elsewhere) = (rich("k"), rich("k"));
+    insert(catalog, b, &object).await;
+    insert(catalog, c, &elsewhere).await;
+    let owed = owe(catalog, vec![drop_of(b, "x", VersionId::fresh())]).await.remove(0);
+    let open = upload(catalog, b, "u", 1).await.id;
+    let (kept, replaced) = (part(1), part(1));
+    for part in [&replaced, &kept] {
+        catalog.add_part(US, open, part.clone()).await.unwrap();
+    }
+    let aborted = upload(catalog, b, "u", 2).await.id;
+    let attempts = [part(1), part(2)];
+    for part in &attempts {
+        catalog.add_part(US, aborted, part.clone()).await.unwrap();
+    }
+    let freed = catalog.set_upload_state(US, aborted, &UploadState::Open, UploadState::Aborted).await.unwrap();
+
+    let named =
+        [object.version, owed.task.version, kept.attempt, replaced.attempt, attempts[0].attempt, attempts[1].attempt];
+    let mut asked = vec![VersionId::fresh(), elsewhere.version];
+    asked.extend(named);
+    assert_eq!(catalog.named(US, b, &asked).await.unwrap(), named);
+    assert_eq!(catalog.named(US, c, &asked).await.unwrap(), [elsewhere.version]);
+    assert_eq!(catalog.named(US, b, &[]).await.unwrap(), []);
+
+    catalog.tasks_done(US, &[owed.id, freed.expect("a step").id]).await.unwrap();
+    assert_eq!(catalog.named(US, b, &asked).await.unwrap(), [object.version, kept.attempt, replaced.attempt]);
+}

@@ -1,0 +1,275 @@
+//! The store's suite: each behaviour runs over every provider and layout.
+//!
+//! What the store wrote is checked another way wherever there is one: by hashing here, by reading the directory.
+
+mod edits;
+mod multipart;
+mod objects;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use longshore::auth::secret::{MasterKey, Secret};
+use longshore::catalog::sqlite::{self, OpenOptions, SqliteCatalog};
+use longshore::model::bucket::BucketSettings;
+use longshore::model::caller::Caller;
+use longshore::model::condition::Conditions;
+use longshore::model::name::{BucketName, ObjectKey};
+use longshore::model::object::{Content, Object};
+use longshore::model::page::PageQuery;
+use longshore::model::place::Layout;
+use longshore::provider::fs::{self, FsProvider};
+use longshore::provider::memory::MemoryProvider;
+use longshore::provider::{Body, Provider};
+use longshore::store::request::{DeleteRequest, GetRequest, Incoming, Portion, PutRequest};
+use longshore::store::{Attach, Error, RootCredentials, Store, StoreParts};
+
+/// A store over one provider and layout, in a directory of its own.
+pub(crate) struct Bed {
+    pub(crate) store: Store,
+    pub(crate) bucket: BucketName,
+    pub(crate) layout: Layout,
+    /// The directory of the bucket, if the provider has one.
+    pub(crate) files: Option<PathBuf>,
+    dir: tempfile::TempDir,
+}
+
+pub(crate) const ROOT: Caller = Caller::Root;
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Fs,
+    Memory,
+}
+
+impl Bed {
+    async fn new(kind: Kind, layout: Layout) -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = open(kind, layout, dir.path());
+        store.attach(Attach::Serve).await.expect("attaches");
+        let bucket = BucketName::new("bed").expect("legal");
+        store.create_bucket(&ROOT, &bucket).await.expect("a bucket");
+        let files = (kind == Kind::Fs).then(|| dir.path().join("data/bed"));
+        Self { store, bucket, layout, files, dir }
+    }
+
+    /// Stops the store cleanly and opens another one, with the catalog or without it.
+    pub(crate) async fn reopen(&mut self, keep_catalog: bool) {
+        self.store.release().await.expect("a clean stop");
+        if !keep_catalog {
+            for entry in std::fs::read_dir(self.dir.path()).expect("reads").flatten() {
+                if entry.file_name().to_string_lossy().starts_with("catalog.db") {
+                    std::fs::remove_file(entry.path()).expect("removes");
+                }
+            }
+        }
+        self.store = open(Kind::Fs, self.layout, self.dir.path());
+        let why = if keep_catalog { Attach::Serve } else { Attach::Rebuild };
+        self.store.attach(why).await.expect("attaches");
+    }
+
+    pub(crate) async fn put(&self, key: &str, body: &[u8]) -> Result<Object, Error> {
+        self.put_if(key, body, Conditions::default()).await
+    }
+
+    pub(crate) async fn put_if(&self, key: &str, body: &[u8], conditions: Conditions) -> Result<Object, Error> {
+        let content = Content { content_type: Some("text/plain".into()), ..Content::default() };
+        let (bucket, key, body) = (self.bucket.clone(), self::key(key), incoming(body));
+        self.store.put(&ROOT, PutRequest { bucket, key, content, conditions, body }).await
+    }
+
+    pub(crate) async fn get(&self, key: &str) -> Result<(Object, Vec<u8>), Error> {
+        self.read(key, Portion::Whole).await
+    }
+
+    pub(crate) async fn read(&self, key: &str, portion: Portion) -> Result<(Object, Vec<u8>), Error> {
+        let found = self.store.get(&ROOT, self.request(key, portion)).await?;
+        Ok((found.found.object, bytes(found.body).await?))
+    }
+
+    pub(crate) fn request(&self, key: &str, portion: Portion) -> GetRequest {
+        let conditions = Conditions::default();
+        GetRequest { bucket: self.bucket.clone(), key: self::key(key), portion, conditions }
+    }
+
+    pub(crate) async fn delete(&self, key: &str) -> Result<(), Error> {
+        let (bucket, key) = (self.bucket.clone(), self::key(key));
+        self.store.delete(&ROOT, DeleteRequest { bucket, key, conditions: Conditions::default() }).await
+    }
+
+    /// Every key, by pages of `limit`.
+    pub(crate) async fn keys(&self, prefix: &str, delimiter: Option<&str>, limit: usize) -> (Vec<String>, Vec<String>) {
+        let (mut keys, mut prefixes) = (Vec::new(), Vec::new());
+        let mut after = None;
+        loop {
+            let delimiter = delimiter.map(str::to_owned);
+            let query = PageQuery { prefix: prefix.into(), delimiter, after, limit };
+            let page = self.store.list(&ROOT, &self.bucket, query).await.expect("lists");
+            assert!(page.entries.len() + page.prefixes.len() <= limit);
+            keys.extend(page.entries.into_iter().map(|e| e.key.as_str().to_owned()));
+            prefixes.extend(page.prefixes);
+            after = page.next;
+            if after.is_none() {
+                return (keys, prefixes);
+            }
+        }
+    }
+
+    /// Asserts how many managed files there are: a refused or cut request leaves none.
+    pub(crate) fn assert_managed(&self, count: usize) {
+        let Some(files) = &self.files else { return };
+        let ours = files.join(".longshore");
+        let managed: Vec<_> = ["objects", "tmp"].iter().flat_map(|dir| walk(&ours.join(dir))).collect();
+        assert_eq!(managed.len(), count, "{managed:?}");
+    }
+}
+
+pub(crate) fn walk(dir: &std::path::Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        let kind = entry.file_type().expect("a type");
+        if kind.is_dir() {
+            files.extend(walk(&entry.path()));
+        } else {
+            files.push(entry.path());
+        }
+    }
+    files.sort();
+    files
+}
+
+fn open(kind: Kind, layout: Layout, dir: &std::path::Path) -> Store {
+    let root = dir.join("data");
+    std::fs::create_dir_all(&root).expect("a directory");
+    let provider: Arc<dyn Provider> = match kind {
+        Kind::Fs => Arc::new(FsProvider::open(&root, fs::Durability::Os).expect("opens")),
+        Kind::Memory => Arc::new(MemoryProvider::new()),
+    };
+    let options = OpenOptions { durability: sqlite::Durability::Os };
+    let catalog = SqliteCatalog::open(&dir.join("catalog.db"), options).expect("opens");
+    Store::new(StoreParts {
+        catalog: Arc::new(catalog),
+        providers: BTreeMap::from([("default".to_owned(), provider)]),
+        default_provider: "default".into(),
+        default_settings: BucketSettings { layout, ..BucketSettings::default() },
+        master_key: MasterKey::generate(),
+        root: RootCredentials { access_key: "root".into(), secret: Secret::new("not needed here") },
+    })
+}
+
+pub(crate) fn key(key: &str) -> ObjectKey {
+    ObjectKey::new(key).expect("a legal key")
+}
+
+/// A body in frames of uneven sizes.
+pub(crate) fn incoming(body: &[u8]) -> Incoming {
+    let frames: Vec<_> = body.chunks(70_001).map(|c| Ok(Bytes::copy_from_slice(c))).collect();
+    Incoming {
+        length: Some(body.len() as u64),
+        frames: Box::pin(futures_util::stream::iter(frames)),
+        md5: None,
+        checksum: None,
+        algorithm: None,
+        trailer: None,
+    }
+}
+
+pub(crate) async fn bytes(body: Body) -> Result<Vec<u8>, Error> {
+    match body {
+        Body::Whole(bytes) => Ok(bytes.to_vec()),
+        Body::Blocks(mut blocks) => {
+            let mut all = Vec::new();
+            while let Some(block) = blocks.next().await {
+                all.extend_from_slice(&block?);
+            }
+            Ok(all)
+        }
+    }
+}
+
+pub(crate) fn pattern(len: usize, seed: u8) -> Vec<u8> {
+    (0..len).map(|i| (i as u8).wrapping_mul(31).wrapping_add((i >> 8) as u8).wrapping_add(seed)).collect()
+}
+
+pub(crate) fn md5_hex(body: &[u8]) -> String {
+    use md5::Digest as _;
+    md5::Md5::digest(body).iter().map(|b| format!("{b:02x}")).collect()
+}
+
+type Behaviour = (&'static str, for<'a> fn(&'a mut Bed) -> Pin<Box<dyn Future<Output = ()> + 'a>>);
+
+macro_rules! behaviours {
+    ($($module:ident::$name:ident),* $(,)?) => {
+        &[$((stringify!($name), |bed| Box::pin($module::$name(bed)))),*]
+    };
+}
+
+/// What holds on every provider.
+const EVERYWHERE: &[Behaviour] = behaviours![
+    objects::what_is_put_is_got_and_listed,
+    objects::overwrite_and_delete_leave_nothing_behind,
+    objects::keys_of_any_shape_are_kept_apart,
+    objects::listing_equals_a_sorted_set,
+    objects::ranges_and_parts_of_plain_objects,
+    objects::a_body_that_is_not_as_declared_leaves_nothing,
+    objects::a_dropped_put_leaves_nothing,
+    objects::conditions_decide,
+    objects::exactly_one_of_sixteen_creators_wins,
+    objects::readers_see_the_old_or_the_new,
+    objects::copies_carry_facts,
+    objects::buckets_come_and_go,
+    multipart::parts_become_an_object,
+    multipart::complete_refuses_what_is_not_right,
+    multipart::a_repeated_complete_answers_alike,
+    multipart::abort_frees_parts,
+    multipart::resent_parts_count_last,
+    multipart::uploads_are_listed,
+];
+
+/// What needs a directory to look at.
+const ON_FILES: &[Behaviour] = behaviours![
+    edits::natural_objects_are_plain_files,
+    edits::files_put_behind_the_back_are_read_and_scanned,
+    edits::outside_edits_become_new_objects,
+    edits::files_removed_outside_are_gone,
+    edits::a_lost_container_is_not_a_mass_delete,
+    edits::a_mass_removal_is_held_back,
+    edits::rebuild_restores_the_listing,
+    edits::another_catalog_is_refused,
+    edits::owed_steps_are_taken_at_the_next_start,
+];
+
+async fn run(kind: Kind, layout: Layout, behaviours: &[Behaviour]) {
+    for (name, behaviour) in behaviours {
+        println!("behaviour: {name}");
+        let mut bed = Bed::new(kind, layout).await;
+        behaviour(&mut bed).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn store_over_fs_natural() {
+    run(Kind::Fs, Layout::Natural, EVERYWHERE).await;
+    run(Kind::Fs, Layout::Natural, ON_FILES).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn store_over_fs_managed() {
+    run(Kind::Fs, Layout::Managed, EVERYWHERE).await;
+    run(Kind::Fs, Layout::Managed, &ON_FILES[1..]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn store_over_memory_natural() {
+    run(Kind::Memory, Layout::Natural, EVERYWHERE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn store_over_memory_managed() {
+    run(Kind::Memory, Layout::Managed, EVERYWHERE).await;
+}

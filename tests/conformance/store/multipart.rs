@@ -1,0 +1,175 @@
+//! Multipart uploads.
+
+use longshore::model::checksum::{Algorithm, ChecksumKind};
+use longshore::model::condition::Conditions;
+use longshore::model::object::Content;
+use longshore::store::Error;
+use longshore::store::request::{
+    CompleteRequest, CreateUpload, ListedPart, PartCopy, PartStored, Portion, UploadQuery, UploadRef,
+};
+
+use super::{Bed, ROOT, incoming, key, md5_hex, pattern};
+
+const MIN: usize = 5 * 1024 * 1024;
+
+async fn begin(bed: &Bed, name: &str, checksum: Option<(Algorithm, ChecksumKind)>) -> UploadRef {
+    let content = Content { content_type: Some("a/b".into()), ..Content::default() };
+    let request = CreateUpload { bucket: bed.bucket.clone(), key: key(name), content, checksum };
+    let id = bed.store.create_upload(&ROOT, request).await.expect("begins");
+    UploadRef { bucket: bed.bucket.clone(), key: key(name), id }
+}
+
+async fn part(bed: &Bed, upload: &UploadRef, number: u32, body: &[u8]) -> PartStored {
+    bed.store.upload_part(&ROOT, upload, number, incoming(body)).await.expect("stores a part")
+}
+
+fn listed(parts: &[(u32, &PartStored)]) -> Vec<ListedPart> {
+    let one = |(number, part): &(u32, &PartStored)| ListedPart {
+        number: *number,
+        etag: part.etag.clone(),
+        checksum: part.checksum.clone(),
+    };
+    parts.iter().map(one).collect()
+}
+
+fn complete(upload: &UploadRef, parts: Vec<ListedPart>) -> CompleteRequest {
+    let (upload, conditions) = (upload.clone(), Conditions::default());
+    CompleteRequest { upload, parts, conditions, size: None, checksum: None, kind: None }
+}
+
+fn etag_of(bodies: &[&[u8]]) -> String {
+    use md5::Digest as _;
+    let mut all = md5::Md5::new();
+    for body in bodies {
+        all.update(md5::Md5::digest(body));
+    }
+    let hex: String = all.finalize().iter().map(|b| format!("{b:02x}")).collect();
+    format!("{hex}-{}", bodies.len())
+}
+
+pub(super) async fn parts_become_an_object(bed: &mut Bed) {
+    let (a, b) = (pattern(MIN, 1), pattern(70_000, 2));
+    bed.put("k", b"old").await.expect("puts");
+    let upload = begin(bed, "k", None).await;
+    // Sparse numbers, out of order.
+    let last = part(bed, &upload, 900, &b).await;
+    let first = part(bed, &upload, 7, &a).await;
+    assert_eq!(first.etag, md5_hex(&a));
+    assert_eq!(bed.get("k").await.expect("gets").1, b"old");
+    assert_eq!(bed.keys("", None, 10).await.0, ["k"]);
+    let page = bed.store.list_parts(&ROOT, &upload, 7, 10).await.expect("lists");
+    assert_eq!((page.parts.len(), page.parts[0].number, page.more), (1, 900, false));
+    let done = bed.store.complete_upload(&ROOT, complete(&upload, listed(&[(7, &first), (900, &last)]))).await;
+    let done = done.expect("completes");
+    assert_eq!(done.etag, etag_of(&[&a, &b]));
+    let (object, body) = bed.get("k").await.expect("gets");
+    assert_eq!((object.etag.as_str(), object.content.content_type.as_deref()), (done.etag.as_str(), Some("a/b")));
+    assert_eq!(body, [a.clone(), b.clone()].concat());
+    assert_eq!(bed.read("k", Portion::Part(2)).await.expect("reads").1, b);
+    assert_eq!(bed.read("k", Portion::Part(1)).await.expect("reads").1, a);
+    assert!(matches!(bed.read("k", Portion::Part(3)).await, Err(Error::NoSuchPart)));
+    bed.delete("k").await.expect("deletes");
+    bed.store.release().await.expect("a clean stop");
+    bed.assert_managed(0);
+}
+
+pub(super) async fn complete_refuses_what_is_not_right(bed: &mut Bed) {
+    let upload = begin(bed, "k", Some((Algorithm::Crc32c, ChecksumKind::Composite))).await;
+    let (a, b) = (part(bed, &upload, 1, &pattern(MIN, 1)).await, part(bed, &upload, 2, b"x").await);
+    assert_eq!(a.checksum.as_ref().map(|c| c.algorithm), Some(Algorithm::Crc32c));
+    let all = listed(&[(1, &a), (2, &b)]);
+    let mut wrong_etag = all.clone();
+    wrong_etag[0].etag = md5_hex(b"no");
+    let mut wrong_sum = all.clone();
+    wrong_sum[0].checksum = b.checksum.clone();
+    let mut no_sum = all.clone();
+    no_sum[0].checksum = None;
+    for (name, parts) in [
+        ("reversed", vec![all[1].clone(), all[0].clone()]),
+        ("twice", vec![all[0].clone(), all[0].clone()]),
+        ("missing", listed(&[(1, &a), (3, &b)])),
+        ("etag", wrong_etag),
+        ("checksum", wrong_sum),
+        ("no checksum", no_sum),
+        ("small", listed(&[(2, &b)]).into_iter().chain([ListedPart { number: 3, ..all[1].clone() }]).collect()),
+    ] {
+        bed.store.complete_upload(&ROOT, complete(&upload, parts)).await.expect_err(name);
+    }
+    let sized = CompleteRequest { size: Some(1), ..complete(&upload, all.clone()) };
+    assert!(matches!(bed.store.complete_upload(&ROOT, sized).await, Err(Error::InvalidRequest(_))));
+    let done = bed.store.complete_upload(&ROOT, complete(&upload, all)).await.expect("completes after all");
+    let checksum = done.checksum.expect("a checksum");
+    assert_eq!(checksum.kind, ChecksumKind::Composite);
+    assert!(checksum.value.ends_with("-2"));
+}
+
+pub(super) async fn a_repeated_complete_answers_alike(bed: &mut Bed) {
+    let upload = begin(bed, "k", None).await;
+    let only = part(bed, &upload, 1, b"x").await;
+    let list = listed(&[(1, &only)]);
+    let first = bed.store.complete_upload(&ROOT, complete(&upload, list.clone())).await.expect("completes");
+    bed.put("k", b"newer").await.expect("puts");
+    let again = bed.store.complete_upload(&ROOT, complete(&upload, list)).await.expect("answers");
+    assert_eq!(first.etag, again.etag);
+    assert_eq!(bed.get("k").await.expect("gets").1, b"newer");
+    let other = bed.store.complete_upload(&ROOT, complete(&upload, Vec::new())).await;
+    assert!(matches!(other, Err(Error::NoSuchUpload)));
+    assert!(matches!(bed.store.abort_upload(&ROOT, &upload).await, Err(Error::NoSuchUpload)));
+    assert!(matches!(bed.store.upload_part(&ROOT, &upload, 1, incoming(b"y")).await, Err(Error::NoSuchUpload)));
+}
+
+pub(super) async fn abort_frees_parts(bed: &mut Bed) {
+    let upload = begin(bed, "k", None).await;
+    part(bed, &upload, 1, &pattern(300_000, 1)).await;
+    part(bed, &upload, 2, &pattern(300_000, 1)).await;
+    bed.store.abort_upload(&ROOT, &upload).await.expect("aborts");
+    assert!(matches!(bed.store.abort_upload(&ROOT, &upload).await, Err(Error::NoSuchUpload)));
+    assert!(matches!(bed.store.list_parts(&ROOT, &upload, 0, 10).await, Err(Error::NoSuchUpload)));
+    assert!(matches!(bed.get("k").await, Err(Error::NoSuchKey)));
+    bed.assert_managed(0);
+}
+
+pub(super) async fn resent_parts_count_last(bed: &mut Bed) {
+    let upload = begin(bed, "k", None).await;
+    let old = part(bed, &upload, 1, b"old").await;
+    let new = part(bed, &upload, 1, b"new").await;
+    let stale = bed.store.complete_upload(&ROOT, complete(&upload, listed(&[(1, &old)]))).await;
+    assert!(matches!(stale, Err(Error::InvalidPart { number: 1 })));
+    let part_copy = PartCopy {
+        from_bucket: bed.bucket.clone(),
+        from_key: key("source"),
+        source_conditions: Conditions::default(),
+        range: Some((1, 3)),
+    };
+    bed.put("source", b"abcde").await.expect("puts");
+    let copied = bed.store.copy_part(&ROOT, &upload, 2, part_copy.clone()).await.expect("copies");
+    assert_eq!(copied.etag, md5_hex(b"bcd"));
+    let past = PartCopy { range: Some((1, 5)), ..part_copy };
+    let past = bed.store.copy_part(&ROOT, &upload, 2, past).await;
+    assert!(matches!(past, Err(Error::InvalidRange { size: 5 })));
+    let small = bed.store.complete_upload(&ROOT, complete(&upload, listed(&[(1, &new), (2, &copied)]))).await;
+    assert!(matches!(small, Err(Error::PartTooSmall { number: 1, size: 3, .. })));
+    bed.store.complete_upload(&ROOT, complete(&upload, listed(&[(2, &copied)]))).await.expect("completes");
+    assert_eq!(bed.get("k").await.expect("gets").1, b"bcd");
+}
+
+pub(super) async fn uploads_are_listed(bed: &mut Bed) {
+    for name in ["a/1", "a/2", "b", "b"] {
+        begin(bed, name, None).await;
+    }
+    let query = |limit| UploadQuery { delimiter: Some("/".into()), limit, ..UploadQuery::default() };
+    let page = bed.store.list_uploads(&ROOT, &bed.bucket, query(10)).await.expect("lists");
+    assert_eq!((page.prefixes, page.uploads.len(), page.next), (vec!["a/".to_owned()], 2, None));
+    let (mut seen, mut next) = (0, None::<(String, Option<_>)>);
+    for _ in 0..10 {
+        let (key_marker, upload_marker) = next.clone().map_or((None, None), |(k, u)| (Some(k), u));
+        let query = UploadQuery { key_marker, upload_marker, limit: 1, ..UploadQuery::default() };
+        let page = bed.store.list_uploads(&ROOT, &bed.bucket, query).await.expect("lists");
+        seen += page.uploads.len();
+        next = page.next;
+        if next.is_none() {
+            break;
+        }
+    }
+    assert_eq!(seen, 4);
+}
