@@ -65,8 +65,6 @@ pub struct App {
     pub store: Store,
     /// What is counted.
     pub metrics: Arc<Metrics>,
-    /// The providers by name.
-    pub providers: BTreeMap<String, Arc<dyn Provider>>,
 }
 
 impl App {
@@ -93,13 +91,13 @@ impl App {
         let catalog: Arc<dyn Catalog> = Arc::new(catalog::wrap::Metered::new(catalog, Arc::clone(&metrics)));
         let store = Store::new(StoreParts {
             catalog,
-            providers: providers.clone(),
+            providers,
             default_provider: DEFAULT_PROVIDER.to_owned(),
             default_settings: config.bucket,
             master_key: state.master_key()?,
             root: RootCredentials { access_key: root.access_key, secret: root.secret },
         });
-        Ok(Self { store, metrics, providers })
+        Ok(Self { store, metrics })
     }
 }
 

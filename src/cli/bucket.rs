@@ -91,7 +91,7 @@ pub(super) async fn all(app: &App) -> Result<Vec<Bucket>, Failure> {
 }
 
 async fn list(as_json: bool, beside: Beside) -> Outcome {
-    let buckets = all(&beside.open(false)?).await?;
+    let buckets = all(&beside.open()?).await?;
     if as_json {
         return Ok(print::json(&buckets.iter().map(shown).collect::<Vec<_>>())?);
     }
@@ -114,7 +114,7 @@ async fn list(as_json: bool, beside: Beside) -> Outcome {
 
 async fn show(name: &str, as_json: bool, beside: Beside) -> Outcome {
     let name = bucket_name(name)?;
-    let bucket = beside.open(false)?.store.head_bucket(&Caller::Root, &name).await?;
+    let bucket = beside.open()?.store.head_bucket(&Caller::Root, &name).await?;
     let shown = shown(&bucket);
     if as_json {
         return Ok(print::json(&shown)?);
@@ -141,7 +141,7 @@ fn shown(bucket: &Bucket) -> Value {
 
 async fn set(arguments: Set) -> Outcome {
     let name = bucket_name(&arguments.name)?;
-    let store = arguments.beside.open(false)?.store;
+    let store = arguments.beside.open()?.store;
     let mut settings = store.head_bucket(&Caller::Root, &name).await?.settings;
     settings.layout = match arguments.layout {
         Some(LayoutName::Natural) => Layout::Natural,

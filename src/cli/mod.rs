@@ -13,7 +13,7 @@ use crate::app::{App, AppError, root_of_command};
 use crate::auth::secret::Secret;
 use crate::cli::exit::{EXIT_HELP, Failure, Outcome};
 use crate::config::state::State;
-use crate::config::{Config, Overrides};
+use crate::config::{Config, DEFAULT_PROVIDER, Overrides, ProviderConfig, ProviderKind};
 
 mod bucket;
 mod check;
@@ -101,17 +101,21 @@ impl Served {
 }
 
 impl Beside {
-    /// Opens what a command beside the server works on; the state is made if `make` says so.
-    fn open(self, make: bool) -> Result<App, Failure> {
+    /// Opens catalog and providers.
+    fn open(self) -> Result<App, Failure> {
         let config = Config::load(&self.places.overrides(self.dir))?;
-        open_beside(&config, make)
+        let state = State::open(&config.state)?;
+        Ok(App::open(&config, &state, root_of_command(&state)?, false)?)
     }
-}
 
-fn open_beside(config: &Config, make: bool) -> Result<App, Failure> {
-    let state = if make { State::create(&config.state)? } else { State::open(&config.state)? };
-    let root = root_of_command(&state)?;
-    Ok(App::open(config, &state, root, make)?)
+    /// Opens the catalog for a command that asks no provider: it works wherever DIR is, and before there is one. The
+    /// state is made if `make` says so.
+    fn open_identities(self, make: bool) -> Result<App, Failure> {
+        let mut config = Config::load(&self.places.overrides(self.dir))?;
+        config.providers = vec![ProviderConfig { name: DEFAULT_PROVIDER.to_owned(), kind: ProviderKind::Memory }];
+        let state = if make { State::create(&config.state)? } else { State::open(&config.state)? };
+        Ok(App::open(&config, &state, root_of_command(&state)?, false)?)
+    }
 }
 
 /// Reads the command line, runs the command, and ends with its exit code.

@@ -58,7 +58,9 @@ pub(super) async fn run(command: Command) -> Outcome {
     match command {
         Command::Create(arguments) => create(arguments).await,
         Command::List { json, beside } => list(json, beside).await,
-        Command::Delete { name, beside } => Ok(beside.open(false)?.store.delete_user(&Caller::Root, &name).await?),
+        Command::Delete { name, beside } => {
+            Ok(beside.open_identities(false)?.store.delete_user(&Caller::Root, &name).await?)
+        }
     }
 }
 
@@ -70,7 +72,7 @@ async fn create(arguments: Create) -> Outcome {
         policy: policy(&arguments.policy)?,
         name: arguments.name,
     };
-    let app = arguments.beside.open(true)?;
+    let app = arguments.beside.open_identities(true)?;
     Ok(app.store.put_user(&Caller::Root, user, arguments.replace).await?)
 }
 
@@ -88,7 +90,7 @@ fn policy(given: &str) -> Result<String, Failure> {
 }
 
 async fn list(as_json: bool, beside: Beside) -> Outcome {
-    let app = beside.open(false)?;
+    let app = beside.open_identities(false)?;
     let mut users: Vec<User> = Vec::new();
     loop {
         let after = users.last().map(|user| user.name.clone());

@@ -12,6 +12,8 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
+use http::response::Parts;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
 
@@ -77,6 +79,8 @@ pub struct AnswerBody {
     record: Record,
     status: u16,
     bytes_out: u64,
+    /// What the head promised; a body of a known length is not always asked for its end.
+    length: Option<u64>,
     /// Whether the body came to its end, or has none.
     whole: bool,
 }
@@ -88,9 +92,11 @@ impl fmt::Debug for AnswerBody {
 }
 
 impl AnswerBody {
-    pub(super) fn new(inner: UnsyncBoxBody<Bytes, BoxError>, record: Record, status: u16) -> Self {
+    pub(super) fn new(inner: UnsyncBoxBody<Bytes, BoxError>, record: Record, head: &Parts) -> Self {
+        let status = head.status.as_u16();
+        let length = head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
         let whole = inner.is_end_stream() || record.method == http::Method::HEAD || status == 304;
-        Self { inner, record, status, bytes_out: 0, whole }
+        Self { inner, record, status, bytes_out: 0, length, whole }
     }
 }
 
@@ -150,7 +156,7 @@ impl Drop for AnswerBody {
             bytes_in = served.bytes_in,
             bytes_out = served.bytes_out,
             ms = u64::try_from(served.took.as_millis()).unwrap_or(u64::MAX),
-            cut = !self.whole,
+            cut = !self.whole && self.length != Some(self.bytes_out),
         );
     }
 }

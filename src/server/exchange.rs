@@ -13,8 +13,9 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::{HeaderMap, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Incoming;
 
 use crate::config::limits::{FIELDS_BYTES_MAX, URI_BYTES_MAX};
@@ -80,7 +81,7 @@ impl<F: Front> Exchange<F> {
             _held: self.metrics.request_begins(self.front.name()),
         };
         let answer = match refusal(request.uri(), request.headers()) {
-            Some(status) => self.front.failure(status, &facts),
+            Some(status) => self.failure(status, &facts, request.method()),
             None => {
                 let bytes = Arc::clone(&record.bytes_in);
                 let mut request = request.map(|body| CountedBody::new(body, bytes));
@@ -89,12 +90,23 @@ impl<F: Front> Exchange<F> {
                 self.answer(request, &facts).await
             }
         };
-        let status = answer.status().as_u16();
-        answer.map(|body| AnswerBody::new(body, record, status))
+        let (head, body) = answer.into_parts();
+        let body = AnswerBody::new(body, record, &head);
+        Response::from_parts(head, body)
+    }
+
+    /// The head of an answer to HEAD is all of it.
+    fn failure(&self, status: StatusCode, facts: &RequestFacts, method: &Method) -> Answer {
+        let answer = self.front.failure(status, facts);
+        if method != Method::HEAD {
+            return answer;
+        }
+        answer.map(|_| Empty::new().map_err(|never| match never {}).boxed_unsync())
     }
 
     /// A front that panics has failed one request, and nothing else.
     async fn answer(&self, request: Request<RequestBody>, facts: &RequestFacts) -> Answer {
+        let method = request.method().clone();
         // What a panic leaves half-changed is the request's own; shared state is behind locks that do not poison
         // or in transactions.
         if let Ok(answer) = AssertUnwindSafe(self.front.answer(request)).catch_unwind().await {
@@ -102,7 +114,7 @@ impl<F: Front> Exchange<F> {
         }
         self.metrics.panicked();
         tracing::error!(target: "longshore::request", id = facts.id().as_str(), "the request ended in a panic");
-        self.front.failure(StatusCode::INTERNAL_SERVER_ERROR, facts)
+        self.failure(StatusCode::INTERNAL_SERVER_ERROR, facts, &method)
     }
 }
 

@@ -127,6 +127,10 @@ impl Client {
         let target = if call.query.is_empty() { call.path.into() } else { format!("{}?{}", call.path, call.query) };
         let host = self.endpoint.authority.clone();
         let mut request = Request::builder().method(call.method).uri(target).header("host", &host);
+        if matches!(call.method, "PUT" | "POST") {
+            // Said by ourselves, for an empty body would go without a length.
+            request = request.header("content-length", call.length);
+        }
         if let Some(signer) = &self.endpoint.signer {
             let signed = signer.sign(call.method, &host, call.path, call.query, call.payload);
             request = request

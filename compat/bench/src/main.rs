@@ -50,7 +50,7 @@ enum Command {
         case: Vec<Case>,
     },
     /// Run cases.
-    Run(RunArgs),
+    Run(Box<RunArgs>),
 }
 
 #[derive(Args)]

@@ -1,0 +1,70 @@
+# One verb, one command. The flag lets Rust 1.95 build a dependency that declares 1.96 and needs nothing of it.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+CARGO ?= cargo
+FLAGS ?= --ignore-rust-version
+VENV := .venv
+REQUIREMENTS := compat/clients/requirements.txt
+JS := compat/clients/js
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.PHONY: help run build test lint fmt compat compat-selftest s3-tests fault bench clean tools
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' Makefile
+
+run: ## build and serve ./data; prints the root keys at the first start
+	$(CARGO) run --release $(FLAGS) -- serve
+
+build: ## build target/release/longshore
+	$(CARGO) build --release $(FLAGS)
+
+test: tools ## run all tests; what they need is installed first
+	$(CARGO) build $(FLAGS)
+	$(CARGO) test $(FLAGS) --no-fail-fast 2>&1 | .ci/count
+
+lint: ## check format, lints, documentation and architecture; changes nothing
+	before=$$(git status --porcelain; git diff HEAD | cksum)
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy $(FLAGS) --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc $(FLAGS) --no-deps
+	$(CARGO) test $(FLAGS) --test main architecture
+	after=$$(git status --porcelain; git diff HEAD | cksum)
+	[ "$$before" = "$$after" ] || { echo 'the working tree was changed' >&2; exit 1; }
+
+fmt: ## format the code
+	$(CARGO) fmt --all
+
+compat: build tools ## run the client programs against the built server
+	compat/clients/run
+
+compat-selftest: build tools ## prove that the client programs notice a server that damages data
+	compat/clients/selftest
+
+s3-tests: build ## run ceph/s3-tests, checked out at S3TESTS_DIR
+	.ci/s3-tests
+
+fault: ## run the tests of crashes and broken storage at full size
+	LONGSHORE_FAULT=full $(CARGO) test --release $(FLAGS) --no-fail-fast --test main fault 2>&1 | .ci/count
+
+bench: build ## measure against the servers that compat/bench is told of
+	$(CARGO) run --release $(FLAGS) --package longshore-bench -- $(BENCH)
+
+clean: ## remove what was built and installed here; ./data stays
+	$(CARGO) clean
+	rm -rf $(VENV) $(JS)/node_modules
+
+tools: $(VENV)/.installed
+	missing=
+	for tool in restic strace; do command -v $$tool > /dev/null || missing="$$missing $$tool"; done
+	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then
+	  apt-get update -q && apt-get install -qy --no-install-recommends $$missing
+	fi
+	if [ -f $(JS)/package.json ] && [ ! -d $(JS)/node_modules ]; then npm --prefix $(JS) ci --no-audit --no-fund; fi
+
+$(VENV)/.installed: $(wildcard $(REQUIREMENTS))
+	python3 -m venv $(VENV)
+	if [ -f $(REQUIREMENTS) ]; then $(VENV)/bin/pip install -q --disable-pip-version-check -r $(REQUIREMENTS); fi
+	touch $@
+
+.ONESHELL:
