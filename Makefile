@@ -27,7 +27,7 @@ lint: ## check format, lints, documentation and architecture; changes nothing
 	before=$$(git status --porcelain; git diff HEAD | cksum)
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy $(FLAGS) --all-targets -- -D warnings
-	RUSTDOCFLAGS='-D warnings' $(CARGO) doc $(FLAGS) --no-deps --document-private-items
+	RUSTDOCFLAGS='-D warnings -A rustdoc::private_intra_doc_links' $(CARGO) doc $(FLAGS) --no-deps --document-private-items
 	$(CARGO) test $(FLAGS) --test main architecture
 	after=$$(git status --porcelain; git diff HEAD | cksum)
 	[ "$$before" = "$$after" ] || { echo 'the working tree was changed' >&2; exit 1; }
