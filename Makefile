@@ -27,7 +27,7 @@ lint: ## check format, lints, documentation and architecture; changes nothing
 	before=$$(git status --porcelain; git diff HEAD | cksum)
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy $(FLAGS) --all-targets -- -D warnings
-	RUSTDOCFLAGS='-D warnings' $(CARGO) doc $(FLAGS) --no-deps
+	RUSTDOCFLAGS='-D warnings -A rustdoc::private_intra_doc_links' $(CARGO) doc $(FLAGS) --no-deps --document-private-items
 	$(CARGO) test $(FLAGS) --test main architecture
 	after=$$(git status --porcelain; git diff HEAD | cksum)
 	[ "$$before" = "$$after" ] || { echo 'the working tree was changed' >&2; exit 1; }
@@ -42,13 +42,13 @@ compat-selftest: build tools ## prove that the client programs notice a server t
 	compat/clients/selftest
 
 s3-tests: build ## run ceph/s3-tests, checked out at S3TESTS_DIR
-	.ci/s3-tests
+	compat/suites/run
 
 fault: ## run the tests of crashes and broken storage at full size
 	LONGSHORE_FAULT=full $(CARGO) test --release $(FLAGS) --no-fail-fast --test main fault 2>&1 | .ci/count
 
-bench: build ## measure against the servers that compat/bench is told of
-	$(CARGO) run --release $(FLAGS) --package longshore-bench -- $(BENCH)
+bench: build tools ## measure beside rclone and nginx on the same files
+	compat/bench/run
 
 clean: ## remove what was built and installed here; ./data stays
 	$(CARGO) clean
