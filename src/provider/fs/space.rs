@@ -5,7 +5,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Once, OnceLock};
 
 use rustix::fs::{Access, AtFlags, Dir, FlockOperation, Mode, OFlags, StatVfsMountFlags, StatxFlags};
 use rustix::fs::{accessat, flock, fstatvfs, fsync, mkdirat, openat, statat, statx};
@@ -53,6 +53,8 @@ pub(super) struct Space {
     pub(super) without: Without,
     /// Names the directory of staged bodies of this process.
     pub(super) process: VersionId,
+    /// Ran when the first staged file that needs a name is made.
+    pub(super) first_staged: Once,
     dir: OwnedFd,
     identity: (u64, u64),
     opener: Opener,
@@ -73,7 +75,8 @@ impl Space {
         let stat = rustix::fs::fstat(&dir).doing("stat a container")?;
         let identity = (stat.st_dev, stat.st_ino);
         let exchanges = AtomicBool::new(!without.exchange);
-        Ok(Self { name, durable, without, process, dir, identity, opener, folds: OnceLock::new(), exchanges })
+        let (first_staged, folds) = (Once::new(), OnceLock::new());
+        Ok(Self { name, durable, without, process, first_staged, dir, identity, opener, folds, exchanges })
     }
 
     /// Device and inode: a directory of the same name that was mounted or made since has others.
