@@ -3,6 +3,8 @@
 //! A behaviour is one async function that takes a [`Bed`] and fails by panicking. A new provider is accepted when it
 //! adds one test here and passes. What only a directory can show (links, names that are no text) has a list of its own.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot set its stage has failed")]
+
 mod bed;
 mod bodies;
 mod containers;
@@ -15,7 +17,7 @@ use std::path::Path;
 
 use longshore::provider::fs::{Durability, FsProvider, Without};
 use longshore::provider::memory::MemoryProvider;
-use longshore::provider::{Capabilities, Provider};
+use longshore::provider::{Capabilities, Error, LaidOut, Provider};
 
 use self::bed::{Bed, Behaviour, InDirectory, InMemory, Outside};
 
@@ -77,4 +79,47 @@ async fn capabilities_are_pinned() {
         Capabilities { natural: true, exchange: true, records: true, durable: false, reflink: false }
     );
     assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0, "a probe leaves nothing");
+}
+
+/// Providers that share nothing but the directory, as processes do, lay out versions of one key at once: none of them is
+/// taken for an outside edit or lost, and the newest ends at the key.
+#[tokio::test(flavor = "multi_thread")]
+async fn processes_that_lay_out_one_key_agree() {
+    for without in [Without::default(), Without { exchange: true, ..Without::default() }] {
+        let root = tempfile::tempdir().unwrap();
+        let outside = InDirectory { root: root.path().to_owned() };
+        let open = || FsProvider::open_without(root.path(), Durability::Os, without).expect("the directory opens");
+        let processes: [FsProvider; 4] = std::array::from_fn(|_| open());
+        let bed = Bed::new(&processes[0], &outside, "shared").await;
+        for round in 0..25 {
+            let name = format!("k{round}");
+            let first = bed.place(&name, b"0", 0).await;
+            let mut puts = Vec::new();
+            for counter in 1..5_u64 {
+                puts.push(bed.publish(&name, counter.to_string().as_bytes(), counter).await);
+            }
+            // Each version is laid out by two of them, as a paused process and the one that took over would.
+            let steps = puts.iter().chain(&puts).enumerate().map(|(n, put)| {
+                let process = &processes[(n + n / 4 + round) % 4];
+                process.lay_out(&bed.container, put.step(Some(&first.stamp)))
+            });
+            for end in futures_util::future::join_all(steps).await {
+                match end {
+                    Ok(LaidOut::Done | LaidOut::Superseded) | Err(Error::Unavailable(_)) => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+            for put in puts.iter().rev() {
+                bed.lay_out(put, Some(&first.stamp)).await.expect("settled");
+            }
+            assert_eq!(bed.outside_read(&name).expect("there"), b"4", "round {round} {without:?}");
+            for put in puts {
+                bed.provider
+                    .delete_managed(&bed.container, put.version, Some(&put.stamp))
+                    .await
+                    .expect("freed, or gone");
+            }
+            assert_eq!(bed.managed_count().await, 0, "round {round} {without:?}");
+        }
+    }
 }

@@ -11,11 +11,11 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT};
-use rustix::fs::{copy_file_range, fsync, futimens, linkat, openat};
+use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT};
+use rustix::fs::{copy_file_range, fsync, futimens, linkat, openat, unlinkat};
 use rustix::io::{Errno, pread, pwrite, pwritev};
 
-use super::error::{Doing, failed, meaning};
+use super::error::{Doing, contended, failed, meaning};
 use super::open;
 use super::record;
 use super::space::{Make, STAGED, Space};
@@ -24,13 +24,45 @@ use crate::config::limits::BLOCK_BYTES;
 use crate::model::id::VersionId;
 use crate::model::place::Stamp;
 use crate::model::record::Record;
-use crate::model::time::Timestamp;
+use crate::model::time::{Clock, Timestamp};
 use crate::provider::{Error, Result};
 
 /// Pieces that the kernel takes in one call.
 const PIECES_MAX: usize = 1024;
 /// Where the kernel shows our descriptors as paths.
 const OWN_DESCRIPTORS: &str = "/proc/self/fd";
+
+/// Tries to make a file in a directory that somebody removes at the same time.
+const TRIES_MAX: usize = 4;
+/// Age at which a staged file that bears a name is nobody's any more: its mtime moves with every block.
+const ABANDONED_NANOS: i64 = 24 * 60 * 60 * 1_000_000_000;
+
+/// Removes staged files that processes left which ended before they could.
+fn sweep(space: &Space) {
+    let Ok(staged) = space.open(STAGED, open::DIRECTORY) else { return };
+    let Ok(processes) = Dir::read_from(&staged) else { return };
+    for process in processes.filter_map(std::result::Result::ok) {
+        let Some(process) = process.file_name().to_str().ok().and_then(VersionId::parse) else { continue };
+        let path = format!("{STAGED}/{process}");
+        let Ok(dir) = space.open(&path, open::DIRECTORY) else { continue };
+        let Ok(files) = Dir::read_from(&dir) else { continue };
+        let dir = Arc::new(dir);
+        for file in files.filter_map(std::result::Result::ok) {
+            let Ok(name) = file.file_name().to_str() else { continue };
+            let spot = Spot { dir: dir.clone(), name: name.to_owned() };
+            let old = |facts: Facts| facts.regular && Clock::now().0.saturating_sub(facts.modified.0) > ABANDONED_NANOS;
+            if spot.look().is_ok_and(|facts| facts.is_some_and(old))
+                && let Err(error) = spot.unlink()
+            {
+                tracing::warn!(%error, container = %space.name, "an abandoned staged file could not be removed");
+            }
+        }
+        if process != space.process {
+            // One that another process uses is not empty, or is made again by it.
+            unlinkat(&staged, process.to_string(), AtFlags::REMOVEDIR).ok();
+        }
+    }
+}
 
 /// A file that has no name yet.
 #[derive(Debug)]
@@ -64,12 +96,26 @@ impl Draft {
                 Err(errno) => return Err(meaning(errno, "stage a file")),
             }
         }
-        let dir = space.make_dir(&format!("{STAGED}/{}", space.process), open::DIRECTORY, Make::Reserved);
-        let dir = dir.doing("make the directory of staged files")?;
-        let named = Spot { dir: Arc::new(dir), name: VersionId::fresh().to_string() };
-        let file = openat(&*named.dir, &named.name, flags | OFlags::CREATE | OFlags::EXCL, mode);
-        let file = file.doing("stage a file")?;
-        Ok(Self { file, home, named: Some(named), written: 0 })
+        Self::named(space, home, flags | OFlags::CREATE | OFlags::EXCL, mode)
+    }
+
+    /// One that bears a name of its own until it gets its managed one.
+    fn named(space: &Space, home: Spot, flags: OFlags, mode: Mode) -> Result<Self> {
+        space.first_staged.call_once(|| sweep(space));
+        for _ in 0..TRIES_MAX {
+            let dir = space.make_dir(&format!("{STAGED}/{}", space.process), open::DIRECTORY, Make::Reserved);
+            let dir = dir.doing("make the directory of staged files")?;
+            let named = Spot { dir: Arc::new(dir), name: VersionId::fresh().to_string() };
+            match openat(&*named.dir, &named.name, flags, mode) {
+                // Another process found the directory empty and removed it.
+                Err(Errno::NOENT) => {}
+                file => {
+                    let file = file.doing("stage a file")?;
+                    return Ok(Self { file, home, named: Some(named), written: 0 });
+                }
+            }
+        }
+        Err(contended("stage a file"))
     }
 
     /// Writes blocks at the end.

@@ -37,6 +37,8 @@ pub(super) fn meaning(errno: Errno, doing: &'static str) -> Error {
         Errno::ROFS => Error::ReadOnly,
         Errno::ACCESS | Errno::PERM => Error::Denied,
         Errno::AGAIN | Errno::INTR | Errno::STALE | Errno::TIMEDOUT => Error::Unavailable(cause()),
+        // Ours, not the storage's: but they too are over when other requests are.
+        Errno::MFILE | Errno::NFILE | Errno::NOMEM => Error::Unavailable(cause()),
         _ => Error::Failed(cause()),
     }
 }

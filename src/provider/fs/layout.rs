@@ -117,6 +117,7 @@ fn next(managed: Option<Seen>, key: Option<Seen>) -> Act {
 /// Lays a version out at its key.
 pub(super) fn lay_out(space: &Space, step: &Step) -> Result<LaidOut> {
     let path = space.path_of(&step.key).ok_or(Error::Clash)?;
+    let _step = space.step_at(&step.key);
     let managed = if_there(space.managed(step.version))?;
     let (mut kept, mut alone) = (None, None);
     for _ in 0..ROUNDS_MAX {
@@ -252,6 +253,7 @@ fn replace(space: &Space, step: &Step, managed: &Spot, home: &Spot) -> Result<Op
 pub(super) fn take_aside(space: &Space, key: &ObjectKey, version: VersionId, stamp: &Stamp) -> Result<()> {
     let path = space.path_of(key);
     let managed = space.managed_made(version)?;
+    let _step = space.step_at(key);
     let _alone = if space.exchanges() { None } else { space.alone()? };
     for _ in 0..ROUNDS_MAX {
         let out = managed.look()?;

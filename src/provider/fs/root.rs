@@ -26,6 +26,9 @@ const GONE: &str = ".longshore-gone-";
 /// Directories that are looked into before a container is found to be empty. One deeper is not ours to judge.
 const EMPTY_DEPTH_MAX: usize = 4 * PATH_DEPTH_MAX;
 
+/// Containers held open: a server may have many more of them than descriptors.
+const SPACES_MAX: usize = 256;
+
 /// The root directory.
 pub(super) struct Root {
     path: PathBuf,
@@ -107,6 +110,11 @@ impl Root {
         let dir = openat(&self.dir, name.as_str(), flags, Mode::empty()).doing("open a container")?;
         let space = Arc::new(Space::new(name.clone(), dir, self.opener, self.durable, self.without, self.process)?);
         let mut spaces = self.spaces.lock().unwrap_or_else(PoisonError::into_inner);
+        if spaces.len() >= SPACES_MAX
+            && let Some(other) = spaces.keys().next().cloned()
+        {
+            spaces.remove(&other);
+        }
         spaces.insert(name.clone(), space.clone());
         Ok(space)
     }

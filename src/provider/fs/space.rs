@@ -3,9 +3,10 @@
 //! **Invariant:** everything in a container is reached from its descriptor and beneath it. The reserved tree is ours
 //! alone (mode 0700), and no key leads into it, also where names fold.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, Once, OnceLock, PoisonError};
 
 use rustix::fs::{Access, AtFlags, Dir, FlockOperation, Mode, OFlags, StatVfsMountFlags, StatxFlags};
 use rustix::fs::{accessat, flock, fstatvfs, fsync, mkdirat, openat, statat, statx};
@@ -23,6 +24,8 @@ use crate::provider::{Error, Result};
 
 /// Tries to make a directory that somebody prunes at the same time.
 const TRIES_MAX: usize = 16;
+/// Steps of layout of one container that can be under way at once in one process.
+const STEPS_AT_ONCE: usize = 64;
 /// Entries looked at to find out whether names fold.
 const FOLD_PROBES_MAX: usize = 64;
 
@@ -53,11 +56,14 @@ pub(super) struct Space {
     pub(super) without: Without,
     /// Names the directory of staged bodies of this process.
     pub(super) process: VersionId,
+    /// Ran when the first staged file that needs a name is made.
+    pub(super) first_staged: Once,
     dir: OwnedFd,
     identity: (u64, u64),
     opener: Opener,
     folds: OnceLock<bool>,
     exchanges: AtomicBool,
+    steps: [Mutex<()>; STEPS_AT_ONCE],
 }
 
 impl Space {
@@ -73,7 +79,9 @@ impl Space {
         let stat = rustix::fs::fstat(&dir).doing("stat a container")?;
         let identity = (stat.st_dev, stat.st_ino);
         let exchanges = AtomicBool::new(!without.exchange);
-        Ok(Self { name, durable, without, process, dir, identity, opener, folds: OnceLock::new(), exchanges })
+        let (first_staged, folds) = (Once::new(), OnceLock::new());
+        let steps = [const { Mutex::new(()) }; STEPS_AT_ONCE];
+        Ok(Self { name, durable, without, process, first_staged, dir, identity, opener, folds, exchanges, steps })
     }
 
     /// Device and inode: a directory of the same name that was mounted or made since has others.
@@ -256,6 +264,15 @@ impl Space {
             return Timestamp::from_parts(at.tv_sec, at.tv_nsec);
         }
         Facts::of_open(&self.dir).map(|facts| facts.modified).unwrap_or_default()
+    }
+
+    /// Waits until no other step of this process is under way at `key`. Steps are right without it, but two that run
+    /// beside each other may exchange the same names back and forth for a while.
+    pub(super) fn step_at(&self, key: &ObjectKey) -> MutexGuard<'_, ()> {
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        let n = usize::try_from(hasher.finish() % STEPS_AT_ONCE as u64).unwrap_or(0);
+        self.steps[n].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether two names can be exchanged here.

@@ -1,11 +1,11 @@
 //! What only a directory can show: links, odd names, mounts that go, leftovers of a crash.
 
 use std::ffi::OsStr;
+use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::{fs, io};
 
 use bytes::Bytes;
 use longshore::config::limits::BLOCK_BYTES;
@@ -28,7 +28,8 @@ behaviours![
     a_lay_out_that_died_half_way_is_finished,
     two_names_of_one_file_become_one,
     the_reserved_tree_is_private,
-    too_long_a_path_clashes_and_leaves_nothing,
+    a_clash_leaves_no_directories_behind,
+    abandoned_staged_files_are_removed,
     a_link_in_a_container_is_content,
 ];
 
@@ -265,19 +266,36 @@ async fn the_reserved_tree_is_private(bed: &Bed<'_>) {
     assert_eq!(mode & 0o777, 0o700);
 }
 
-async fn too_long_a_path_clashes_and_leaves_nothing(bed: &Bed<'_>) {
+async fn a_clash_leaves_no_directories_behind(bed: &Bed<'_>) {
     bed.outside_write("a/file", b"bytes");
     for name in ["a/file/b/c", "a/file/b"] {
         let put = bed.publish(name, b"bytes", 1).await;
         assert_error!(bed.lay_out(&put, None).await, Error::Clash);
     }
     assert_eq!(bed.outside_read("a/file").expect("untouched"), b"bytes");
-    assert!(!matches!(fs::symlink_metadata(home(bed).join("a/file/b")), Ok(_)));
-    let put = bed.publish("new/file", b"bytes", 1).await;
-    fs::create_dir_all(home(bed).join("new/file")).unwrap();
-    assert_error!(bed.lay_out(&put, None).await, Error::Clash);
-    let denied = fs::symlink_metadata(home(bed).join("nothing")).map_err(|error| error.kind());
-    assert_eq!(denied.err(), Some(io::ErrorKind::NotFound));
+    assert_eq!(fs::read_dir(home(bed).join("a")).unwrap().count(), 1);
+    let gone = bed.publish("never/made/k", b"bytes", 1).await;
+    bed.provider.delete_managed(&bed.container, gone.version, None).await.expect("freed");
+    assert_error!(bed.lay_out(&gone, None).await, Error::NotFound);
+    assert!(!home(bed).join("never").exists(), "nothing to lay out needs no directory");
+}
+
+/// A process that ended in the middle of an upload leaves a named file where there are no nameless ones.
+async fn abandoned_staged_files_are_removed(bed: &Bed<'_>) {
+    let staged = home(bed).join(".longshore/tmp").join(VersionId::fresh().to_string());
+    fs::create_dir_all(&staged).unwrap();
+    let (old, young) = (staged.join("old"), staged.join("young"));
+    for file in [&old, &young] {
+        fs::write(file, "half a body").unwrap();
+    }
+    let day = std::time::Duration::from_secs(25 * 60 * 60);
+    let modified = fs::metadata(&old).unwrap().modified().unwrap() - day;
+    fs::File::options().write(true).open(&old).unwrap().set_modified(modified).unwrap();
+    bed.publish("k", b"bytes", 1).await;
+    assert!(young.exists(), "it may be in use");
+    // With nameless files nobody looks there: such a file system never had named ones.
+    let names_staged_files = fs::read_dir(staged.parent().unwrap()).unwrap().count() > 1;
+    assert_eq!(old.exists(), !names_staged_files);
 }
 
 async fn a_link_in_a_container_is_content(bed: &Bed<'_>) {
