@@ -89,7 +89,7 @@ impl Store {
 
     /// A look without the lock, so that reads of keys that do not exist never wait.
     async fn lies_there(&self, bound: &Bound, key: &ObjectKey) -> Result<bool> {
-        match bound.provider.stat(bound.name(), &Place::Natural(key.clone())).await {
+        match bound.provider.stat(bound.place(), &Place::Natural(key.clone())).await {
             Ok(_) => Ok(true),
             Err(provider::Error::NotFound | provider::Error::Denied) => Ok(false),
             Err(error) => Err(error.into()),
@@ -99,7 +99,7 @@ impl Store {
     /// As [`Store::adopt_file`], by somebody who holds the key's lock and found no row.
     pub(super) async fn adopt_file_locked(&self, bound: &Arc<Bound>, key: &ObjectKey) -> Result<Option<Object>> {
         let place = Place::Natural(key.clone());
-        let stat = match bound.provider.stat(bound.name(), &place).await {
+        let stat = match bound.provider.stat(bound.place(), &place).await {
             Ok(stat) => stat,
             Err(provider::Error::NotFound | provider::Error::Denied) => return Ok(None),
             Err(error) => return Err(error.into()),
@@ -117,7 +117,7 @@ impl Store {
             Err(error) => return Err(error.into()),
         }
         // Whoever removed the file meanwhile did not see our row: undo it.
-        match bound.provider.stat(bound.name(), &place).await {
+        match bound.provider.stat(bound.place(), &place).await {
             Ok(now) if now.stamp == object.stamp => Ok(Some(object)),
             _ => {
                 let undo =
@@ -166,7 +166,7 @@ impl Store {
 
     /// Hex MD5 of the bytes of an object; `None` if they moved meanwhile.
     pub(super) async fn md5_of(&self, bound: &Bound, object: &Object) -> Result<Option<String>> {
-        let read = bound.provider.read(bound.name(), &object.place(), &object.stamp, 0..object.size).await;
+        let read = bound.provider.read(bound.place(), &object.place(), &object.stamp, 0..object.size).await;
         let mut md5 = Md5::new();
         match read {
             Ok(Body::Whole(bytes)) => md5.update(&bytes),
@@ -188,7 +188,7 @@ impl Store {
     /// The row, if its bytes are where it says; else what the file at the key says now. Under the key's lock.
     pub(super) async fn verified(&self, bound: &Arc<Bound>, row: Object) -> Result<Option<Object>> {
         for place in [row.place(), row.other_place()] {
-            match bound.provider.read(bound.name(), &place, &row.stamp, 0..0).await {
+            match bound.provider.read(bound.place(), &place, &row.stamp, 0..0).await {
                 Ok(_) => return Ok(Some(row)),
                 Err(error) if is_absent(&error) => {}
                 Err(error) => return Err(error.into()),
@@ -211,7 +211,7 @@ impl Store {
 
     async fn reconcile_locked(&self, bound: &Arc<Bound>, row: Object) -> Result<Reconciled> {
         for place in [row.place(), row.other_place()] {
-            match bound.provider.read(bound.name(), &place, &row.stamp, 0..0).await {
+            match bound.provider.read(bound.place(), &place, &row.stamp, 0..0).await {
                 Ok(_) => return Ok(Reconciled::Again),
                 Err(error) if is_absent(&error) => {}
                 Err(error) => return Err(error.into()),
@@ -222,7 +222,7 @@ impl Store {
             let text = format!("the bytes of version {} are not at their managed place", row.version);
             return Err(Error::Internal(text.into()));
         }
-        let found = match bound.provider.stat(bound.name(), &Place::Natural(row.key.clone())).await {
+        let found = match bound.provider.stat(bound.place(), &Place::Natural(row.key.clone())).await {
             Ok(stat) => Some(stat),
             Err(provider::Error::NotFound) => None,
             Err(error) => return Err(error.into()),
@@ -259,7 +259,7 @@ impl Store {
         if bound.container.as_ref().is_some_and(|c| !c.writable) {
             return Ok(());
         }
-        match bound.provider.read_note(bound.name(), Note::Id).await {
+        match bound.provider.read_note(bound.place(), Note::Id).await {
             Ok(Some(text)) if self.is_ours(&text) => Ok(()),
             Ok(_) | Err(provider::Error::NotFound) => Err(container_is_gone()),
             Err(error) => Err(error.into()),

@@ -30,8 +30,8 @@ pub(super) struct Bound {
 }
 
 impl Bound {
-    /// The container's name.
-    pub(super) fn name(&self) -> &BucketName {
+    /// Where its bytes are: the container's name.
+    pub(super) fn place(&self) -> &BucketName {
         &self.bucket.container
     }
 

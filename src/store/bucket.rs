@@ -171,7 +171,7 @@ impl Store {
         let Some(container) = &bound.container else { return Err(Error::NoSuchBucket) };
         // Objects that are being freed are no longer there for anyone, but their files may be, for a moment.
         self.replay(i64::MAX).await?;
-        let files = bound.provider.list(bound.name(), "", None, 1).await?;
+        let files = bound.provider.list(bound.place(), "", None, 1).await?;
         if !files.files.is_empty() {
             return Err(Error::BucketNotEmpty);
         }
@@ -188,7 +188,7 @@ impl Store {
             }
         }
         self.forget_bucket(&bound.bucket.name);
-        match bound.provider.delete_container(bound.name()).await {
+        match bound.provider.delete_container(bound.place()).await {
             Ok(()) | Err(provider::Error::NotFound) => Ok(()),
             Err(error) => {
                 // The decision stands; what is left is removed at the next start, or served anew if it is somebody's.

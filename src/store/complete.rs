@@ -95,7 +95,7 @@ impl Store {
         let draft = draft(&row, &chosen, &request, owner)?;
         let parts: Vec<_> =
             chosen.iter().map(|p| PartRef { attempt: p.attempt, stamp: p.stamp.clone(), size: p.size }).collect();
-        let stage = bound.provider.assemble(bound.name(), &row.handle, &parts, draft.version).await;
+        let stage = bound.provider.assemble(bound.place(), &row.handle, &parts, draft.version).await;
         let stage = stage.map_err(|error| {
             if is_absent(&error) { Error::Internal("a part is not as its row says".into()) } else { error.into() }
         })?;

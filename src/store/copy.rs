@@ -49,7 +49,7 @@ impl Store {
             return Err(Error::InvalidRequest("The source of a copy may have at most 5 GiB."));
         }
         let version = VersionId::fresh();
-        let mut stage = bound.provider.stage(bound.name(), version).await.map_err(stage_error)?;
+        let mut stage = bound.provider.stage(bound.place(), version).await.map_err(stage_error)?;
         let draft = self.copy_bytes(&source, opened, &bound, &mut stage, &request, caller, version).await?;
         self.write(Write { bound, stage, draft, conditions: request.conditions, upload: None }).await
     }
@@ -86,7 +86,7 @@ impl Store {
         };
         if Arc::ptr_eq(&source.provider, &bound.provider) && facts_hold(&object, request) {
             let range = 0..object.size;
-            match stage.append(source.name(), &place, &object.stamp, range).await {
+            match stage.append(source.place(), &place, &object.stamp, range).await {
                 Ok(()) => {}
                 Err(error) if crate::store::bound::is_absent(&error) => {
                     return Err(Error::Unavailable("the source changed while it was copied".into()));

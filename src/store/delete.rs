@@ -70,7 +70,7 @@ impl Store {
 
     /// Moves the bytes of a row away from its key. False if other bytes are there.
     async fn set_aside(&self, bound: &Bound, row: &Object) -> Result<bool> {
-        match bound.provider.take_aside(bound.name(), &row.key, row.version, &row.stamp).await {
+        match bound.provider.take_aside(bound.place(), &row.key, row.version, &row.stamp).await {
             Ok(()) => Ok(true),
             // Not laid out yet, or gone: in both cases nothing of it is at the key.
             Err(provider::Error::NotFound) => {
@@ -89,7 +89,7 @@ impl Store {
             for task in tasks {
                 let _order = store.0.locks.lock(bound.bucket.id, &task.task.key).await;
                 store.take_step(&bound, &task).await;
-                if let Err(error) = bound.provider.prune(bound.name(), &task.task.key).await {
+                if let Err(error) = bound.provider.prune(bound.place(), &task.task.key).await {
                     tracing::debug!(%error, "empty directories stay");
                 }
             }

@@ -121,7 +121,7 @@ impl Store {
         range: Range<u64>,
     ) -> Result<Option<(crate::model::place::Place, Body)>> {
         for place in [row.place(), row.other_place()] {
-            match bound.provider.read(bound.name(), &place, &row.stamp, range.clone()).await {
+            match bound.provider.read(bound.place(), &place, &row.stamp, range.clone()).await {
                 Ok(body) => {
                     if row.placed == Placed::Natural && place != row.place() {
                         self.lay_out_again(bound.clone(), row.key.clone(), row.version);

@@ -126,7 +126,7 @@ impl Store {
         };
         let mut files = Vec::new();
         if let Some(key) = at.filter(|key| key.as_path(bound.folds()).is_some()) {
-            match bound.provider.stat(bound.name(), &Place::Natural(key.clone())).await {
+            match bound.provider.stat(bound.place(), &Place::Natural(key.clone())).await {
                 Ok(stat) => {
                     let (stamp, size, modified) = (stat.stamp, stat.size, stat.modified);
                     files.push(Listed { key, stamp, size, modified });
@@ -135,7 +135,7 @@ impl Store {
                 Err(error) => return Err(error.into()),
             }
         }
-        match bound.provider.list(bound.name(), &window.prefix, after, window.limit).await {
+        match bound.provider.list(bound.place(), &window.prefix, after, window.limit).await {
             Ok(page) => files.extend(page.files),
             Err(provider::Error::NotFound) => return Err(container_is_gone()),
             Err(error) => return Err(error.into()),
@@ -145,7 +145,7 @@ impl Store {
 
     /// A file as a listing shows it before it has a row; `None` if it went meanwhile.
     async fn entry_of_file(&self, bound: &Bound, file: Listed) -> Result<Option<Entry>> {
-        match bound.provider.stat(bound.name(), &Place::Natural(file.key.clone())).await {
+        match bound.provider.stat(bound.place(), &Place::Natural(file.key.clone())).await {
             Ok(stat) => {
                 let object = object_of_file(&file.key, stat, 0);
                 Ok(Some(Entry {

@@ -35,7 +35,7 @@ impl Store {
     pub async fn create_upload(&self, caller: &Caller, request: CreateUpload) -> Result<UploadId> {
         let bound = self.enter_object(caller, &request.bucket, &request.key, Action::PutObject).await?;
         bound.writable()?;
-        let handle = bound.provider.begin_upload(bound.name(), VersionId::fresh()).await.map_err(stage_error)?;
+        let handle = bound.provider.begin_upload(bound.place(), VersionId::fresh()).await.map_err(stage_error)?;
         let upload = Upload {
             id: UploadId::fresh(),
             bucket: bound.bucket.id,
@@ -147,7 +147,7 @@ impl Store {
     }
 
     async fn stage_part(&self, bound: &Bound, row: &Upload, number: u32, attempt: VersionId) -> Result<Box<dyn Stage>> {
-        bound.provider.stage_part(bound.name(), &row.handle, number, attempt).await.map_err(stage_error)
+        bound.provider.stage_part(bound.place(), &row.handle, number, attempt).await.map_err(stage_error)
     }
 
     #[expect(clippy::too_many_arguments, reason = "a part, its upload and its bytes")]
@@ -182,7 +182,7 @@ impl Store {
                     Ok(stored)
                 }
                 Err(catalog::Error::Conflict | catalog::Error::NotFound) => {
-                    if let Err(error) = bound.provider.delete_managed(bound.name(), attempt, Some(&stamp)).await {
+                    if let Err(error) = bound.provider.delete_managed(bound.place(), attempt, Some(&stamp)).await {
                         tracing::warn!(%attempt, %error, "a refused part is left for gc");
                     }
                     Err(Error::NoSuchUpload)
@@ -243,7 +243,10 @@ impl Store {
         let mut page = UploadPage::default();
         let mut after = query.key_marker.clone().map(|key| (key, query.upload_marker));
         let mut last_prefix = query.key_marker.clone().filter(|key| keys.common_prefix(key) == Some(key.as_str()));
-        while query.limit > 0 {
+        if query.limit == 0 {
+            return Ok(page);
+        }
+        loop {
             let from = after.as_ref().map(|(key, id)| (key.as_str(), *id));
             let rows = self.catalog().uploads(&SERVICE, bound.bucket.id, &query.prefix, from, LIST_KEYS_MAX).await?;
             let ended = rows.len() < LIST_KEYS_MAX;
@@ -268,10 +271,9 @@ impl Store {
                 }
             }
             if ended {
-                break;
+                return Ok(page);
             }
         }
-        Ok(page)
     }
 }
 

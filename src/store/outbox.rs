@@ -31,10 +31,13 @@ const TASKS_PAGE: usize = 1000;
 /// A finished or given up upload is remembered this long, so that a repeated Complete is answered alike.
 const UPLOADS_KEPT_NANOS: i64 = 24 * 3600 * 1_000_000_000;
 
+/// Steps taken in one bucket.
+type Taken = (Arc<Bound>, Vec<i64>);
+
 /// Steps taken and not yet settled, by bucket.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
-    taken: Mutex<BTreeMap<BucketId, (Arc<Bound>, Vec<i64>)>>,
+    taken: Mutex<BTreeMap<BucketId, Taken>>,
 }
 
 impl Outbox {
@@ -43,7 +46,7 @@ impl Outbox {
         taken.entry(bound.bucket.id).or_insert_with(|| (bound.clone(), Vec::new())).1.push(task);
     }
 
-    fn drain(&self) -> BTreeMap<BucketId, (Arc<Bound>, Vec<i64>)> {
+    fn drain(&self) -> BTreeMap<BucketId, Taken> {
         std::mem::take(&mut *self.taken.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -76,7 +79,7 @@ impl Store {
             }
             Step::Drop { stamp } => self.free(bound, key, version, stamp.as_ref()).await,
             Step::FreeUpload { handle, attempts } => {
-                Ok(bound.provider.free_upload(bound.name(), handle, attempts).await?)
+                Ok(bound.provider.free_upload(bound.place(), handle, attempts).await?)
             }
         }
     }
@@ -89,7 +92,7 @@ impl Store {
         if !current {
             return self.free(bound, key, version, Some(step.stamp)).await;
         }
-        match bound.provider.lay_out(bound.name(), step).await {
+        match bound.provider.lay_out(bound.place(), step).await {
             Ok(LaidOut::Done | LaidOut::Superseded) => Ok(()),
             Ok(LaidOut::DoneKeeping(name)) => {
                 tracing::warn!(bucket = %bound.bucket.name, %key, name, "an outside edit was displaced and is kept in .longshore/lost");
@@ -110,21 +113,21 @@ impl Store {
 
     /// Frees bytes that no row names, under the key's lock: at their managed place and, if power loss brought them back there, at the key.
     async fn free(&self, bound: &Bound, key: &ObjectKey, version: VersionId, stamp: Option<&Stamp>) -> Result<()> {
-        bound.provider.delete_managed(bound.name(), version, stamp).await?;
+        bound.provider.delete_managed(bound.place(), version, stamp).await?;
         let Some(stamp) = stamp.filter(|_| key.as_path(bound.folds()).is_some()) else { return Ok(()) };
         // Looked at before it is moved: the key may well hold a newer version, which must not move even for a moment.
-        match bound.provider.stat(bound.name(), &Place::Natural(key.clone())).await {
+        match bound.provider.stat(bound.place(), &Place::Natural(key.clone())).await {
             Ok(stat) if stat.stamp == *stamp => {}
             Ok(_) | Err(provider::Error::NotFound) => return Ok(()),
             Err(error) => return Err(error.into()),
         }
-        match bound.provider.take_aside(bound.name(), key, version, stamp).await {
-            Ok(()) => bound.provider.delete_managed(bound.name(), version, Some(stamp)).await?,
+        match bound.provider.take_aside(bound.place(), key, version, stamp).await {
+            Ok(()) => bound.provider.delete_managed(bound.place(), version, Some(stamp)).await?,
             Err(error) if is_absent(&error) => return Ok(()),
             Err(provider::Error::Clash) => return Ok(()),
             Err(error) => return Err(error.into()),
         }
-        Ok(bound.provider.prune(bound.name(), key).await?)
+        Ok(bound.provider.prune(bound.place(), key).await?)
     }
 
     /// Puts a version back to its key that was found at its managed place: a delete that did not come to its commit.
@@ -184,15 +187,23 @@ impl Store {
     /// Makes the steps taken so far durable and forgets them.
     pub(super) async fn settle(&self) {
         for (id, (bound, tasks)) in self.0.outbox.drain() {
-            let settled = match bound.provider.settle(bound.name()).await {
+            let settled = match bound.provider.settle(bound.place()).await {
                 Ok(()) => self.catalog().tasks_done(&SERVICE, &tasks).await.map_err(Into::into),
                 Err(error) => Err(crate::store::error::Error::from(error)),
             };
-            if let Err(error) = settled {
+            if let Err(error) = settled
+                && self.is_still_there(&bound).await
+            {
                 // The rows stay; the next replay takes the steps once more, which changes nothing.
                 tracing::warn!(bucket = id.0, %error, "steps could not be settled");
             }
         }
+    }
+
+    /// Whether a bucket was not deleted meanwhile, with what was owed to it.
+    async fn is_still_there(&self, bound: &Bound) -> bool {
+        let row = self.catalog().bucket(&SERVICE, &bound.bucket.name).await;
+        !matches!(row, Ok(row) if row.as_ref().is_none_or(|row| row.id != bound.bucket.id))
     }
 
     /// Background work until `stop`: settle, replay, notice what other processes changed, walk new buckets.

@@ -31,7 +31,7 @@ impl Store {
         bound.writable()?;
         self.refuse_early(&bound, &request.key, &request.conditions).await?;
         let version = VersionId::fresh();
-        let mut stage = bound.provider.stage(bound.name(), version).await.map_err(stage_error)?;
+        let mut stage = bound.provider.stage(bound.place(), version).await.map_err(stage_error)?;
         let digest = receive(request.body, &mut *stage, PUT_BYTES_MAX).await?;
         let draft = draft(&bound, caller, &request.key, version, request.content, &digest);
         self.write(Write { bound, stage, draft, conditions: request.conditions, upload: None }).await

@@ -158,7 +158,7 @@ impl Store {
     /// The object of a file; `None` if the file went or moved meanwhile.
     async fn object_of(&self, walk: &Walk<'_>, file: Listed, displaced: Option<&Object>) -> Result<Option<Object>> {
         let bound = walk.bound;
-        let stat = match bound.provider.stat(bound.name(), &Place::Natural(file.key.clone())).await {
+        let stat = match bound.provider.stat(bound.place(), &Place::Natural(file.key.clone())).await {
             Ok(stat) => stat,
             Err(error) if is_absent(&error) => return Ok(None),
             Err(crate::provider::Error::Denied) => {
@@ -250,7 +250,7 @@ impl Store {
     async fn restore_managed(&self, walk: &mut Walk<'_>) -> Result<()> {
         let mut after = None;
         loop {
-            let page = walk.bound.provider.list_managed(walk.bound.name(), after, WALK_PAGE).await?;
+            let page = walk.bound.provider.list_managed(walk.bound.place(), after, WALK_PAGE).await?;
             let Some(last) = page.last() else { return Ok(()) };
             after = Some(last.version);
             for file in page {
@@ -325,7 +325,7 @@ impl Files {
             return Ok(());
         }
         let after = self.after.as_ref().map(ObjectKey::as_str);
-        let listed = walk.bound.provider.list(walk.bound.name(), "", after, WALK_PAGE).await;
+        let listed = walk.bound.provider.list(walk.bound.place(), "", after, WALK_PAGE).await;
         let listed = listed.map_err(|error| if is_absent(&error) { container_is_gone() } else { error.into() })?;
         self.ended = !listed.more;
         self.after = listed.files.last().map(|file| file.key.clone()).or(self.after.take());

@@ -54,7 +54,7 @@ impl Store {
         let (version, stamp) = (draft.version, draft.stamp.clone());
         let decided = self.decide_write(&bound, draft, &conditions, upload).await;
         if let Err((_, Outcome::Refused)) = decided
-            && let Err(error) = bound.provider.delete_managed(bound.name(), version, Some(&stamp)).await
+            && let Err(error) = bound.provider.delete_managed(bound.place(), version, Some(&stamp)).await
         {
             tracing::warn!(%version, %error, "a refused body is left for gc");
         }
@@ -111,7 +111,7 @@ impl Store {
         draft.counter = displaced.counter.saturating_add(1);
         let record = Record::of(draft, &bound.bucket.name);
         let place = crate::model::place::Place::Managed(draft.version);
-        Ok(bound.provider.set_record(bound.name(), &place, &draft.stamp, &record).await?)
+        Ok(bound.provider.set_record(bound.place(), &place, &draft.stamp, &record).await?)
     }
 }
 
