@@ -93,7 +93,7 @@ impl App {
             catalog,
             providers,
             default_provider: DEFAULT_PROVIDER.to_owned(),
-            default_settings: config.bucket,
+            bucket_rules: config.buckets.clone(),
             master_key: state.master_key()?,
             root: RootCredentials { access_key: root.access_key, secret: root.secret },
         });

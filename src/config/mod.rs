@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use crate::auth::secret::Secret;
 use crate::config::root::SECRET_CHARS_MIN;
 use crate::config::section::{Problems, Section};
-use crate::model::bucket::BucketSettings;
+use crate::model::bucket::{BucketRules, BucketSettings};
 use crate::model::name::RESERVED;
 use crate::model::place::Layout;
 
@@ -38,7 +38,7 @@ pub struct Config {
     /// Where bytes live, the default provider first.
     pub providers: Vec<ProviderConfig>,
     /// The settings of buckets that are made or adopted.
-    pub bucket: BucketSettings,
+    pub buckets: BucketRules,
     /// Limits that may be tuned.
     pub limits: LimitsConfig,
 }
@@ -189,7 +189,7 @@ impl Config {
             server: ServerConfig::read(server, overrides),
             s3: S3Config::read(top.section("s3")),
             providers: providers(top.sections("provider"), &dir, problems),
-            bucket: bucket_settings(top.sections("bucket")),
+            buckets: bucket_rules(top.sections("bucket")),
             limits: LimitsConfig::read(top.section("limits")),
             dir,
         };
@@ -339,19 +339,21 @@ fn absolute(path: &Path) -> PathBuf {
     path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned())
 }
 
-fn bucket_settings(sections: Vec<Section<'_>>) -> BucketSettings {
-    let mut settings = BucketSettings::default();
-    for (i, mut section) in sections.into_iter().enumerate() {
-        if i > 0 || section.text("match").as_deref() != Some("*") {
-            section.problem("match", "one [[bucket]] with match = \"*\" is understood; set others by `bucket set`");
+fn bucket_rules(sections: Vec<Section<'_>>) -> BucketRules {
+    let rules = sections.into_iter().map(|mut section| {
+        let pattern = section.text("match").unwrap_or_default();
+        if pattern.is_empty() {
+            section.problem("match", "a pattern of bucket names is needed, such as \"logs-*\"");
         }
+        let mut settings = BucketSettings::default();
         settings.layout =
             section.parse("layout", "\"natural\" or \"managed\"", Layout::parse).unwrap_or(settings.layout);
         settings.exclusive = section.boolean("exclusive").unwrap_or(settings.exclusive);
         settings.hash_on_adopt = section.boolean("hash_on_adopt").unwrap_or(settings.hash_on_adopt);
         section.finish();
-    }
-    settings
+        (pattern, settings)
+    });
+    BucketRules(rules.collect())
 }
 
 fn read_table(file: &Path) -> Result<toml::Table, String> {
@@ -390,7 +392,7 @@ mod tests {
             [[provider]]
             provider = "memory"
             [[bucket]]
-            match = "a*"
+            layout = "flat"
             [limits]
             connections_max = 0
         "#;
@@ -404,6 +406,7 @@ mod tests {
             "provider[0].provider: expected",
             "provider[1].name: a provider needs one",
             "bucket[0].match",
+            "bucket[0].layout",
             "limits.connections_max: expected a whole number from 1",
         ] {
             assert!(problems.contains(part), "{part} is not in\n{problems}");

@@ -2,6 +2,7 @@
 
 use crate::model::id::BucketId;
 use crate::model::name::BucketName;
+use crate::model::pattern::wild_match;
 use crate::model::place::Layout;
 use crate::model::time::Timestamp;
 
@@ -40,8 +41,35 @@ pub struct BucketSettings {
     pub hash_on_adopt: bool,
 }
 
+/// Which settings a bucket gets when it is made or adopted: those of the first pattern that its name matches.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BucketRules(pub Vec<(String, BucketSettings)>);
+
+impl BucketRules {
+    /// The settings for a name; the defaults if no pattern matches.
+    #[must_use]
+    pub fn settings(&self, name: &BucketName) -> BucketSettings {
+        let rule = self.0.iter().find(|(pattern, _)| wild_match(pattern, name.as_str()));
+        rule.map_or_else(BucketSettings::default, |(_, settings)| *settings)
+    }
+}
+
 impl Default for BucketSettings {
     fn default() -> Self {
         Self { layout: Layout::Natural, public: false, exclusive: false, hash_on_adopt: false }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_rule_that_matches_counts() {
+        let managed = BucketSettings { layout: Layout::Managed, ..BucketSettings::default() };
+        let rules = BucketRules(vec![("log-*".into(), managed), ("*".into(), BucketSettings::default())]);
+        let layout = |name: &str| rules.settings(&BucketName::new(name).expect("legal")).layout;
+        assert_eq!((layout("log-1"), layout("logs")), (Layout::Managed, Layout::Natural));
+        assert_eq!(BucketRules::default().settings(&BucketName::new("x").expect("legal")).layout, Layout::Natural);
     }
 }

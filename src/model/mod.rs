@@ -12,6 +12,7 @@ pub mod id;
 pub mod name;
 pub mod object;
 pub mod page;
+pub mod pattern;
 pub mod place;
 pub mod range;
 pub mod record;

@@ -140,7 +140,7 @@ impl Store {
             container: container.name.clone(),
             owner: ROOT.to_owned(),
             created: Clock::now(),
-            settings: self.0.default_settings,
+            settings: self.0.bucket_rules.settings(&container.name),
             indexed: None,
         };
         match self.catalog().create_bucket(&SERVICE, new).await {

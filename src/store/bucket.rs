@@ -85,7 +85,7 @@ impl Store {
             container: name.clone(),
             owner: caller.id().to_owned(),
             created: now,
-            settings: self.0.default_settings,
+            settings: self.0.bucket_rules.settings(name),
             indexed: Some(now),
         };
         let bucket = match self.catalog().create_bucket(&SERVICE, new).await {

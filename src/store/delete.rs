@@ -44,6 +44,12 @@ impl Store {
             }
             match self.catalog().commit(&SERVICE, commit_of(bound, &row)).await {
                 Ok(tasks) => {
+                    // Before the answer, so that a key that was a directory until now can be a file at once.
+                    if key.as_str().contains('/')
+                        && let Err(error) = bound.provider.prune(bound.place(), key).await
+                    {
+                        tracing::debug!(%error, "empty directories stay");
+                    }
                     self.free_later(bound, tasks);
                     return Ok(());
                 }
@@ -89,9 +95,6 @@ impl Store {
             for task in tasks {
                 let _order = store.0.locks.lock(bound.bucket.id, &task.task.key).await;
                 store.take_step(&bound, &task).await;
-                if let Err(error) = bound.provider.prune(bound.place(), &task.task.key).await {
-                    tracing::debug!(%error, "empty directories stay");
-                }
             }
         });
     }

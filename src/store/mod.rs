@@ -13,7 +13,7 @@ use crate::auth::secret::{MasterKey, Secret};
 use crate::auth::users::Users;
 use crate::catalog::{Catalog, Scope};
 use crate::model::action::Action;
-use crate::model::bucket::BucketSettings;
+use crate::model::bucket::BucketRules;
 use crate::model::caller::Caller;
 use crate::model::name::BucketName;
 use crate::model::time::Clock;
@@ -57,7 +57,7 @@ pub struct StoreParts {
     /// The provider of buckets that are made without naming one.
     pub default_provider: String,
     /// The settings that new and adopted buckets get.
-    pub default_settings: BucketSettings,
+    pub bucket_rules: BucketRules,
     /// What opens sealed secrets.
     pub master_key: MasterKey,
     /// The administrator.
@@ -73,7 +73,7 @@ struct Inner {
     catalog: Arc<dyn Catalog>,
     providers: BTreeMap<String, Arc<dyn Provider>>,
     default_provider: String,
-    default_settings: BucketSettings,
+    bucket_rules: BucketRules,
     users: Users,
     clock: Clock,
     locks: KeyLocks,
@@ -95,7 +95,7 @@ impl Store {
             catalog: parts.catalog,
             providers: parts.providers,
             default_provider: parts.default_provider,
-            default_settings: parts.default_settings,
+            bucket_rules: parts.bucket_rules,
             clock: Clock::default(),
             locks: KeyLocks::new(),
             outbox: Outbox::default(),

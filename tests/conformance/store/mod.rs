@@ -16,7 +16,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use longshore::auth::secret::{MasterKey, Secret};
 use longshore::catalog::sqlite::{self, OpenOptions, SqliteCatalog};
-use longshore::model::bucket::BucketSettings;
+use longshore::model::bucket::{BucketRules, BucketSettings};
 use longshore::model::caller::Caller;
 use longshore::model::condition::Conditions;
 use longshore::model::name::{BucketName, ObjectKey};
@@ -156,7 +156,7 @@ fn open(kind: Kind, layout: Layout, dir: &std::path::Path) -> Store {
         catalog: Arc::new(catalog),
         providers: BTreeMap::from([("default".to_owned(), provider)]),
         default_provider: "default".into(),
-        default_settings: BucketSettings { layout, ..BucketSettings::default() },
+        bucket_rules: BucketRules(vec![("*".into(), BucketSettings { layout, ..BucketSettings::default() })]),
         master_key: MasterKey::generate(),
         root: RootCredentials { access_key: "root".into(), secret: Secret::new("not needed here") },
     })
