@@ -71,6 +71,10 @@ impl Facts {
     }
 }
 
+/// Other bytes took a name between two looks at it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Moved;
+
 /// A name in a directory that is held open.
 #[derive(Debug, Clone)]
 pub(super) struct Spot {
@@ -87,14 +91,21 @@ impl Spot {
         Ok(if_there(stat)?.map(|stat| Facts::of(&stat)))
     }
 
-    /// The live record beside the bytes that `facts` describe, if they are still there and we may read them.
-    pub(super) fn live_record(&self, facts: &Facts) -> Option<Record> {
+    /// The live record beside the bytes that `facts` describe, if there is one that we may read.
+    ///
+    /// # Errors
+    /// [`Moved`]: other bytes have taken the name, so nothing can be said about those.
+    pub(super) fn live_record(&self, facts: &Facts) -> std::result::Result<Option<Record>, Moved> {
         let flags = open::FILE | rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::CLOEXEC;
-        let file = openat(&*self.dir, &self.name, flags, Mode::empty()).ok()?;
-        if Facts::of_open(&file).ok()? != *facts {
-            return None;
+        let file = match openat(&*self.dir, &self.name, flags, Mode::empty()) {
+            Ok(file) => file,
+            Err(Errno::ACCESS | Errno::PERM) => return Ok(None),
+            Err(_) => return Err(Moved),
+        };
+        if Facts::of_open(&file).ok().as_ref() != Some(facts) {
+            return Err(Moved);
         }
-        record::read(&file).filter(|record| record.is_live(facts.size, facts.modified))
+        Ok(record::read(&file).filter(|record| record.is_live(facts.size, facts.modified)))
     }
 
     /// Gives what is here the name `to`, at which nothing may be.
