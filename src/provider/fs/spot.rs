@@ -157,3 +157,47 @@ impl Spot {
         Ok(false)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spots() -> (tempfile::TempDir, [Spot; 3]) {
+        let root = tempfile::tempdir().unwrap();
+        let dir: Arc<OwnedFd> = Arc::new(std::fs::File::open(root.path()).unwrap().into());
+        let spots = ["a", "b", "c"].map(|name| Spot { dir: dir.clone(), name: name.to_owned() });
+        for name in ["a", "b"] {
+            std::fs::write(root.path().join(name), name).unwrap();
+        }
+        (root, spots)
+    }
+
+    #[test]
+    fn a_file_that_was_not_judged_is_put_back() {
+        let (root, [a, b, c]) = spots();
+        let judged = b.look().unwrap().unwrap();
+        assert_eq!(a.take(&c, &judged), Ok(false));
+        assert_eq!(std::fs::read(root.path().join("a")).unwrap(), b"a");
+        assert_eq!(c.look().unwrap(), None);
+        let edited = a.look().unwrap().unwrap();
+        std::fs::write(root.path().join("a"), "an edit").unwrap();
+        assert_eq!(a.take(&c, &edited), Ok(false), "an edit in place is not what was judged");
+        assert_eq!(std::fs::read(root.path().join("a")).unwrap(), b"an edit");
+        assert_eq!(b.take(&c, &judged), Ok(true));
+        assert_eq!(std::fs::read(root.path().join("c")).unwrap(), b"b");
+        assert_eq!(a.live_record(&judged), Err(Moved));
+        assert_eq!(b.live_record(&judged), Err(Moved));
+        assert_eq!(c.live_record(&judged), Ok(None));
+    }
+
+    #[test]
+    fn no_rename_replaces_what_is_there() {
+        let (root, [a, b, c]) = spots();
+        assert_eq!(a.rename_new(&b), Err(Errno::EXIST));
+        assert_eq!(a.link_new(&b), Err(Errno::EXIST));
+        assert_eq!(std::fs::read(root.path().join("b")).unwrap(), b"b");
+        a.link_new(&c).unwrap();
+        assert_eq!((a.look().unwrap(), std::fs::read(root.path().join("c")).unwrap()), (None, b"a".to_vec()));
+        a.unlink().unwrap();
+    }
+}
