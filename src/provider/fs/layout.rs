@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use super::error::{Doing, contended, if_there, is_clash, meaning};
 use super::space::Space;
-use super::spot::{Facts, Spot};
+use super::spot::{Facts, Moved, Spot};
 use crate::model::id::VersionId;
 use crate::model::name::{BucketName, ObjectKey};
 use crate::model::place::Stamp;
@@ -58,21 +58,28 @@ enum Seen {
 }
 
 impl Step {
-    fn judge(&self, container: &BucketName, spot: &Spot, facts: &Facts) -> Seen {
+    fn judge(&self, container: &BucketName, spot: &Spot, facts: &Facts) -> std::result::Result<Seen, Moved> {
         if !facts.regular {
-            return Seen::Odd;
+            return Ok(Seen::Odd);
         }
         if facts.is(&self.stamp) {
-            return Seen::This;
+            return Ok(Seen::This);
         }
         if self.over.as_ref().is_some_and(|over| facts.is(over)) {
-            return Seen::Older;
+            return Ok(Seen::Older);
         }
-        match spot.live_record(facts).filter(|record| record.is_of(container, &self.key)) {
+        Ok(match spot.live_record(facts)?.filter(|record| record.is_of(container, &self.key)) {
             Some(record) if record.counter < self.counter => Seen::Older,
             Some(record) if record.counter > self.counter => Seen::Newer(record.counter),
             _ => Seen::Foreign,
-        }
+        })
+    }
+
+    /// What is at a spot and what it is to this step.
+    fn look(&self, space: &Space, spot: Option<&Spot>) -> Result<std::result::Result<Option<(Facts, Seen)>, Moved>> {
+        let Some(spot) = spot else { return Ok(Ok(None)) };
+        let Some(facts) = spot.look()? else { return Ok(Ok(None)) };
+        Ok(self.judge(&space.name, spot, &facts).map(|seen| Some((facts, seen))))
     }
 }
 
@@ -129,12 +136,9 @@ pub(super) fn lay_out(space: &Space, step: &Step) -> Result<LaidOut> {
             Err(Errno::NOENT) => None,
             Err(errno) => return Err(clash_or(errno, "open the directory of a key")),
         };
-        let look = |spot: Option<&Spot>| -> Result<Option<(Facts, Seen)>> {
-            let Some(spot) = spot else { return Ok(None) };
-            Ok(spot.look()?.map(|facts| (facts, step.judge(&space.name, spot, &facts))))
+        let (Ok(out), Ok(top)) = (step.look(space, managed.as_ref())?, step.look(space, home.as_ref())?) else {
+            continue;
         };
-        let out = look(managed.as_ref())?;
-        let top = look(home.as_ref())?;
         let act = next(out.map(|(_, seen)| seen), top.map(|(_, seen)| seen));
         let (Some(managed), Some((facts, seen))) = (&managed, out) else {
             return match act {
@@ -219,7 +223,11 @@ fn replace(space: &Space, step: &Step, managed: &Spot, home: &Spot) -> Result<Op
     }
     let judged = (|| {
         let (Some(facts), Some(ours)) = (aside.look()?, managed.look()?) else { return Ok(None) };
-        Ok(Some((facts, step.judge(&space.name, &aside, &facts), step.judge(&space.name, managed, &ours))))
+        let both = step.judge(&space.name, &aside, &facts).and_then(|seen| {
+            let ours = step.judge(&space.name, managed, &ours)?;
+            Ok((facts, seen, ours))
+        });
+        Ok(both.ok())
     })();
     let (facts, seen) = match judged {
         Ok(Some((facts, seen @ (Seen::This | Seen::Older | Seen::Foreign), Seen::This | Seen::Newer(_)))) => {
@@ -301,10 +309,12 @@ fn settle_leftover(
     version: VersionId,
 ) -> Result<()> {
     let counter = |spot: &Spot, facts: &Facts| {
-        spot.live_record(facts).filter(|record| record.is_of(&space.name, key)).map(|record| record.counter)
+        let record = spot.live_record(facts)?.filter(|record| record.is_of(&space.name, key));
+        Ok::<_, Moved>(record.map(|record| record.counter))
     };
     match (counter(managed, out), counter(home, top)) {
-        (Some(out_counter), Some(top_counter)) if out_counter < top_counter => {
+        (Err(Moved), _) | (_, Err(Moved)) => {}
+        (Ok(Some(out_counter)), Ok(Some(top_counter))) if out_counter < top_counter => {
             Space::discard(managed, out)?;
         }
         _ => {

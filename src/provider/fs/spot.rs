@@ -71,6 +71,10 @@ impl Facts {
     }
 }
 
+/// Other bytes took a name between two looks at it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Moved;
+
 /// A name in a directory that is held open.
 #[derive(Debug, Clone)]
 pub(super) struct Spot {
@@ -87,14 +91,21 @@ impl Spot {
         Ok(if_there(stat)?.map(|stat| Facts::of(&stat)))
     }
 
-    /// The live record beside the bytes that `facts` describe, if they are still there and we may read them.
-    pub(super) fn live_record(&self, facts: &Facts) -> Option<Record> {
+    /// The live record beside the bytes that `facts` describe, if there is one that we may read.
+    ///
+    /// # Errors
+    /// [`Moved`]: other bytes have taken the name, so nothing can be said about those.
+    pub(super) fn live_record(&self, facts: &Facts) -> std::result::Result<Option<Record>, Moved> {
         let flags = open::FILE | rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::CLOEXEC;
-        let file = openat(&*self.dir, &self.name, flags, Mode::empty()).ok()?;
-        if Facts::of_open(&file).ok()? != *facts {
-            return None;
+        let file = match openat(&*self.dir, &self.name, flags, Mode::empty()) {
+            Ok(file) => file,
+            Err(Errno::ACCESS | Errno::PERM) => return Ok(None),
+            Err(_) => return Err(Moved),
+        };
+        if Facts::of_open(&file).ok().as_ref() != Some(facts) {
+            return Err(Moved);
         }
-        record::read(&file).filter(|record| record.is_live(facts.size, facts.modified))
+        Ok(record::read(&file).filter(|record| record.is_live(facts.size, facts.modified)))
     }
 
     /// Gives what is here the name `to`, at which nothing may be.
@@ -144,5 +155,49 @@ impl Spot {
             Err(errno) => tracing::warn!(kept = %to.name, %errno, "a file taken aside could not be put back"),
         }
         Ok(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spots() -> (tempfile::TempDir, [Spot; 3]) {
+        let root = tempfile::tempdir().unwrap();
+        let dir: Arc<OwnedFd> = Arc::new(std::fs::File::open(root.path()).unwrap().into());
+        let spots = ["a", "b", "c"].map(|name| Spot { dir: dir.clone(), name: name.to_owned() });
+        for name in ["a", "b"] {
+            std::fs::write(root.path().join(name), name).unwrap();
+        }
+        (root, spots)
+    }
+
+    #[test]
+    fn a_file_that_was_not_judged_is_put_back() {
+        let (root, [a, b, c]) = spots();
+        let judged = b.look().unwrap().unwrap();
+        assert_eq!(a.take(&c, &judged), Ok(false));
+        assert_eq!(std::fs::read(root.path().join("a")).unwrap(), b"a");
+        assert_eq!(c.look().unwrap(), None);
+        let edited = a.look().unwrap().unwrap();
+        std::fs::write(root.path().join("a"), "an edit").unwrap();
+        assert_eq!(a.take(&c, &edited), Ok(false), "an edit in place is not what was judged");
+        assert_eq!(std::fs::read(root.path().join("a")).unwrap(), b"an edit");
+        assert_eq!(b.take(&c, &judged), Ok(true));
+        assert_eq!(std::fs::read(root.path().join("c")).unwrap(), b"b");
+        assert_eq!(a.live_record(&judged), Err(Moved));
+        assert_eq!(b.live_record(&judged), Err(Moved));
+        assert_eq!(c.live_record(&judged), Ok(None));
+    }
+
+    #[test]
+    fn no_rename_replaces_what_is_there() {
+        let (root, [a, b, c]) = spots();
+        assert_eq!(a.rename_new(&b), Err(Errno::EXIST));
+        assert_eq!(a.link_new(&b), Err(Errno::EXIST));
+        assert_eq!(std::fs::read(root.path().join("b")).unwrap(), b"b");
+        a.link_new(&c).unwrap();
+        assert_eq!((a.look().unwrap(), std::fs::read(root.path().join("c")).unwrap()), (None, b"a".to_vec()));
+        a.unlink().unwrap();
     }
 }
