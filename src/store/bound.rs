@@ -10,6 +10,7 @@ use crate::catalog::NewBucket;
 use crate::model::action::Action;
 use crate::model::bucket::Bucket;
 use crate::model::caller::{Caller, ROOT};
+use crate::model::id::BucketId;
 use crate::model::name::{BucketName, ObjectKey};
 use crate::model::place::{Layout, Placed};
 use crate::model::time::Clock;
@@ -72,9 +73,7 @@ pub(super) fn container_is_gone() -> Error {
 impl Store {
     /// Finds a bucket and decides about it. A missing bucket is told to everyone, as S3 does.
     pub(super) async fn enter(&self, caller: &Caller, name: &BucketName, action: Action) -> Result<Arc<Bound>> {
-        let bound = self.bound(name).await?;
-        Self::allow(caller, action, Target::Bucket(&bound.bucket))?;
-        Ok(bound)
+        self.enter_if(name, |bucket| Self::allow(caller, action, Target::Bucket(bucket))).await
     }
 
     /// Finds a bucket and decides about one of its objects.
@@ -85,9 +84,37 @@ impl Store {
         key: &ObjectKey,
         action: Action,
     ) -> Result<Arc<Bound>> {
+        self.enter_if(name, |bucket| Self::allow(caller, action, Target::Object(bucket, key))).await
+    }
+
+    /// The decision comes before the provider is asked for anything, also for a container that has no bucket yet: it
+    /// would be root's, so who may do nothing with that does not make us look.
+    async fn enter_if(&self, name: &BucketName, allow: impl Fn(&Bucket) -> Result<()> + Send) -> Result<Arc<Bound>> {
+        if let Some(bound) = self.0.bounds.get(name).map(|bound| bound.clone()) {
+            allow(&bound.bucket)?;
+            return Ok(bound);
+        }
+        match self.catalog().bucket(&SERVICE, name).await? {
+            Some(bucket) => allow(&bucket)?,
+            None => allow(&self.as_adopted(name)).map_err(|_| Error::NoSuchBucket)?,
+        }
         let bound = self.bound(name).await?;
-        Self::allow(caller, action, Target::Object(&bound.bucket, key))?;
+        // The row may have changed between the two looks.
+        allow(&bound.bucket)?;
         Ok(bound)
+    }
+
+    fn as_adopted(&self, name: &BucketName) -> Bucket {
+        Bucket {
+            id: BucketId(0),
+            name: name.clone(),
+            provider: self.0.default_provider.clone(),
+            container: name.clone(),
+            owner: ROOT.to_owned(),
+            created: Clock::now(),
+            settings: self.0.bucket_rules.settings(name),
+            indexed: None,
+        }
     }
 
     /// "No such key", or what somebody is told who may not learn which keys exist.

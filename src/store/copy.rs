@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use crate::auth::decide::Target;
 use crate::config::limits::PUT_BYTES_MAX;
 use crate::model::action::Action;
 use crate::model::caller::Caller;
@@ -117,11 +116,4 @@ fn facts_hold(source: &Object, request: &CopyRequest) -> bool {
         c.kind == ChecksumKind::FullObject && request.algorithm.is_none_or(|asked| asked == c.algorithm)
     });
     plain_etag && checksum && source.crc64nvme.is_some()
-}
-
-impl Store {
-    /// Takes the two decisions of a part copied from an object.
-    pub(super) fn allow_source(caller: &Caller, source: &Bound, key: &ObjectKey) -> Result<()> {
-        Self::allow(caller, Action::GetObject, Target::Object(&source.bucket, key))
-    }
 }

@@ -117,8 +117,7 @@ impl Store {
         from: PartCopy,
     ) -> Result<PartStored> {
         check_number(number)?;
-        let source = self.bound(&from.from_bucket).await?;
-        Self::allow_source(caller, &source, &from.from_key)?;
+        let source = self.enter_object(caller, &from.from_bucket, &from.from_key, Action::GetObject).await?;
         let (bound, row) = self.enter_open(caller, upload).await?;
         let opened = self
             .open(caller, &source, &from.from_key, |object| {

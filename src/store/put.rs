@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::auth::decide::Target;
 use crate::config::limits::PUT_BYTES_MAX;
 use crate::model::action::Action;
 use crate::model::caller::Caller;
@@ -26,8 +25,7 @@ impl Store {
     /// Refusals; nothing is visible and nothing is left then. On cancellation before the body ended: the same; after it:
     /// the write goes on and is decided without an answer.
     pub async fn put(&self, caller: &Caller, request: PutRequest) -> Result<Object> {
-        let bound = self.bound(&request.bucket).await?;
-        Self::allow(caller, Action::PutObject, Target::Object(&bound.bucket, &request.key))?;
+        let bound = self.enter_object(caller, &request.bucket, &request.key, Action::PutObject).await?;
         bound.writable()?;
         self.refuse_early(&bound, &request.key, &request.conditions).await?;
         let version = VersionId::fresh();
