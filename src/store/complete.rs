@@ -91,7 +91,7 @@ impl Store {
     ) -> Result<Completed> {
         // Parts cannot change any more: the state keeps new attempts out.
         let stored = self.all_parts(&row).await?;
-        let chosen = choose(&request.parts, &stored, &row)?;
+        let chosen = choose(&request.parts, &stored)?;
         let draft = draft(&row, &chosen, &request, owner)?;
         let parts: Vec<_> =
             chosen.iter().map(|p| PartRef { attempt: p.attempt, stamp: p.stamp.clone(), size: p.size }).collect();
@@ -122,27 +122,21 @@ fn digest_of_list(parts: &[ListedPart]) -> String {
     hex(&md5.finalize())
 }
 
-/// The stored parts that are listed, if the list is right.
-fn choose(listed: &[ListedPart], stored: &BTreeMap<u32, Part>, row: &Upload) -> Result<Vec<Part>> {
-    if !listed.is_sorted_by(|a, b| a.number < b.number) {
+/// The stored parts that are listed, if the list is right. A number may be listed again: then what comes last counts.
+fn choose(listed: &[ListedPart], stored: &BTreeMap<u32, Part>) -> Result<Vec<Part>> {
+    if !listed.is_sorted_by_key(|part| part.number) {
         return Err(Error::InvalidPartOrder);
     }
-    let composite = matches!(row.checksum, Some((_, ChecksumKind::Composite)));
     let mut chosen: Vec<Part> = Vec::with_capacity(listed.len());
-    for want in listed {
+    for (i, want) in listed.iter().enumerate() {
+        if listed.get(i + 1).is_some_and(|next| next.number == want.number) {
+            continue;
+        }
         let invalid = Error::InvalidPart { number: want.number };
         let Some(part) = stored.get(&want.number) else { return Err(invalid) };
-        if part.etag != want.etag {
+        let differs = matches!((&want.checksum, &part.checksum), (Some(want), Some(have)) if want != have);
+        if part.etag != want.etag || differs {
             return Err(invalid);
-        }
-        match (&want.checksum, &part.checksum) {
-            (Some(want), Some(have)) if want != have => return Err(invalid),
-            (None, _) if composite => {
-                return Err(Error::InvalidRequest(
-                    "The upload was created with a checksum: each part must list its own.",
-                ));
-            }
-            _ => {}
         }
         chosen.push(part.clone());
     }

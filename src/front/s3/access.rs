@@ -48,6 +48,7 @@ impl Gate {
         if caller == Caller::Anonymous {
             guard::anonymous(cx.headers(), query)?;
         }
+        guard::canned_acl(cx.headers())?;
         if !operation.built {
             return Err(Refusal::not_implemented(operation.name));
         }
@@ -58,7 +59,7 @@ impl Gate {
             let bucket = cx.s3_path().get_bucket_name().map(str::to_owned);
             let expected = cx.headers().get("x-amz-expected-bucket-owner").cloned();
             if let (Some(bucket), Some(expected)) = (bucket, expected) {
-                owned_by(&self.0, &caller, &bucket, expected.as_bytes()).await?;
+                owned_by(&self.0, &bucket, expected.as_bytes()).await?;
             }
         }
         cx.extensions_mut().insert(caller);
@@ -74,8 +75,8 @@ impl Gate {
 }
 
 /// Refuses unless the bucket belongs to whom the client expects.
-pub(super) async fn owned_by(store: &Store, caller: &Caller, bucket: &str, expected: &[u8]) -> Result<()> {
+pub(super) async fn owned_by(store: &Store, bucket: &str, expected: &[u8]) -> Result<()> {
     let name = BucketName::new(bucket).map_err(|_| Refusal::from(crate::store::Error::NoSuchBucket))?;
-    let owner = store.head_bucket(caller, &name).await?.owner;
+    let owner = store.owner_of_bucket(&name).await?;
     if owner.as_bytes() == expected { Ok(()) } else { Err(Refusal::denied("Access Denied")) }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
-use http::HeaderMap;
+use http::{Extensions, HeaderMap};
 use s3s::dto::StreamingBlob;
 use s3s::stream::ByteStream as _;
 use s3s::stream::aws_chunked_stream::AwsChunkedStreamError as Chunked;
@@ -17,6 +17,7 @@ use s3s::{BodySizeLimitExceeded, TrailingHeaders};
 use sync_wrapper::SyncStream;
 
 use super::declared::{self, Declared};
+use super::detached::Detached;
 use super::error::{Refusal, Result};
 use super::xml_body::content_md5;
 use crate::config::limits::BODY_IDLE_SECONDS_MAX;
@@ -28,15 +29,19 @@ use crate::store::request::{Body, Frames, Incoming, Trailer};
 pub(super) fn incoming(
     blob: Option<StreamingBlob>,
     headers: &HeaderMap,
+    extensions: &Extensions,
     content_length: Option<i64>,
     trailers: Option<TrailingHeaders>,
 ) -> Result<Incoming> {
-    let blob = blob.unwrap_or_else(|| StreamingBlob::from_bytes(Bytes::new()));
-    let declared = content_length.and_then(|length| u64::try_from(length).ok());
-    let length = blob.remaining_length().exact().map(|length| length as u64).or(declared);
-    if length.is_none() {
-        return Err(Refusal::new(411, "MissingContentLength", "You must provide the Content-Length HTTP header."));
-    }
+    let (length, frames) = match extensions.get::<Detached>().and_then(Detached::frames) {
+        Some(frames) => (None, frames),
+        None => {
+            let blob = blob.unwrap_or_else(|| StreamingBlob::from_bytes(Bytes::new()));
+            let declared = content_length.and_then(|length| u64::try_from(length).ok());
+            let length = blob.remaining_length().exact().map(|length| length as u64).or(declared);
+            (length, frames(blob))
+        }
+    };
     let Declared { checksum, algorithm, trailer } = declared::of(headers)?;
     let trailer: Option<Trailer> = match (trailer, trailers) {
         (None, _) => None,
@@ -48,7 +53,7 @@ pub(super) fn incoming(
             sum.ok_or(BodyError::Trailer)
         })),
     };
-    Ok(Incoming { length, frames: frames(blob), md5: content_md5(headers)?, checksum, algorithm, trailer })
+    Ok(Incoming { length, frames, md5: content_md5(headers)?, checksum, algorithm, trailer })
 }
 
 fn frames(blob: StreamingBlob) -> Frames {
@@ -129,9 +134,9 @@ mod tests {
     }
 
     #[test]
-    fn a_body_without_a_length_is_refused() {
+    fn a_body_may_have_no_length() {
         let blob = StreamingBlob::wrap(stream::empty::<std::result::Result<Bytes, std::io::Error>>());
-        let refusal = incoming(Some(blob), &HeaderMap::new(), None, None).expect_err("refused");
-        assert_eq!(refusal.status.as_u16(), 411);
+        let taken = incoming(Some(blob), &HeaderMap::new(), &Extensions::new(), None, None).expect("taken");
+        assert_eq!(taken.length, None);
     }
 }

@@ -5,8 +5,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as TOKEN;
 use s3s::S3Request;
 use s3s::dto::{
     Bucket as Listed, BucketLocationConstraint, CreateBucketInput, CreateBucketOutput, DeleteBucketInput,
-    DeleteBucketOutput, GetBucketLocationInput, GetBucketLocationOutput, GetBucketVersioningInput,
-    GetBucketVersioningOutput, HeadBucketInput, HeadBucketOutput, ListBucketsInput, ListBucketsOutput, Owner,
+    DeleteBucketOutput, GetBucketLocationInput, GetBucketLocationOutput, HeadBucketInput, HeadBucketOutput,
+    ListBucketsInput, ListBucketsOutput, Owner,
 };
 
 use super::encode::xml_safe;
@@ -126,14 +126,4 @@ pub(super) async fn location(
     gateway.store.bucket_location(&caller, &wire::bucket(&request.input.bucket)?).await?;
     let region = (gateway.region != FIRST_REGION).then(|| BucketLocationConstraint::from(gateway.region.clone()));
     Ok(GetBucketLocationOutput { location_constraint: region })
-}
-
-/// GetBucketVersioning: no bucket ever had any.
-pub(super) async fn versioning(
-    gateway: &Gateway,
-    request: S3Request<GetBucketVersioningInput>,
-) -> Result<GetBucketVersioningOutput> {
-    let caller = caller(&request.extensions);
-    gateway.store.head_bucket(&caller, &wire::bucket(&request.input.bucket)?).await?;
-    Ok(GetBucketVersioningOutput::default())
 }

@@ -32,6 +32,8 @@ pub(super) fn settings(region: Option<&str>) -> S3Config {
     config.form_max_parts = FORM_PARTS_MAX;
     config.sig_v4_allowed_services = vec!["s3".to_owned()];
     config.enable_sig_v2 = false;
+    // The time of a request is signed whether or not its header is: it stands in the string to sign.
+    config.unsigned_amz_header_allowlist = vec!["x-amz-date".to_owned()];
     // With it on, `PUT /b/k?tagging&x-id=PutObject` would store the tags as the object.
     config.operation_id_routing = false;
     config.normalize_forward_slash_path = false;

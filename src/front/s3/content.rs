@@ -76,13 +76,13 @@ fn text(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>> {
     Ok(Some(value.trim().to_owned()).filter(|value| !value.is_empty()))
 }
 
+/// The encodings as they were sent, but for those that were taken off on the way.
 fn without_transport(encoding: &str) -> Option<String> {
     let kept: Vec<&str> = encoding
         .split(',')
-        .map(str::trim)
-        .filter(|t| !t.is_empty() && !t.eq_ignore_ascii_case("aws-chunked"))
+        .filter(|token| !token.trim().is_empty() && !token.trim().eq_ignore_ascii_case("aws-chunked"))
         .collect();
-    (!kept.is_empty()).then(|| kept.join(","))
+    (!kept.is_empty()).then(|| kept.join(",").trim().to_owned())
 }
 
 fn user(metadata: HashMap<String, String>) -> Result<std::collections::BTreeMap<String, String>> {
@@ -193,6 +193,8 @@ mod tests {
             (&b"aws-chunked"[..], None),
             (b"gzip, AWS-Chunked", Some("gzip")),
             (b"aws-chunked,gzip,br", Some("gzip,br")),
+            (b"deflate, gzip, aws-chunked", Some("deflate, gzip")),
+            (b"aws-chunked, aws-chunked", None),
             (b"gzip", Some("gzip")),
         ] {
             assert_eq!(read("content-encoding", sent).expect("read").encoding.as_deref(), kept);

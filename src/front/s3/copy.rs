@@ -67,9 +67,9 @@ fn source_conditions(headers: &HeaderMap, since: Option<Timestamp>, until: Optio
     }
 }
 
-async fn source_owner(gateway: &Gateway, caller: &Caller, source: &Source, expected: Option<&str>) -> Result<()> {
+async fn source_owner(gateway: &Gateway, source: &Source, expected: Option<&str>) -> Result<()> {
     match expected {
-        Some(expected) => owned_by(&gateway.store, caller, source.bucket.as_str(), expected.as_bytes()).await,
+        Some(expected) => owned_by(&gateway.store, source.bucket.as_str(), expected.as_bytes()).await,
         None => Ok(()),
     }
 }
@@ -80,7 +80,7 @@ pub(super) async fn object(gateway: &Gateway, request: S3Request<CopyObjectInput
     let caller = caller(&extensions);
     let source = source(&headers, &extensions)?;
     let (bucket, key) = (wire::bucket(&input.bucket)?, wire::key(&input.key)?);
-    source_owner(gateway, &caller, &source, input.expected_source_bucket_owner.as_deref()).await?;
+    source_owner(gateway, &source, input.expected_source_bucket_owner.as_deref()).await?;
     if let Some(directive) = &input.tagging_directive
         && ![TaggingDirective::COPY, TaggingDirective::REPLACE].contains(&directive.as_str())
     {
@@ -162,7 +162,7 @@ pub(super) async fn part(gateway: &Gateway, request: S3Request<UploadPartCopyInp
         id: wire::upload(&input.upload_id)?,
     };
     let number = wire::part_number(input.part_number)?;
-    source_owner(gateway, &caller, &source, input.expected_source_bucket_owner.as_deref()).await?;
+    source_owner(gateway, &source, input.expected_source_bucket_owner.as_deref()).await?;
     let from = PartCopy {
         from_bucket: source.bucket,
         from_key: source.key,

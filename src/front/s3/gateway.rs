@@ -2,22 +2,11 @@
 //!
 //! What is not in the table is answered by s3s with 501.
 
-use s3s::dto::{
-    AbortMultipartUploadInput, AbortMultipartUploadOutput, CompleteMultipartUploadInput, CompleteMultipartUploadOutput,
-    CopyObjectInput, CopyObjectOutput, CreateBucketInput, CreateBucketOutput, CreateMultipartUploadInput,
-    CreateMultipartUploadOutput, DeleteBucketInput, DeleteBucketOutput, DeleteObjectInput, DeleteObjectOutput,
-    DeleteObjectsInput, DeleteObjectsOutput, GetBucketLocationInput, GetBucketLocationOutput, GetBucketVersioningInput,
-    GetBucketVersioningOutput, GetObjectAttributesInput, GetObjectAttributesOutput, GetObjectInput, GetObjectOutput,
-    HeadBucketInput, HeadBucketOutput, HeadObjectInput, HeadObjectOutput, ListBucketsInput, ListBucketsOutput,
-    ListMultipartUploadsInput, ListMultipartUploadsOutput, ListObjectVersionsInput, ListObjectVersionsOutput,
-    ListObjectsInput, ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output, ListPartsInput, ListPartsOutput,
-    PutObjectInput, PutObjectOutput, UploadPartCopyInput, UploadPartCopyOutput, UploadPartInput, UploadPartOutput,
-};
 use s3s::{S3, S3Request, S3Response, S3Result};
 
 use super::exchange::Exchange;
 use super::host::Hosts;
-use super::{bucket, copy, delete, list, multipart, object};
+use super::{bucket, copy, delete, list, multipart, object, unset};
 use crate::store::Store;
 
 /// What the operations need.
@@ -36,7 +25,10 @@ macro_rules! operations {
         #[async_trait::async_trait]
         impl S3 for Gateway {
             $(
-                async fn $name(&self, request: S3Request<$input>) -> S3Result<S3Response<$output>> {
+                async fn $name(
+                    &self,
+                    request: S3Request<s3s::dto::$input>,
+                ) -> S3Result<S3Response<s3s::dto::$output>> {
                     let exchange = Exchange::of(&request.extensions);
                     let served = $serve(self, request).await;
                     served.map(S3Response::new).map_err(|refusal| exchange.refuse(refusal))
@@ -52,7 +44,7 @@ operations! {
     head_bucket: HeadBucketInput => HeadBucketOutput = bucket::head;
     delete_bucket: DeleteBucketInput => DeleteBucketOutput = bucket::delete;
     get_bucket_location: GetBucketLocationInput => GetBucketLocationOutput = bucket::location;
-    get_bucket_versioning: GetBucketVersioningInput => GetBucketVersioningOutput = bucket::versioning;
+    get_bucket_versioning: GetBucketVersioningInput => GetBucketVersioningOutput = unset::versioning;
     put_object: PutObjectInput => PutObjectOutput = object::put;
     get_object: GetObjectInput => GetObjectOutput = object::get;
     head_object: HeadObjectInput => HeadObjectOutput = object::head;
@@ -70,4 +62,38 @@ operations! {
     abort_multipart_upload: AbortMultipartUploadInput => AbortMultipartUploadOutput = multipart::abort;
     list_parts: ListPartsInput => ListPartsOutput = multipart::list_parts;
     list_multipart_uploads: ListMultipartUploadsInput => ListMultipartUploadsOutput = multipart::list_uploads;
+    get_bucket_accelerate_configuration:
+        GetBucketAccelerateConfigurationInput => GetBucketAccelerateConfigurationOutput = unset::accelerate;
+    get_bucket_acl: GetBucketAclInput => GetBucketAclOutput = unset::bucket_acl;
+    get_bucket_cors: GetBucketCorsInput => GetBucketCorsOutput = unset::cors;
+    get_bucket_encryption: GetBucketEncryptionInput => GetBucketEncryptionOutput = unset::encryption;
+    get_bucket_lifecycle_configuration:
+        GetBucketLifecycleConfigurationInput => GetBucketLifecycleConfigurationOutput = unset::lifecycle;
+    get_bucket_logging: GetBucketLoggingInput => GetBucketLoggingOutput = unset::logging;
+    get_bucket_notification_configuration:
+        GetBucketNotificationConfigurationInput => GetBucketNotificationConfigurationOutput = unset::notification;
+    get_bucket_ownership_controls:
+        GetBucketOwnershipControlsInput => GetBucketOwnershipControlsOutput = unset::ownership;
+    get_bucket_policy: GetBucketPolicyInput => GetBucketPolicyOutput = unset::policy;
+    get_bucket_replication: GetBucketReplicationInput => GetBucketReplicationOutput = unset::replication;
+    get_bucket_request_payment: GetBucketRequestPaymentInput => GetBucketRequestPaymentOutput = unset::payment;
+    get_bucket_tagging: GetBucketTaggingInput => GetBucketTaggingOutput = unset::tags;
+    get_bucket_website: GetBucketWebsiteInput => GetBucketWebsiteOutput = unset::website;
+    get_object_acl: GetObjectAclInput => GetObjectAclOutput = unset::object_acl;
+    get_object_lock_configuration: GetObjectLockConfigurationInput => GetObjectLockConfigurationOutput = unset::lock;
+    get_object_tagging: GetObjectTaggingInput => GetObjectTaggingOutput = unset::object_tags;
+    get_object_torrent: GetObjectTorrentInput => GetObjectTorrentOutput = unset::torrent;
+    get_public_access_block: GetPublicAccessBlockInput => GetPublicAccessBlockOutput = unset::public_access;
+    delete_bucket_cors: DeleteBucketCorsInput => DeleteBucketCorsOutput = unset::no_cors;
+    delete_bucket_encryption: DeleteBucketEncryptionInput => DeleteBucketEncryptionOutput = unset::no_encryption;
+    delete_bucket_lifecycle: DeleteBucketLifecycleInput => DeleteBucketLifecycleOutput = unset::no_lifecycle;
+    delete_bucket_ownership_controls:
+        DeleteBucketOwnershipControlsInput => DeleteBucketOwnershipControlsOutput = unset::no_ownership;
+    delete_bucket_policy: DeleteBucketPolicyInput => DeleteBucketPolicyOutput = unset::no_policy;
+    delete_bucket_replication: DeleteBucketReplicationInput => DeleteBucketReplicationOutput = unset::no_replication;
+    delete_bucket_tagging: DeleteBucketTaggingInput => DeleteBucketTaggingOutput = unset::no_tags;
+    delete_bucket_website: DeleteBucketWebsiteInput => DeleteBucketWebsiteOutput = unset::no_website;
+    delete_object_tagging: DeleteObjectTaggingInput => DeleteObjectTaggingOutput = unset::no_object_tags;
+    delete_public_access_block:
+        DeletePublicAccessBlockInput => DeletePublicAccessBlockOutput = unset::no_public_access;
 }

@@ -86,6 +86,26 @@ pub(super) fn anonymous(headers: &HeaderMap, uri_query: Option<&str>) -> Result<
     Ok(())
 }
 
+/// An ACL that has no meaning anywhere is the client's mistake, and told before it is said that ACLs do not exist here.
+pub(super) fn canned_acl(headers: &HeaderMap) -> Result<()> {
+    const CANNED: [&str; 8] = [
+        "private",
+        "public-read",
+        "public-read-write",
+        "authenticated-read",
+        "aws-exec-read",
+        "bucket-owner-read",
+        "bucket-owner-full-control",
+        "log-delivery-write",
+    ];
+    match headers.get("x-amz-acl").map(|value| value.to_str().unwrap_or("?")) {
+        Some(value) if !value.is_empty() && !CANNED.contains(&value) => {
+            Err(Refusal::argument("x-amz-acl", value, "The canned ACL is not one of those there are."))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Headers of features that do not exist yet.
 pub(super) fn features(headers: &HeaderMap) -> Result<()> {
     for (name, value) in headers {
@@ -171,6 +191,13 @@ mod tests {
             ("content-type", "a", true),
         ] {
             assert_eq!(features(&headers(&[(name, value)])).is_ok(), fits, "{name}: {value}");
+        }
+    }
+
+    #[test]
+    fn acls_are_canned_or_a_mistake() {
+        for (value, known) in [("public-read", true), ("", true), ("public-ready", false)] {
+            assert_eq!(canned_acl(&headers(&[("x-amz-acl", value)])).is_ok(), known, "{value}");
         }
     }
 

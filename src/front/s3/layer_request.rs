@@ -5,15 +5,19 @@
 
 use bytes::Bytes;
 use http::header::{
-    AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, TRANSFER_ENCODING,
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, DATE, HOST, HeaderName, TRANSFER_ENCODING,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request};
 use http_body::Body as _;
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
 
+use super::detached::Detached;
 use super::error::{Refusal, Result};
 use super::exchange::Exchange;
 use super::host::Hosts;
+use super::rewrite::http_moment;
 use super::{query, xml_body};
 use crate::config::limits::BODY_XML_BYTES_MAX;
 
@@ -21,6 +25,10 @@ use crate::config::limits::BODY_XML_BYTES_MAX;
 const HEADERS_BYTES_MAX: usize = 16 * 1024;
 /// Most bytes of a URI.
 const URI_BYTES_MAX: usize = 8 * 1024;
+/// Longest life of a signature in the query, in seconds.
+const SIGNED_QUERY_SECONDS_MAX: i64 = 7 * 24 * 60 * 60;
+
+const AMZ_DATE: HeaderName = HeaderName::from_static("x-amz-date");
 
 /// Looks at a request and hands it on in the shape that s3s takes.
 pub(super) fn admit<B>(request: Request<B>, hosts: &Hosts, exchange: &Exchange) -> Result<Request<s3s::Body>>
@@ -34,6 +42,7 @@ where
     one_signature(&mut parts)?;
     lengths(&parts)?;
     join_lists(&mut parts.headers);
+    time_of_signature(&mut parts.headers);
     parts.extensions.insert(exchange.clone());
     let mut body = s3s::Body::http_body_unsync(body);
     let framed = parts.headers.contains_key(CONTENT_LENGTH) || parts.headers.contains_key(TRANSFER_ENCODING);
@@ -46,6 +55,14 @@ where
             return Err(xml_body::too_long());
         }
         body = xml_body::checked(body, &parts.headers, kind, length, exchange.clone())?;
+    } else if parts.method == Method::PUT && !parts.headers.contains_key(CONTENT_LENGTH) {
+        body = match Detached::take(&parts.headers, body) {
+            Ok(detached) => {
+                parts.extensions.insert(detached);
+                s3s::Body::empty()
+            }
+            Err(body) => body,
+        };
     }
     Ok(Request::from_parts(parts, body))
 }
@@ -93,6 +110,7 @@ fn one_signature(parts: &mut Parts) -> Result<()> {
     if count > 0 && !exact && seen.iter().any(|name| name != "x-amz-security-token" && name != "x-amz-date") {
         return Err(malformed("Query-string authentication needs all of its X-Amz-* parameters."));
     }
+    lifetime(parts.uri.query().filter(|_| exact))?;
     let headers = &mut parts.headers;
     if headers.get_all(AUTHORIZATION).iter().count() > 1 {
         return Err(Refusal::request("The Authorization header was sent more than once."));
@@ -108,12 +126,44 @@ fn one_signature(parts: &mut Parts) -> Result<()> {
             "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string \
              parameter or the Authorization header should be specified",
         )),
-        Some(value) if !value.as_bytes().starts_with(b"AWS") => {
+        Some(value) if !is_scheme(value.as_bytes()) => {
             Err(Refusal::new(400, "InvalidArgument", "Unsupported Authorization Type")
                 .with("ArgumentName", "Authorization"))
         }
         _ => Ok(()),
     }
+}
+
+/// Whether this is an `Authorization` of a form that s3s knows and says the right thing about.
+fn is_scheme(value: &[u8]) -> bool {
+    match value.strip_prefix(b"AWS ") {
+        // The second version: a key, a colon, and a signature.
+        Some(rest) => rest.iter().position(|b| *b == b':').is_some_and(|at| at > 0 && at + 1 < rest.len()),
+        None => value.starts_with(b"AWS4-"),
+    }
+}
+
+/// A signature in the query lives for a second to a week.
+fn lifetime(signed: Option<&str>) -> Result<()> {
+    match query::value(signed, "X-Amz-Expires").and_then(|seconds| seconds.parse::<i64>().ok()) {
+        Some(seconds) if !(1..=SIGNED_QUERY_SECONDS_MAX).contains(&seconds) => {
+            Err(Refusal::denied("X-Amz-Expires must be between 1 and 604800 seconds"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A signature may be made for the time in `Date`, where s3s does not look. It is the one that is verified: a time other
+/// than that of the signature makes another signature.
+fn time_of_signature(headers: &mut HeaderMap) {
+    const BASIC: &[BorrowedFormatItem<'_>] = format_description!("[year][month][day]T[hour][minute][second]Z");
+    let signed = headers.get(AUTHORIZATION).is_some_and(|value| value.as_bytes().starts_with(b"AWS4-"));
+    if !signed || headers.contains_key(AMZ_DATE) || headers.get_all(DATE).iter().count() != 1 {
+        return;
+    }
+    let at = headers.get(DATE).and_then(|value| http_moment(value.to_str().ok()?));
+    let text = at.and_then(|at| HeaderValue::from_str(&at.format(BASIC).ok()?).ok());
+    headers.extend(text.map(|text| (AMZ_DATE, text)));
 }
 
 fn lengths(parts: &Parts) -> Result<()> {
@@ -205,6 +255,11 @@ mod tests {
             ("GET", "/b/k", &[("authorization", "AWS a"), ("authorization", "AWS b")], Some("InvalidRequest")),
             ("GET", "/b/k", &[("authorization", "Bearer a")], Some("InvalidArgument")),
             ("GET", "/b/k", &[("authorization", "")], None),
+            ("GET", "/b/k", &[("authorization", "AWS HAHAHA")], Some("InvalidArgument")),
+            ("GET", "/b/k", &[("authorization", "AWS key:signature")], None),
+            ("GET", "/b/k?X-Amz-Signature=1&X-Amz-Expires=-1", &[], Some("AccessDenied")),
+            ("GET", "/b/k?X-Amz-Signature=1&X-Amz-Expires=604801", &[], Some("AccessDenied")),
+            ("GET", "/b/k?X-Amz-Signature=1&X-Amz-Expires=604800", &[], None),
             ("GET", "/b/k", &[("host", "a"), ("host", "b")], Some("InvalidRequest")),
             ("GET", "/b/k?X-Amz-Credential=1", &[], Some("AuthorizationQueryParametersError")),
             ("GET", "/b/k?x-amz-signature=1", &[], Some("AuthorizationQueryParametersError")),
@@ -216,6 +271,21 @@ mod tests {
         ] {
             assert_eq!(code(method, uri, headers).as_deref(), wanted, "{method} {uri} {headers:?}");
         }
+    }
+
+    #[test]
+    fn the_date_is_the_time_of_a_signature_without_one() {
+        let time = |pairs: &[(&'static str, &'static str)]| {
+            let mut headers: HeaderMap =
+                pairs.iter().map(|(n, v)| (n.parse().expect("a name"), v.parse().expect("a value"))).collect();
+            time_of_signature(&mut headers);
+            headers.get(AMZ_DATE).map(|value| value.to_str().expect("text").to_owned())
+        };
+        let (signed, date) = (("authorization", "AWS4-HMAC-SHA256 x"), ("date", "Sun, 06 Nov 1994 08:49:37 GMT"));
+        assert_eq!(time(&[signed, date]).as_deref(), Some("19941106T084937Z"));
+        assert_eq!(time(&[signed, date, ("x-amz-date", "20200101T000000Z")]).as_deref(), Some("20200101T000000Z"));
+        assert_eq!(time(&[signed, ("date", "yesterday")]), None);
+        assert_eq!(time(&[date]), None);
     }
 
     #[test]

@@ -105,6 +105,10 @@ fn render(refusal: Refusal, asked: &Asked, exchange: &Exchange) -> Response<Body
         return response;
     }
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
+    if refusal.code == "NoSuchKey" && matches!(exchange.facts().operation(), Some("GetObject" | "HeadObject")) {
+        // The key is missing, not hidden: buckets have no versions.
+        response.headers_mut().insert("x-amz-delete-marker", HeaderValue::from_static("false"));
+    }
     let text = document(&refusal, asked, exchange);
     if asked.method != Method::HEAD {
         response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(text.len()));

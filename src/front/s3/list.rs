@@ -11,7 +11,7 @@ use s3s::dto::{
 };
 
 use super::bucket::{read_token, token};
-use super::encode::Encoding;
+use super::encode::{Encoding, xml_safe};
 use super::error::{Refusal, Result};
 use super::exchange::caller;
 use super::gateway::Gateway;
@@ -59,6 +59,13 @@ impl Asked {
 
     fn name(&self, name: &str) -> String {
         self.encoding.name(name)
+    }
+
+    /// The prefix of the first form: of the clients that ask for encoded names, some decode this one and some do not.
+    /// So it is encoded only if it has no form that both read alike.
+    fn echoed_prefix(&self) -> String {
+        let prefix = &self.prefix;
+        if prefix.contains(['%', '+']) || xml_safe(prefix) != *prefix { self.name(prefix) } else { prefix.clone() }
     }
 
     fn shown_delimiter(&self) -> Option<String> {
@@ -118,7 +125,7 @@ pub(super) async fn v1(gateway: &Gateway, request: S3Request<ListObjectsInput>) 
     let next_marker = page.next.as_deref().filter(|_| asked.delimiter.is_some()).map(|next| asked.name(next));
     Ok(ListObjectsOutput {
         name: Some(input.bucket),
-        prefix: Some(asked.name(&asked.prefix)),
+        prefix: Some(asked.echoed_prefix()),
         marker: Some(asked.name(&marker)),
         max_keys: Some(wire::count(asked.limit)),
         is_truncated: Some(page.next.is_some()),
@@ -199,7 +206,7 @@ pub(super) async fn versions(
         name: Some(input.bucket),
         prefix: Some(asked.name(&asked.prefix)),
         key_marker: Some(asked.name(&key_marker)),
-        version_id_marker: Some(version_marker.as_deref().map(super::encode::xml_safe).unwrap_or_default()),
+        version_id_marker: Some(version_marker.as_deref().map(xml_safe).unwrap_or_default()),
         max_keys: Some(wire::count(asked.limit)),
         is_truncated: Some(page.next.is_some()),
         next_key_marker: page.next.as_deref().map(|next| asked.name(next)),

@@ -33,6 +33,7 @@ mod content;
 mod copy;
 mod declared;
 mod delete;
+mod detached;
 mod encode;
 mod error;
 mod exchange;
@@ -47,6 +48,7 @@ mod object;
 mod operation;
 mod query;
 mod rewrite;
+mod unset;
 mod wire;
 mod xml_body;
 

@@ -86,7 +86,7 @@ pub(super) async fn upload_part(gateway: &Gateway, request: S3Request<UploadPart
     let S3Request { input, headers, extensions, trailing_headers, .. } = request;
     let number = wire::part_number(input.part_number)?;
     let upload = named(&input.bucket, &input.key, &input.upload_id)?;
-    let body = body::incoming(input.body, &headers, input.content_length, trailing_headers)?;
+    let body = body::incoming(input.body, &headers, &extensions, input.content_length, trailing_headers)?;
     let stored = gateway.store.upload_part(&caller(&extensions), &upload, number, body).await?;
     let mut output = UploadPartOutput { e_tag: Some(wire::etag(&stored.etag)), ..UploadPartOutput::default() };
     show_checksum!(output, &stored.checksum);

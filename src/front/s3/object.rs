@@ -29,7 +29,7 @@ pub(super) async fn put(gateway: &Gateway, request: S3Request<PutObjectInput>) -
         key: wire::key(&input.key)?,
         content: content::of(&headers, input.metadata)?,
         conditions: wire::conditions(&headers),
-        body: body::incoming(input.body, &headers, input.content_length, trailing_headers)?,
+        body: body::incoming(input.body, &headers, &extensions, input.content_length, trailing_headers)?,
     };
     let object = gateway.store.put(&caller(&extensions), request).await?;
     let mut output = PutObjectOutput { e_tag: Some(wire::etag(&object.etag)), ..PutObjectOutput::default() };
@@ -67,6 +67,7 @@ struct Facts {
     shown: Shown,
     object: Object,
     checksum: Option<Checksum>,
+    checksum_type: Option<ChecksumType>,
     length: i64,
     content_range: Option<String>,
     parts: Option<i32>,
@@ -88,14 +89,16 @@ fn facts(found: Found, overrides: Overrides, mode: Option<&ChecksumMode>) -> Res
         None if partial => None,
         None => object.checksum.clone(),
     };
+    // Beside the value of a part stands the type of the whole, which says how the two are related.
+    let checksum_type = checksum.as_ref().map(|own| checksum_type(object.checksum.as_ref().unwrap_or(own)));
     let length = wire::bytes(range.end - range.start);
-    Ok(Facts { shown: shown(stored, overrides)?, object, checksum, length, content_range, parts })
+    Ok(Facts { shown: shown(stored, overrides)?, object, checksum, checksum_type, length, content_range, parts })
 }
 
 /// Fills in an output of GET or HEAD: their fields have the same names.
 macro_rules! fill {
     ($output:ident, $facts:expr) => {{
-        let Facts { shown, object, checksum, length, content_range, parts } = $facts;
+        let Facts { shown, object, checksum, checksum_type, length, content_range, parts } = $facts;
         let Shown { content, metadata, missing } = shown;
         let mut output = $output {
             accept_ranges: Some("bytes".to_owned()),
@@ -114,7 +117,7 @@ macro_rules! fill {
             metadata: Some(metadata),
             missing_meta: missing,
             parts_count: parts,
-            checksum_type: checksum.as_ref().map(checksum_type),
+            checksum_type,
             ..$output::default()
         };
         show_checksum!(output, &checksum);

@@ -177,11 +177,15 @@ const ASCTIME: &[BorrowedFormatItem<'_>] =
 
 /// The date as HTTP writes it now, from any of the three forms it has had; `None` for what is no date.
 fn http_date(text: &str) -> Option<String> {
-    let at = PrimitiveDateTime::parse(text, IMF_FIXDATE)
+    http_moment(text)?.format(IMF_FIXDATE).ok()
+}
+
+/// The time that an HTTP date in any of its three forms names.
+pub(super) fn http_moment(text: &str) -> Option<PrimitiveDateTime> {
+    PrimitiveDateTime::parse(text, IMF_FIXDATE)
         .or_else(|_| PrimitiveDateTime::parse(&from_rfc_850(text).unwrap_or_default(), IMF_FIXDATE))
         .or_else(|_| PrimitiveDateTime::parse(text, ASCTIME))
-        .ok()?;
-    at.format(IMF_FIXDATE).ok()
+        .ok()
 }
 
 /// `Sunday, 06-Nov-94 08:49:37 GMT` as `Sun, 06 Nov 1994 08:49:37 GMT`. Years below 70 are of this century.
