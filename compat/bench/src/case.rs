@@ -13,7 +13,7 @@ pub(crate) const PAGE_KEYS: u64 = 1000;
 /// The part size of a multipart upload.
 pub(crate) const PART_BYTES: u64 = 8 * MIB;
 /// Objects that one pass of the DELETE load removes.
-pub(crate) const DELETES: u64 = 4000;
+pub(crate) const DELETES: u64 = 1000;
 /// The bucket of objects that are read, which `files` makes as a directory.
 pub(crate) const READ_BUCKET: &str = "bench-read";
 /// The bucket that is written to.

@@ -108,17 +108,19 @@ impl Client {
         Self { endpoint: endpoint.clone(), sender: None }
     }
 
-    async fn connected(&mut self) -> Result<&mut SendRequest<Repeated>, Failed> {
-        if self.sender.as_ref().is_none_or(SendRequest::is_closed) {
-            let refused = |error: std::io::Error| Failed(format!("connect to {}: {error}", self.endpoint.authority));
-            let stream = TcpStream::connect(&self.endpoint.authority).await.map_err(refused)?;
-            stream.set_nodelay(true).map_err(refused)?;
-            let (sender, connection) = handshake(TokioIo::new(stream)).await?;
-            // It ends with the sender; what it has to say about errors, the sender says too.
-            tokio::spawn(connection);
-            self.sender = Some(sender);
+    /// The connection, or a new one where the server has closed it since the last answer, as it may.
+    async fn connected(&mut self) -> Result<SendRequest<Repeated>, Failed> {
+        if let Some(mut sender) = self.sender.take()
+            && sender.ready().await.is_ok()
+        {
+            return Ok(sender);
         }
-        let sender = self.sender.as_mut().expect("it was set just above");
+        let refused = |error: std::io::Error| Failed(format!("connect to {}: {error}", self.endpoint.authority));
+        let stream = TcpStream::connect(&self.endpoint.authority).await.map_err(refused)?;
+        stream.set_nodelay(true).map_err(refused)?;
+        let (mut sender, connection) = handshake(TokioIo::new(stream)).await?;
+        // It ends with the sender; what it has to say about errors, the sender says too.
+        tokio::spawn(connection);
         sender.ready().await?;
         Ok(sender)
     }
@@ -141,11 +143,10 @@ impl Client {
         let request = request
             .body(Repeated::new(call.block, call.length))
             .map_err(|error| Failed(format!("{} {}: {error}", call.method, call.path)))?;
-        let sent = self.connected().await?.send_request(request).await;
-        if sent.is_err() {
-            self.sender = None;
-        }
-        Ok(sent?)
+        let mut sender = self.connected().await?;
+        let answer = sender.send_request(request).await?;
+        self.sender = Some(sender);
+        Ok(answer)
     }
 
     /// Sends a request, drops its answer frame by frame and returns the number of bytes and the ETag.

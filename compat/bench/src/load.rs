@@ -70,26 +70,30 @@ impl Outcome {
     }
 }
 
-/// Runs the pass.
-pub(crate) async fn pass(plan: Arc<Plan>) -> Outcome {
+/// Does what is not measured: objects for DELETE, the connections, and a first request on each.
+pub(crate) async fn ready(plan: &Arc<Plan>) -> Vec<Client> {
     if plan.case.operation == Operation::Delete {
-        fill(&plan).await;
+        fill(plan).await;
     }
-    // Connections are made, and caches of the process touched, before the clock starts.
     let mut clients = Vec::new();
     for worker in 0..plan.connections {
         let mut client = Client::new(&plan.endpoint);
         if !matches!(plan.case.operation, Operation::Delete | Operation::Multipart) {
             // A failure shows again in the first measured request.
-            let _ = once(&plan, &mut client, worker, worker).await;
+            let _ = once(plan, &mut client, worker, worker).await;
         }
         clients.push(client);
     }
+    clients
+}
+
+/// Runs the pass over connections that are ready.
+pub(crate) async fn pass(plan: &Arc<Plan>, clients: Vec<Client>) -> Outcome {
     let began = Instant::now();
     let mut outcome = if plan.case.operation == Operation::Multipart {
-        uploads(&plan, clients, began).await
+        uploads(plan, clients, began).await
     } else {
-        requests(&plan, clients, began).await
+        requests(plan, clients, began).await
     };
     outcome.seconds = began.elapsed().as_secs_f64();
     outcome

@@ -226,8 +226,9 @@ async fn measure(
             payload: args.payload.of(block, body),
             no_payload: args.payload.of(block, 0),
         });
+        let clients = load::ready(&plan).await;
         let before = pid.and_then(stats::cpu_seconds);
-        let outcome = load::pass(plan).await;
+        let outcome = load::pass(&plan, clients).await;
         let used = pid.and_then(stats::cpu_seconds).zip(before).map(|(after, before)| after - before);
         let total = &mut rows[index];
         total.outcome.merge(&outcome);
