@@ -46,7 +46,9 @@ fn parse(sent: &str) -> Result<Source> {
         Some((path, version)) => (path, Some(version)),
         None => (sent, None),
     };
-    let path = percent_decode_str(path).decode_utf8().map_err(|_| invalid())?;
+    // A plus is a space here, as in a query: clients that mean a plus send %2B, and some escape spaces so.
+    let path = path.replace('+', " ");
+    let path = percent_decode_str(&path).decode_utf8().map_err(|_| invalid())?;
     if path.starts_with("arn:") {
         return Err(Refusal::not_implemented("A copy from an access point"));
     }
