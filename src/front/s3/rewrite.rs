@@ -180,8 +180,10 @@ fn http_date(text: &str) -> Option<String> {
     http_moment(text)?.format(IMF_FIXDATE).ok()
 }
 
-/// The time that an HTTP date in any of its three forms names.
+/// The time that an HTTP date in any of its three forms names. Greenwich may be named as mail does.
 pub(super) fn http_moment(text: &str) -> Option<PrimitiveDateTime> {
+    let zoned = text.strip_suffix("-0000").or_else(|| text.strip_suffix("+0000")).map(|text| format!("{text}GMT"));
+    let text = zoned.as_deref().unwrap_or(text);
     PrimitiveDateTime::parse(text, IMF_FIXDATE)
         .or_else(|_| PrimitiveDateTime::parse(&from_rfc_850(text).unwrap_or_default(), IMF_FIXDATE))
         .or_else(|_| PrimitiveDateTime::parse(text, ASCTIME))
@@ -220,6 +222,7 @@ mod tests {
             ("if-modified-since", "Sun, 06 Nov 1994 08:49:37 GMT", None),
             ("if-modified-since", "Sunday, 06-Nov-94 08:49:37 GMT", Some(Some("Sun, 06 Nov 1994 08:49:37 GMT"))),
             ("if-unmodified-since", "Sun Nov  6 08:49:37 1994", Some(Some("Sun, 06 Nov 1994 08:49:37 GMT"))),
+            ("if-unmodified-since", "Sun, 06 Nov 1994 08:49:37 -0000", Some(Some("Sun, 06 Nov 1994 08:49:37 GMT"))),
             ("if-unmodified-since", "yesterday", Some(None)),
             ("if-match", "*", None),
             ("if-match", "\"a\", \"b\"", None),
