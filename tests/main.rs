@@ -5,3 +5,4 @@ mod cli;
 mod conformance;
 mod harness;
 mod s3;
+mod security;

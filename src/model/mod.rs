@@ -8,6 +8,7 @@ pub mod bucket;
 pub mod caller;
 pub mod checksum;
 pub mod condition;
+pub mod file_system;
 pub mod id;
 pub mod name;
 pub mod object;

@@ -1,22 +1,24 @@
 //! The log, on standard error.
 //!
-//! **Invariant:** libraries that write heads of requests, and with them signatures, into their own lines are silenced
-//! below warnings, whatever filter the operator asks for.
+//! **Invariant:** only lines of our own are told below warnings, and nothing of s3s at all, whatever filter the operator
+//! asks for: libraries write what they parse into their lines, and with it signatures.
 
 use std::io::stderr;
 use std::panic::PanicHookInfo;
 
+use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::fmt::layer;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::LogFormat;
 
 /// The environment variable with the filter.
 pub const FILTER_VARIABLE: &str = "LONGSHORE_LOG";
 
-const FILTER: &str = "info,s3s=off";
-
-/// They print what they parse.
-const SILENCED: [&str; 5] = ["s3s=off", "hyper=warn", "hyper_util=warn", "h2=warn", "axum=warn"];
+const FILTER: &str = "info";
 
 /// Starts the log. A second call does nothing.
 ///
@@ -25,19 +27,22 @@ const SILENCED: [&str; 5] = ["s3s=off", "hyper=warn", "hyper_util=warn", "h2=war
 pub fn start(format: LogFormat) -> Result<(), FilterError> {
     let filter = std::env::var(FILTER_VARIABLE).unwrap_or_else(|_| FILTER.to_owned());
     let filter = filter.parse::<EnvFilter>().map_err(|source| FilterError(source.into()))?;
-    let silence = |filter: EnvFilter, directive: &&str| match directive.parse() {
-        Ok(directive) => filter.add_directive(directive),
-        Err(_) => filter,
-    };
-    let filter = SILENCED.iter().fold(filter, silence);
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_ansi(false);
+    // A second filter, because a directive of the first one gives way to a more exact one.
+    let lines = tracing_subscriber::registry().with(filter).with(filter_fn(may_be_told));
     // A subscriber that is there already is as good: only tests start two.
     let _ = match format {
-        LogFormat::Text => builder.try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::Text => lines.with(layer().with_writer(stderr).with_ansi(false)).try_init(),
+        LogFormat::Json => {
+            lines.with(layer().json().flatten_event(true).with_writer(stderr).with_ansi(false)).try_init()
+        }
     };
     std::panic::set_hook(Box::new(log_panic));
     Ok(())
+}
+
+fn may_be_told(line: &Metadata<'_>) -> bool {
+    let library = line.target().split("::").next().unwrap_or_default();
+    library == env!("CARGO_CRATE_NAME") || (*line.level() <= Level::WARN && !library.starts_with("s3s"))
 }
 
 /// Logs where a panic came from. Its text is left out unless it is a literal: a formatted one may hold what a client

@@ -13,9 +13,7 @@ use super::failure::Fault;
 use super::limits::{BUSY_WAIT, READER_CACHE_KIB, STATEMENTS_KEPT, WAL_BYTES_KEPT, WRITER_CACHE_KIB};
 use super::{Durability, migrations};
 use crate::catalog::{Error, Result};
-
-/// File systems without reliable locks or shared memory, by the number that statfs gives.
-const NETWORK: [(u32, &str); 4] = [(0x6969, "NFS"), (0x517B, "SMB"), (0xFF53_4D42, "CIFS"), (0xFE53_4D42, "SMB2")];
+use crate::model::file_system::FileSystem;
 
 /// Refuses a place on a network file system.
 pub(super) fn check_place(path: &Path) -> Result<()> {
@@ -26,10 +24,10 @@ pub(super) fn check_place(path: &Path) -> Result<()> {
 }
 
 fn check_kind(kind: u64) -> Result<()> {
-    // The number is signed in some places and as wide as a register in others; 32 bits of it count.
-    match NETWORK.iter().find(|(magic, _)| u64::from(*magic) == kind & 0xFFFF_FFFF) {
-        Some((_, name)) => Err(Fault::NetworkFileSystem(name).into()),
-        None => Ok(()),
+    // It has neither reliable locks nor shared memory.
+    match FileSystem::of(kind) {
+        FileSystem::Network(name) => Err(Fault::NetworkFileSystem(name).into()),
+        FileSystem::Local | FileSystem::UserSpace => Ok(()),
     }
 }
 

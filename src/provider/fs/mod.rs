@@ -154,6 +154,11 @@ impl Provider for FsProvider {
     }
 
     async fn read(&self, container: &BucketName, place: &Place, stamp: &Stamp, range: Range<u64>) -> Result<Body> {
+        if let Some(space) = self.root.entered(container)
+            && let Some(body) = read::read_cached(&space, place, stamp, &range)
+        {
+            return Ok(body);
+        }
         read::read(self.enter(container), place.clone(), stamp.clone(), range).await
     }
 

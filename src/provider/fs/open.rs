@@ -15,6 +15,9 @@ use rustix::io::{Errno, Result};
 /// Tries of a resolution that the kernel asks to repeat.
 const TRIES_MAX: usize = 4;
 
+/// Within the directory, and through no link of any kind.
+const BENEATH: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
+
 /// A directory that is only a place to name things in.
 pub(super) const PLACE: OFlags = OFlags::PATH.union(OFlags::DIRECTORY);
 /// A directory that can be read and synced.
@@ -40,6 +43,17 @@ impl Opener {
         }
     }
 
+    /// Opens `path` beneath `dir` if the kernel can do so from memory, without waiting for the disk.
+    pub(super) fn open_cached(self, dir: impl AsFd, path: &str, flags: OFlags) -> Option<OwnedFd> {
+        match self {
+            Self::Kernel => {
+                let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+                openat2(dir, path, flags, Mode::empty(), BENEATH | ResolveFlags::CACHED).ok()
+            }
+            Self::Walk => None,
+        }
+    }
+
     /// Opens `path` beneath `dir`.
     pub(super) fn open(self, dir: impl AsFd, path: &str, flags: OFlags, mode: Mode) -> Result<OwnedFd> {
         let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
@@ -52,9 +66,8 @@ impl Opener {
 }
 
 fn resolve(dir: BorrowedFd<'_>, path: &str, flags: OFlags, mode: Mode) -> Result<OwnedFd> {
-    let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     for _ in 0..TRIES_MAX {
-        match openat2(dir, path, flags, mode, beneath) {
+        match openat2(dir, path, flags, mode, BENEATH) {
             Err(Errno::AGAIN | Errno::INTR) => {}
             // Only a path that leads out is on another device here; to a caller that is nothing.
             Err(Errno::XDEV) => return Err(Errno::NOENT),
@@ -104,6 +117,9 @@ mod tests {
         symlink("a", dir.path().join("root/link")).unwrap();
         symlink("../secret", dir.path().join("root/file")).unwrap();
         let root = std::fs::File::open(dir.path().join("root")).unwrap();
+        for path in ["link/f", "file", "../secret", "a/../../secret", "/etc/passwd", "a//../../secret"] {
+            assert!(Opener::Kernel.open_cached(&root, path, FILE).is_none(), "{path} was opened from memory");
+        }
         for opener in [Opener::Kernel, Opener::Walk] {
             assert!(opener.open(&root, "a/f", FILE, Mode::empty()).is_ok(), "{opener:?}");
             for path in ["link/f", "file", "../secret", "a/../../secret", "/etc/passwd", "a//../../secret", "a/f/g"] {

@@ -1,19 +1,21 @@
 //! Reading the bytes that a stamp identifies.
 //!
-//! The first block is read in the same hop to a blocking thread that opens the file, so a small object costs one. A
-//! larger one is read one block ahead of its client.
+//! A small object whose name and bytes the kernel has in memory is read at once, without waiting for the disk and so
+//! without a thread that may wait. Otherwise the first block is read in the same hop to a blocking thread that opens the
+//! file. A large one is read one block ahead of its client, into blocks that the client is done with.
 //!
 //! **Invariant:** the last block is given out only after the stamp was found unchanged behind it, and no block is
 //! shorter than it should be; so a body that ends well is the body that was named.
 
+use std::collections::VecDeque;
+use std::io::IoSliceMut;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::stream;
-use rustix::buffer::spare_capacity;
-use rustix::io::{Errno, pread};
+use rustix::io::{Errno, ReadWriteFlags, pread, preadv2};
 use tokio::task::JoinHandle;
 
 use super::error::{failed, meaning};
@@ -24,6 +26,12 @@ use crate::config::limits::BLOCK_BYTES;
 use crate::model::place::{Place, Stamp};
 use crate::provider::{Body, Error, Result};
 
+/// Bytes that are copied from memory at once, on the thread that asks.
+const READ_AT_ONCE_BYTES_MAX: usize = 64 * 1024;
+/// Blocks given out that are remembered, to be read into again when the client is done with them: one on its way, one
+/// ahead, one being read.
+const BLOCKS_REMEMBERED: usize = 3;
+
 /// An open file of which a range is still to be read.
 #[derive(Debug)]
 struct Reader {
@@ -31,18 +39,43 @@ struct Reader {
     stamp: Stamp,
     at: u64,
     end: u64,
+    given: VecDeque<Bytes>,
 }
 
 impl Reader {
     /// Reads the next block; the last one only if the file is still the one that was named.
     fn next_block(&mut self) -> Result<Bytes> {
         let left = usize::try_from(self.end - self.at).unwrap_or(usize::MAX);
-        let block = read_exactly(&self.file, self.at, left.min(BLOCK_BYTES))?;
-        self.at += block.len() as u64;
+        let len = left.min(BLOCK_BYTES);
+        let mut block = self.buffer(len);
+        read_exactly(&self.file, self.at, &mut block)?;
+        let block = block.freeze();
+        self.at += len as u64;
+        if self.at < self.end {
+            self.given.push_back(block.clone());
+        }
         if self.at == self.end && !Facts::of_open(&*self.file)?.is(&self.stamp) {
             return Err(Error::StampMismatch);
         }
         Ok(block)
+    }
+
+    /// A block that its client is done with, or a new one. Fresh memory costs a page fault for every page.
+    fn buffer(&mut self, len: usize) -> BytesMut {
+        for _ in 0..self.given.len() {
+            match self.given.pop_front().map(Bytes::try_into_mut) {
+                Some(Ok(mut block)) if block.len() >= len => {
+                    block.truncate(len);
+                    return block;
+                }
+                Some(Err(in_use)) => self.given.push_back(in_use),
+                Some(Ok(_)) | None => {}
+            }
+        }
+        while self.given.len() >= BLOCKS_REMEMBERED {
+            self.given.pop_front();
+        }
+        BytesMut::zeroed(len)
     }
 
     fn is_done(&self) -> bool {
@@ -50,19 +83,36 @@ impl Reader {
     }
 }
 
-/// Reads `len` bytes at `offset`; a file that ends earlier is not the one that was named.
-fn read_exactly(file: &OwnedFd, offset: u64, len: usize) -> Result<Bytes> {
-    let mut block: Vec<u8> = Vec::with_capacity(len);
-    while block.len() < len {
-        let at = offset + block.len() as u64;
-        match pread(file, spare_capacity(&mut block), at) {
+/// Fills `block` from `offset`; a file that ends earlier is not the one that was named.
+fn read_exactly(file: &OwnedFd, offset: u64, block: &mut [u8]) -> Result<()> {
+    let mut filled = 0;
+    while filled < block.len() {
+        match pread(file, &mut block[filled..], offset + filled as u64) {
             Ok(0) => return Err(Error::StampMismatch),
-            Ok(_) | Err(Errno::INTR) => {}
+            Ok(n) => filled += n,
+            Err(Errno::INTR) => {}
             Err(errno) => return Err(meaning(errno, "read a file")),
         }
     }
-    block.truncate(len);
-    Ok(Bytes::from(block))
+    Ok(())
+}
+
+/// Reads `range` if the kernel has the name and the bytes in memory, and if they are few.
+pub(super) fn read_cached(space: &Space, place: &Place, stamp: &Stamp, range: &Range<u64>) -> Option<Body> {
+    let len = usize::try_from(range.end.checked_sub(range.start)?).ok().filter(|len| *len <= READ_AT_ONCE_BYTES_MAX)?;
+    let (file, facts) = space.open_file_cached(place)?;
+    if !facts.is(stamp) || range.end > facts.size {
+        return None;
+    }
+    let mut block = vec![0; len];
+    if len > 0 {
+        let into = &mut [IoSliceMut::new(&mut block)];
+        let got = preadv2(&file, into, range.start, ReadWriteFlags::NOWAIT).ok()?;
+        if got < len || !Facts::of_open(&file).ok()?.is(stamp) {
+            return None;
+        }
+    }
+    Some(Body::Whole(Bytes::from(block)))
 }
 
 /// Opens a place and reads the first block of `range`.
@@ -74,7 +124,7 @@ fn begin(space: &Space, place: &Place, stamp: Stamp, range: &Range<u64>) -> Resu
     if range.start > range.end || range.end > facts.size {
         return Err(failed("a range beyond the end of the bytes was asked for"));
     }
-    let mut reader = Reader { file: Arc::new(file), stamp, at: range.start, end: range.end };
+    let mut reader = Reader { file: Arc::new(file), stamp, at: range.start, end: range.end, given: VecDeque::new() };
     let first = reader.next_block()?;
     Ok((reader, first))
 }

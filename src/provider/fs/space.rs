@@ -16,6 +16,7 @@ use super::Without;
 use super::error::{Doing, failed, is_clash};
 use super::open::{self, Opener};
 use super::spot::{Facts, Spot};
+use crate::model::file_system::FileSystem;
 use crate::model::id::VersionId;
 use crate::model::name::{BucketName, ObjectKey, RESERVED};
 use crate::model::place::Place;
@@ -61,6 +62,8 @@ pub(super) struct Space {
     dir: OwnedFd,
     identity: (u64, u64),
     opener: Opener,
+    /// Looks at names never wait for anything but the disk.
+    local: bool,
     folds: OnceLock<bool>,
     exchanges: AtomicBool,
     steps: [Mutex<()>; STEPS_AT_ONCE],
@@ -78,15 +81,35 @@ impl Space {
     ) -> Result<Self> {
         let stat = rustix::fs::fstat(&dir).doing("stat a container")?;
         let identity = (stat.st_dev, stat.st_ino);
+        let kind = rustix::fs::fstatfs(&dir).doing("stat the file system of a container")?.f_type;
+        let local = FileSystem::of(kind as u64) == FileSystem::Local;
         let exchanges = AtomicBool::new(!without.exchange);
         let (first_staged, folds) = (Once::new(), OnceLock::new());
         let steps = [const { Mutex::new(()) }; STEPS_AT_ONCE];
-        Ok(Self { name, durable, without, process, first_staged, dir, identity, opener, folds, exchanges, steps })
+        Ok(Self {
+            name,
+            durable,
+            without,
+            process,
+            first_staged,
+            dir,
+            identity,
+            opener,
+            local,
+            folds,
+            exchanges,
+            steps,
+        })
     }
 
     /// Device and inode: a directory of the same name that was mounted or made since has others.
     pub(super) fn identity(&self) -> (u64, u64) {
         self.identity
+    }
+
+    /// Whether looks at names never wait for anything but the disk.
+    pub(super) fn is_local(&self) -> bool {
+        self.local
     }
 
     /// Opens what lies beneath.
@@ -153,6 +176,20 @@ impl Space {
     /// The path of a managed place.
     fn managed_path(version: VersionId) -> String {
         format!("{OBJECTS}/{}/{version}", version.shard())
+    }
+
+    /// Opens the regular file at a place, if that takes no waiting.
+    pub(super) fn open_file_cached(&self, place: &Place) -> Option<(OwnedFd, Facts)> {
+        // Whether names fold is found out by the first call that may wait.
+        if self.folds.get().is_none() {
+            return None;
+        }
+        let file = match place {
+            Place::Managed(version) => self.opener.open_cached(&self.dir, &Self::managed_path(*version), open::FILE),
+            Place::Natural(key) => self.opener.open_cached(&self.dir, self.path_of(key)?, open::FILE),
+        }?;
+        let facts = Facts::of_open(&file).ok()?;
+        facts.regular.then_some((file, facts))
     }
 
     /// Opens the regular file at a place.

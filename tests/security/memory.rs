@@ -1,0 +1,94 @@
+//! Memory while large bodies pass: it must not grow with their size.
+//!
+//! **Invariant:** no body is held in memory here either; it is made and compared as it passes.
+
+use std::net::SocketAddr;
+
+use md5::{Digest as _, Md5};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use super::wire::last_head;
+use crate::harness::sign::hex;
+use crate::harness::{Client, Options, Payload, Server};
+
+const BODY_BYTES: usize = 64 << 20;
+const BLOCK_BYTES: usize = 64 << 10;
+const AT_ONCE: u8 = 8;
+const MEMORY_BYTES_MAX: u64 = 96 << 20;
+
+/// Uploads a body of which no two blocks are alike; its MD5.
+async fn upload(root: Client, address: SocketAddr, key: String, seed: u8) -> String {
+    let call = root.call("PUT", &format!("/large/{key}")).payload(Payload::Unsigned);
+    let signed = call.header("content-length", &BODY_BYTES.to_string()).signed();
+    let mut socket = TcpStream::connect(address).await.expect("a connection");
+    socket.write_all(last_head(&signed).as_bytes()).await.expect("written");
+    let mut block = vec![seed; BLOCK_BYTES];
+    let mut md5 = Md5::new();
+    for n in 0..BODY_BYTES / BLOCK_BYTES {
+        block[..8].copy_from_slice(&n.to_be_bytes());
+        md5.update(&block);
+        socket.write_all(&block).await.expect("written");
+    }
+    let mut answer = Vec::new();
+    socket.read_to_end(&mut answer).await.expect("an answer");
+    let (answer, md5) = (String::from_utf8_lossy(&answer).into_owned(), hex(&md5.finalize()));
+    assert!(answer.starts_with("HTTP/1.1 200"), "PUT {key}: {answer}");
+    assert!(answer.contains(&format!("\"{md5}\"")), "PUT {key} was answered with another MD5 than {md5}: {answer}");
+    md5
+}
+
+/// Downloads an object; its MD5.
+async fn download(root: Client, address: SocketAddr, key: String) -> String {
+    let signed = root.call("GET", &format!("/large/{key}")).signed();
+    let mut socket = TcpStream::connect(address).await.expect("a connection");
+    socket.write_all(last_head(&signed).as_bytes()).await.expect("written");
+    let mut block = vec![0; BLOCK_BYTES];
+    let mut head = Vec::new();
+    let (mut md5, mut bytes) = (Md5::new(), 0);
+    loop {
+        let read = socket.read(&mut block).await.expect("read");
+        if read == 0 {
+            break;
+        }
+        let mut data = &block[..read];
+        if bytes == 0 && !head.ends_with(b"\r\n\r\n") {
+            let end = data.windows(4).position(|four| four == b"\r\n\r\n").expect("a head in one piece") + 4;
+            head.extend_from_slice(&data[..end]);
+            data = &data[end..];
+        }
+        md5.update(data);
+        bytes += data.len();
+    }
+    let head = String::from_utf8_lossy(&head);
+    assert!(head.starts_with("HTTP/1.1 200"), "GET {key}: {head}");
+    assert_eq!(bytes, BODY_BYTES, "GET {key} was cut");
+    hex(&md5.finalize())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn memory_does_not_grow_with_bodies() {
+    // What is synced does not change what is held.
+    let server = Server::with(Options::default().arg("--durability").arg("os"));
+    let root = server.root();
+    root.create_bucket("large").await.expect(200);
+    let before = upload(root.clone(), server.s3, "before".to_owned(), 255).await;
+    let mut transfers = JoinSet::new();
+    for n in 0..AT_ONCE {
+        transfers.spawn(upload(root.clone(), server.s3, format!("up-{n}"), n));
+        transfers.spawn({
+            let (root, address, before) = (root.clone(), server.s3, before.clone());
+            async move {
+                let md5 = download(root, address, "before".to_owned()).await;
+                assert_eq!(md5, before, "download {n}");
+                md5
+            }
+        });
+    }
+    while let Some(ended) = transfers.join_next().await {
+        ended.expect("a transfer that is whole");
+    }
+    let peak = server.peak_memory_bytes();
+    assert!(peak < MEMORY_BYTES_MAX, "{} MiB were resident", peak >> 20);
+}
