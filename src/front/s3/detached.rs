@@ -23,9 +23,12 @@ use crate::store::request::Frames;
 /// What is compared at the end: the hash so far, and the signed one.
 type Hash = (Sha256, [u8; 32]);
 
+/// A body, and the hash it must have if one is signed.
+type Whole = (Body, Option<Hash>);
+
 /// The body on its way around s3s.
 #[derive(Clone)]
-pub(super) struct Detached(Arc<Mutex<Option<(Body, Option<Hash>)>>>);
+pub(super) struct Detached(Arc<Mutex<Option<Whole>>>);
 
 impl Detached {
     /// Takes the body if s3s would refuse it for its unknown length: signed as a whole, or not at all but under a signed
