@@ -181,9 +181,7 @@ impl Space {
     /// Opens the regular file at a place, if that takes no waiting.
     pub(super) fn open_file_cached(&self, place: &Place) -> Option<(OwnedFd, Facts)> {
         // Whether names fold is found out by the first call that may wait.
-        if self.folds.get().is_none() {
-            return None;
-        }
+        self.folds.get()?;
         let file = match place {
             Place::Managed(version) => self.opener.open_cached(&self.dir, &Self::managed_path(*version), open::FILE),
             Place::Natural(key) => self.opener.open_cached(&self.dir, self.path_of(key)?, open::FILE),
