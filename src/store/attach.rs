@@ -178,7 +178,13 @@ impl Store {
         for bucket in self.all_buckets().await? {
             let bound = self.bind(bucket).await?;
             if bound.container.is_none() && self.catalog().usage(&SERVICE, bound.bucket.id).await?.0 == 0 {
-                self.make_container(&bound.bucket, &*bound.provider).await?;
+                match self.make_container(&bound.bucket, &*bound.provider).await {
+                    // The others are served all the same, and this one is when its name is free.
+                    Err(Error::BucketTaken) => {
+                        tracing::warn!(bucket = %bound.bucket.name, "something else lies where its container belongs");
+                    }
+                    other => other?,
+                }
             }
         }
         Ok(())
@@ -190,11 +196,10 @@ impl Store {
             Ok(()) | Err(provider::Error::AlreadyExists) => {}
             Err(error) => return Err(error.into()),
         }
-        if let Some(container) = provider.container(&bucket.container).await? {
-            self.mark(provider, &container, false, false).await?;
-            self.note_settings(bucket, provider, &container).await?;
-        }
-        Ok(())
+        // Something else may have the name: a file, or a link, which is followed nowhere.
+        let container = provider.container(&bucket.container).await?.ok_or(Error::BucketTaken)?;
+        self.mark(provider, &container, false, false).await?;
+        self.note_settings(bucket, provider, &container).await
     }
 
     /// Notes that a container is about to go.

@@ -164,7 +164,8 @@ async fn numbers_are_clamped_or_refused() {
             let answer = call.send().await;
             let what = format!("{parameter}={number:?} of {path}?{sub}");
             assert!(matches!(answer.status, 200 | 206 | 400 | 416), "{what}: {} {}", answer.status, answer.text());
-            let shown = answer.elements("Key").len() + answer.elements("Bucket").len();
+            let entries = ["<Contents>", "<Version>", "<Upload>", "<Part>", "<CreationDate>"];
+            let shown: usize = entries.iter().map(|entry| answer.text().matches(entry).count()).sum();
             assert!(number != "0" || !parameter.starts_with("max") || shown == 0, "{what}: {}", answer.text());
             for stated in ["MaxKeys", "MaxUploads", "MaxParts"].iter().flat_map(|name| answer.elements(name)) {
                 let most: u64 = stated.parse().unwrap_or(u64::MAX);

@@ -1,7 +1,12 @@
 //! Users among themselves: what belongs to one does not exist for the other.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use md5::{Digest as _, Md5};
+
 use super::operations::{OPERATIONS, UPLOAD_KEY};
-use super::site::{BUCKET, KEY, Site};
+use super::site::{BUCKET, BYTES, KEY, Site};
+use crate::harness::sign::escape;
 use crate::harness::{Answer, Client};
 
 /// An answer without what differs from request to request.
@@ -146,4 +151,41 @@ async fn an_upload_is_open_to_who_began_it() {
     let end = ann.call("POST", &format!("/{BUCKET}/{UPLOAD_KEY}")).query("uploadId", &upload).body(list);
     end.send().await.expect(200);
     assert_eq!(ann.get(BUCKET, UPLOAD_KEY).await.expect(200).text(), "ann's part");
+}
+
+#[tokio::test]
+async fn the_key_that_is_allowed_is_the_key_that_is_meant() {
+    let site = Site::new().await;
+    let policy = site.server.data().parent().expect("a directory around it").join("policy.json");
+    let text = r#"{"Statement":{"Effect":"Allow","Action":"s3:*","Resource":"arn:aws:s3:::vault/mine/*"}}"#;
+    std::fs::write(&policy, text).expect("written");
+    let ann = site.server.user("ann", policy.to_str().expect("UTF-8"));
+    let before = site.seen().await;
+    for key in ["mine/x", "mine/../gold/bar", "mine/../../vault/gold/bar", "mine/%2e%2e/gold/bar", "mine//x", "mine/."]
+    {
+        ann.put(BUCKET, key, key).await.expect(200);
+        assert_eq!(site.root.get(BUCKET, key).await.expect(200).text(), key, "{key} was written elsewhere");
+        assert_eq!(site.root.get(BUCKET, KEY).await.expect(200).text(), BYTES, "{key} led to another key");
+        ann.delete(BUCKET, key).await.expect(204);
+    }
+    for key in
+        ["gold/bar", "mine", "MINE/x", "/mine/x", "./mine/x", "x/mine/x", "mine\\x", "mine%2Fx", "gold/../mine/x"]
+    {
+        for method in ["GET", "PUT", "DELETE"] {
+            ann.call(method, &format!("/{BUCKET}/{key}")).send().await.refused(403, "AccessDenied");
+        }
+        let copy =
+            ann.call("PUT", "/vault/mine/x").header("x-amz-copy-source", &format!("{BUCKET}/{}", escape(key, true)));
+        assert_eq!(copy.send().await.status, 403, "a copy of {key}");
+    }
+    let sideways = ann.call("PUT", "/vault/mine/x").header("x-amz-copy-source", "vault/mine%2F..%2Fgold%2Fbar");
+    assert!(matches!(sideways.send().await.status, 403 | 404));
+    // Of many keys each is decided on its own.
+    ann.put(BUCKET, "mine/x", "x").await.expect(200);
+    let list = "<Delete><Object><Key>gold/bar</Key></Object><Object><Key>mine/x</Key></Object></Delete>";
+    let delete = ann.call("POST", "/vault").query("delete", "").body(list);
+    let answer = delete.header("content-md5", &BASE64.encode(Md5::digest(list))).send().await.expect(200);
+    assert_eq!(answer.elements("Deleted"), ["<Key>mine/x</Key>"], "{}", answer.text());
+    assert_eq!(answer.elements("Code"), ["AccessDenied"], "{}", answer.text());
+    site.settles_to(&before, "keys beside those that are allowed").await;
 }
