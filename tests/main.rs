@@ -3,6 +3,7 @@
 mod architecture;
 mod cli;
 mod conformance;
+mod fault;
 mod harness;
 mod s3;
 mod security;

@@ -11,12 +11,11 @@ mod heads;
 mod leaks;
 mod links;
 
-mod memory;
 mod names;
 mod operations;
 mod secrets;
 mod signatures;
 mod site;
 mod users;
-mod wire;
+pub(crate) mod wire;
 mod xml;

@@ -40,7 +40,7 @@ impl Reply {
 }
 
 /// The head of a signed request that is the last one of its connection.
-pub(super) fn last_head(signed: &Signed) -> String {
+pub(crate) fn last_head(signed: &Signed) -> String {
     signed.head().replacen("\r\n", "\r\nconnection: close\r\n", 1)
 }
 

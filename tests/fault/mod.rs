@@ -1,0 +1,9 @@
+//! What must hold under load and when things break. `make test` runs each at a hundredth of its size or so, `make fault`
+//! at full size, which `LONGSHORE_FAULT=full` asks for.
+
+mod memory;
+
+/// Whether the full size is asked for.
+fn at_full_size() -> bool {
+    std::env::var("LONGSHORE_FAULT").is_ok_and(|size| size == "full")
+}
