@@ -210,7 +210,7 @@ mod tests {
         for (sent, wanted) in [
             ("b/k", Some(("b", "k"))),
             ("/b/k", Some(("b", "k"))),
-            ("BENCH_x/a%2Fb%20c+d", Some(("BENCH_x", "a/b c+d"))),
+            ("BENCH_x/a%2Fb%20c+d%2Be", Some(("BENCH_x", "a/b c d+e"))),
             ("b%2Fk%252F", Some(("b", "k%2F"))),
             ("b//k", Some(("b", "/k"))),
             ("b/k%3FversionId=1", Some(("b", "k?versionId=1"))),
