@@ -4,8 +4,8 @@ import hashlib
 import json
 import os
 
-from harness import (ALGORITHMS, ENDPOINT, REGION, bucket_name, checksum, expect, large_file, need, refuse, run, same,
-                     same_file, same_tree, session, sizes, source_tree)
+from harness import (ALGORITHMS, ENDPOINT, REGION, bucket_name, checksum, execute, expect, large_file, need, refuse, run,
+                     same, same_file, same_tree, session, sizes, source_tree)
 
 CLIENT = "aws"
 need(CLIENT, "aws", "curl")
@@ -45,6 +45,23 @@ def put_with_checksum(work, algorithm):
     same(api(*put, option, value).get(field), value, f"{algorithm} of the PUT")
     head = api("head-object", "--bucket", BUCKET, "--key", key, "--checksum-mode", "ENABLED")
     same(head.get(field), value, f"{algorithm} of the HEAD")
+
+
+def empty_files(work):
+    """An empty PUT that expects a 100 Continue needs that or a close: the program takes a final answer that came without
+    for the answer to the next such request on the connection too, and waits for a body until the server hangs up."""
+    directory, alone = os.path.join(work, "empty"), os.path.join(work, "config-alone")
+    os.makedirs(directory)
+    for number in range(8):
+        with open(os.path.join(directory, f"{number:02}"), "wb") as file:
+            file.write(b"x" * (number % 2))
+    with open(os.environ["AWS_CONFIG_FILE"]) as common, open(alone, "w") as file:
+        file.write(common.read() + "  max_concurrent_requests = 1\n")  # So that connections are used again.
+    done = execute("aws", "--debug", "--endpoint-url", ENDPOINT, "--region", REGION, "s3", "cp", "--recursive", directory,
+                   f"s3://{BUCKET}/empty/", env={"AWS_CONFIG_FILE": alone})
+    expect(done.returncode == 0, f"exit code {done.returncode}")
+    expect("Failed to parse headers" not in done.stderr, "an answer was misread after the PUT of an empty file")
+    same(listed("empty/"), sizes(directory, "empty/"), "listing")
 
 
 with session(CLIENT) as (report, work):
@@ -90,6 +107,9 @@ with session(CLIENT) as (report, work):
         aws("s3", "sync", "--only-show-errors", f"s3://{BUCKET}/sync/", back)
         same_tree(back, source)
         same(aws("s3", "sync", "--no-progress", f"s3://{BUCKET}/sync/", back), "", "second sync down")
+
+    with report.group("empty files leave their connection in order"):
+        empty_files(work)
 
     with report.group("a key beside keys below it"):
         wanted = {}

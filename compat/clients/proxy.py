@@ -14,6 +14,7 @@ import urllib.parse
 
 LISTING_BYTES_MAX = 8 * 1024 * 1024
 BLOCK = 256 * 1024
+IDLE_SECONDS = 0.5
 MD5_ETAG = re.compile(rb'((?:&quot;|&#34;|")?)\b([0-9a-f]{32})\b(?!-)')
 
 
@@ -105,7 +106,7 @@ class Proxy:
         upstream = None
         try:
             up_reader, upstream = await asyncio.open_connection(*self.place, limit=2**20)
-            while head := await read_head(reader):
+            while head := await self.next_request(reader, up_reader):
                 if not await self.exchange(head, reader, writer, up_reader, upstream):
                     break
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
@@ -114,19 +115,31 @@ class Proxy:
             for side in filter(None, (writer, upstream)):
                 side.close()
 
+    async def next_request(self, reader, up_reader):
+        """The next head of the client; none when the server closes the idle connection, which the client must see too."""
+        waiting = asyncio.create_task(read_head(reader))
+        try:
+            while not waiting.done():
+                await asyncio.wait([waiting], timeout=IDLE_SECONDS)
+                if not waiting.done() and up_reader.at_eof():
+                    return None
+            return waiting.result()
+        finally:
+            waiting.cancel()
+
     async def exchange(self, head, reader, writer, up_reader, upstream):
         """Request and answer at the same time, for the server may answer before it has the body."""
         upstream.write(render(*head))
         sending = asyncio.create_task(send_request(reader, upstream, head[1]))
         try:
-            keep = await self.answer(head, writer, up_reader)
-            if not sending.done():
+            keep = await self.answer(head, writer, up_reader, sending)
+            if keep and not sending.done():
                 await asyncio.wait([sending], timeout=0.2)
             return keep and sending.done() and not sending.exception()
         finally:
             sending.cancel()
 
-    async def answer(self, head, writer, up_reader):
+    async def answer(self, head, writer, up_reader, sending):
         method, target, _ = head[0].split(" ", 2)
         while True:
             answer = await read_head(up_reader)
@@ -137,6 +150,9 @@ class Proxy:
             if status >= 200:
                 break
             writer.write(render(first, headers))
+        if value(head[1], "expect") and not sending.done():
+            # Refused before the client was told to go on: whether it still sends the body nobody can know.
+            headers.append(("Connection", " close"))
         has_body = method != "HEAD" and status not in (204, 304)
         damage = method == "GET" and status in (200, 206)
         listing = damage and "xml" in (value(headers, "content-type") or "") and not is_object(target)
@@ -153,7 +169,7 @@ class Proxy:
                 writer.write(before + data + after)
                 await writer.drain()
         framed = not has_body or value(headers, "content-length") or value(headers, "transfer-encoding")
-        return bool(framed) and (value(headers, "connection") or "").lower() != "close"
+        return bool(framed) and ("connection", "close") not in [(n.lower(), v.strip().lower()) for n, v in headers]
 
     async def answer_listing(self, first, headers, writer, up_reader):
         text = b""
