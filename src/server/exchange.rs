@@ -13,10 +13,11 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use http::header::{CONNECTION, EXPECT};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Empty};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 
 use crate::config::limits::{FIELDS_BYTES_MAX, URI_BYTES_MAX};
 use crate::front::facts::RequestFacts;
@@ -80,6 +81,7 @@ impl<F: Front> Exchange<F> {
             bytes_in: Arc::new(AtomicU64::new(0)),
             _held: self.metrics.request_begins(self.front.name()),
         };
+        let unasked = answers_unasked(&request);
         let answer = match refusal(request.uri(), request.headers()) {
             Some(status) => self.failure(status, &facts, request.method()),
             None => {
@@ -90,7 +92,10 @@ impl<F: Front> Exchange<F> {
                 self.answer(request, &facts).await
             }
         };
-        let (head, body) = answer.into_parts();
+        let (mut head, body) = answer.into_parts();
+        if unasked {
+            head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         let body = AnswerBody::new(body, record, &head);
         Response::from_parts(head, body)
     }
@@ -116,6 +121,12 @@ impl<F: Front> Exchange<F> {
         tracing::error!(target: "longshore::request", id = facts.id().as_str(), "the request ended in a panic");
         self.failure(StatusCode::INTERNAL_SERVER_ERROR, facts, &method)
     }
+}
+
+/// Whether the final answer comes without the "100 Continue" that the client waits for, because it has no body to send.
+/// The AWS CLI takes such an answer for the one to its next request on the connection too, so there must be none.
+fn answers_unasked(request: &Request<Incoming>) -> bool {
+    request.version() == Version::HTTP_11 && request.headers().contains_key(EXPECT) && request.body().is_end_stream()
 }
 
 fn refusal(uri: &Uri, headers: &HeaderMap) -> Option<StatusCode> {
