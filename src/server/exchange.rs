@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::header::{CONNECTION, EXPECT};
+use http::header::{CONNECTION, EXPECT, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Empty};
@@ -134,6 +134,17 @@ fn refusal(uri: &Uri, headers: &HeaderMap) -> Option<StatusCode> {
     if target > URI_BYTES_MAX {
         return Some(StatusCode::URI_TOO_LONG);
     }
+    if !framed_plainly(headers) {
+        return Some(StatusCode::BAD_REQUEST);
+    }
     let fields: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     (fields > FIELDS_BYTES_MAX).then_some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
+}
+
+/// Other transfer encodings than one `chunked` are read in two ways by two servers, and then a body of the one is a
+/// request of the other.
+fn framed_plainly(headers: &HeaderMap) -> bool {
+    let mut encodings = headers.get_all(TRANSFER_ENCODING).iter();
+    let plain = encodings.next().is_none_or(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"chunked"));
+    plain && encodings.next().is_none()
 }

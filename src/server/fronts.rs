@@ -32,6 +32,7 @@ impl Front for S3 {
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
                 ("RequestHeaderSectionTooLarge", "Your request headers exceed the maximum allowed size.")
             }
+            StatusCode::BAD_REQUEST => ("InvalidRequest", "The framing of the request is not plain."),
             _ => ("InternalError", "We encountered an internal error. Please try again."),
         };
         let id = facts.id().as_str();

@@ -203,8 +203,8 @@ async fn bodies_that_are_not_as_declared_are_refused() {
         ("x-amz-checksum-crc64nvme", "AAAAAAAAAAA=", 400, "BadDigest"),
         ("x-amz-checksum-sha1", "AAAAAAAAAAAAAAAAAAAAAAAAAAA=", 400, "BadDigest"),
         ("x-amz-checksum-sha256", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", 400, "BadDigest"),
-        ("x-amz-checksum-crc32", "AAAA", 400, "InvalidRequest"),
-        ("x-amz-checksum-crc32", "", 400, "InvalidRequest"),
+        ("x-amz-checksum-crc32", "AAAA", 400, "BadDigest"),
+        ("x-amz-checksum-crc32", "", 400, "BadDigest"),
         ("x-amz-checksum-unheard-of", "AAAA", 400, "InvalidRequest"),
     ] {
         for door in &doors {
@@ -240,7 +240,6 @@ async fn lengths_that_contradict_themselves_are_refused() {
             ("a length that is no number", with(&[("content-length", "nine")], TEXT)),
             ("a length beyond all integers", with(&[("content-length", "99999999999999999999")], TEXT)),
             ("a length beyond the largest object", with(&[("content-length", "5368709121")], TEXT)),
-            ("chunks and no length", with(&[("transfer-encoding", "chunked")], chunked)),
             ("another transfer encoding", with(&[("transfer-encoding", "gzip")], TEXT)),
             ("chunks twice", with(&[("transfer-encoding", "chunked, chunked")], chunked)),
             ("chunks, but not last", with(&[("transfer-encoding", "chunked, identity")], chunked)),

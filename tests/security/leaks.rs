@@ -189,7 +189,7 @@ async fn errors_tell_nothing_of_the_inside() {
         ("GET", "/vault?max-keys=x"),
         ("GET", "/vault?list-type=2&continuation-token=x"),
         ("GET", "/vault?encoding-type=x"),
-        ("GET", "/vault?acl"),
+        ("GET", "/vault?analytics"),
         ("GET", "/vault?policy"),
         ("PUT", "/vault?acl"),
         ("DELETE", "/vault"),

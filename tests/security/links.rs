@@ -78,6 +78,8 @@ async fn a_directory_that_becomes_a_link_during_a_request_leads_nowhere() {
     let (site, outside) = site_with_links().await;
     site.root.put(BUCKET, "swap/secret", "bytes that lie inside").await.expect(200);
     let bucket = site.server.data().join(BUCKET);
+    // A directory without files would be cleared away.
+    std::fs::write(bucket.join("swap/kept"), "x").expect("written");
     let stop = Arc::new(AtomicBool::new(false));
     let swapper = std::thread::spawn({
         let stop = Arc::clone(&stop);

@@ -43,7 +43,12 @@ struct Digests {
     md5: Option<(Md5, [u8; 16])>,
     sha256: Option<(Sha256, [u8; 32])>,
     checksum: Option<(Hasher, Checksum)>,
+    /// The end of what was seen, in which a word may begin that the next frame ends.
+    tail: Vec<u8>,
 }
+
+/// What begins a document type. No document of S3 has one, and what it declares is for a reader to fetch and to expand.
+const DOCTYPE: &[u8] = b"<!DOCTYPE";
 
 impl Digests {
     fn update(&mut self, frame: &[u8]) -> Result<()> {
@@ -51,6 +56,11 @@ impl Digests {
         if self.seen > BODY_XML_BYTES_MAX as u64 {
             return Err(too_long());
         }
+        self.tail.extend_from_slice(frame);
+        if self.tail.windows(DOCTYPE.len()).any(|word| word.eq_ignore_ascii_case(DOCTYPE)) {
+            return Err(Refusal::malformed_xml());
+        }
+        self.tail.drain(..self.tail.len().saturating_sub(DOCTYPE.len() - 1));
         if let Some((hasher, _)) = &mut self.md5 {
             hasher.update(frame);
         }
@@ -105,6 +115,7 @@ pub(super) fn checked(
         md5: md5.map(|wanted| (Md5::new(), wanted)),
         sha256: hash.map(|wanted| (Sha256::new(), wanted)),
         checksum: checksum.map(|wanted| (Hasher::new(wanted.algorithm), wanted)),
+        tail: Vec::new(),
     };
     let frames = stream::unfold(Some((inner, digests)), move |state| {
         let exchange = exchange.clone();
