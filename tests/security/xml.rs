@@ -116,6 +116,40 @@ async fn xml_that_is_no_plain_list_is_refused() {
     assert!(rise < MEMORY_RISE_BYTES_MAX, "memory rose by {} MiB", rise >> 20);
 }
 
+/// No document of S3 has one, and what it declares is for the reader to fetch and to expand.
+#[tokio::test]
+async fn a_document_type_is_refused_also_if_nothing_uses_it() {
+    let site = Site::new().await;
+    let begun = site.root.call("POST", &format!("/{BUCKET}/half")).query("uploads", "").send().await;
+    let upload = begun.expect(200).elements("UploadId").remove(0);
+    let before = site.seen().await;
+    let create = "<CreateBucketConfiguration></CreateBucketConfiguration>".to_owned();
+    let mut wrong = Vec::new();
+    for (what, document) in [
+        ("a document type", "<!DOCTYPE d>"),
+        ("an external one", "<!DOCTYPE d SYSTEM \"file:///etc/passwd\">"),
+        ("one with an entity", "<!DOCTYPE d [<!ENTITY e \"x\">]>"),
+        ("one with an entity of a parameter", "<!DOCTYPE d [<!ENTITY % x SYSTEM \"http://127.0.0.1:1/x\"> %x;]>"),
+    ] {
+        let deletes = document.to_owned() + &list(KEY);
+        let md5 = BASE64.encode(Md5::digest(&deletes));
+        let delete = site.root.call("POST", &format!("/{BUCKET}")).query("delete", "").header("content-md5", &md5);
+        let complete = site.root.call("POST", &format!("/{BUCKET}/half")).query("uploadId", &upload);
+        for (of, call) in [
+            ("deletions", delete.body(deletes)),
+            ("parts", complete.body(document.to_owned() + &parts(1))),
+            ("a new bucket", site.root.call("PUT", "/created").body(document.to_owned() + &create)),
+        ] {
+            let answer = call.send().await;
+            if (answer.status, answer.code().as_str()) != (400, "MalformedXML") {
+                wrong.push(format!("{what} of {of}: {} {}", answer.status, answer.text()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "not refused:\n{}", wrong.join("\n"));
+    site.settles_to(&before, "document types").await;
+}
+
 #[tokio::test]
 async fn xml_without_an_end_is_not_waited_for() {
     let site = Site::new().await;
