@@ -4,6 +4,7 @@
 //! remembered here is dropped whenever the catalog says that identities changed, also by another process.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use dashmap::DashMap;
 
@@ -32,17 +33,20 @@ pub struct Users {
     master_key: MasterKey,
     root: RootCredentials,
     remembered: DashMap<String, (Arc<User>, Secret)>,
+    /// Moves before anything is forgotten, so that what was read before is not remembered after.
+    epoch: AtomicU64,
 }
 
 impl Users {
     /// Over a catalog.
     #[must_use]
     pub fn new(catalog: Arc<dyn Catalog>, master_key: MasterKey, root: RootCredentials) -> Self {
-        Self { catalog, master_key, root, remembered: DashMap::new() }
+        Self { catalog, master_key, root, remembered: DashMap::new(), epoch: AtomicU64::new(0) }
     }
 
     /// Forgets what it remembers.
     pub fn forget(&self) {
+        self.epoch.fetch_add(1, Ordering::SeqCst);
         self.remembered.clear();
     }
 
@@ -75,6 +79,7 @@ impl Users {
         if let Some(found) = self.remembered.get(access_key) {
             return Ok(Some(found.clone()));
         }
+        let epoch = self.epoch.load(Ordering::SeqCst);
         let Some(key) = self.catalog.key(access_key).await? else { return Ok(None) };
         let Some(user) = self.user(&key.user).await? else { return Ok(None) };
         let secret = match self.master_key.open(&key.access_key, &key.sealed_secret) {
@@ -89,6 +94,9 @@ impl Users {
         }
         let found = (Arc::new(user), secret);
         self.remembered.insert(access_key.to_owned(), found.clone());
+        if self.epoch.load(Ordering::SeqCst) != epoch {
+            self.remembered.remove(access_key);
+        }
         Ok(Some(found))
     }
 

@@ -87,6 +87,16 @@ impl Store {
         self.adopt_file_locked(bound, key).await
     }
 
+    /// What a condition is about: the row if its bytes are there, else what lies at the key now.
+    pub(super) async fn really_there(&self, bound: &Arc<Bound>, key: &ObjectKey) -> Result<Option<Object>> {
+        let _order = self.0.locks.lock(bound.bucket.id, key).await;
+        match self.catalog().object(&SERVICE, bound.bucket.id, key).await? {
+            Some(row) => self.verified(bound, row).await,
+            None if bound.may_adopt(key) => self.adopt_file_locked(bound, key).await,
+            None => Ok(None),
+        }
+    }
+
     /// A look without the lock, so that reads of keys that do not exist never wait.
     async fn lies_there(&self, bound: &Bound, key: &ObjectKey) -> Result<bool> {
         match bound.provider.stat(bound.place(), &Place::Natural(key.clone())).await {
@@ -128,7 +138,7 @@ impl Store {
         }
     }
 
-    async fn commit_change(&self, change: Change) -> catalog::Result<()> {
+    pub(super) async fn commit_change(&self, change: Change) -> catalog::Result<()> {
         let commit = Commit { changes: vec![change], ..Commit::default() };
         self.catalog().commit(&SERVICE, commit).await.map(|_| ())
     }
@@ -227,6 +237,9 @@ impl Store {
             Err(provider::Error::NotFound) => None,
             Err(error) => return Err(error.into()),
         };
+        if found.as_ref().is_some_and(|stat| stat.stamp == row.stamp) {
+            return Ok(Reconciled::Again);
+        }
         if let Some(stat) = &found
             && self.is_owed(bound, &row.key, &stat.stamp).await?
         {
@@ -256,9 +269,6 @@ impl Store {
 
     /// Absence counts only while the container's id is readable and names this catalog: a lost mount is not a delete.
     pub(super) async fn require_container(&self, bound: &Bound) -> Result<()> {
-        if bound.container.as_ref().is_some_and(|c| !c.writable) {
-            return Ok(());
-        }
         match bound.provider.read_note(bound.place(), Note::Id).await {
             Ok(Some(text)) if self.is_ours(&text) => Ok(()),
             Ok(_) | Err(provider::Error::NotFound) => Err(container_is_gone()),

@@ -129,12 +129,25 @@ impl Store {
             }
             (None, Attach::Serve | Attach::Scan) if text.is_some() => return Err(foreign(&container.name)),
             (Some(_), Attach::Scan) => return Ok(clean),
+            // A bucket with objects and a container that is not marked: its mount is missing, and what lies there
+            // instead must not be taken for it.
+            (None, Attach::Serve | Attach::Scan) if self.has_objects(&container.name).await? => {
+                tracing::error!(bucket = %container.name, "the directory is not the one that was served: is its mount missing?");
+                return Ok(true);
+            }
             // An unclean container stays so until somebody decides that its rebuild is right.
             (Some(_), Attach::Rebuild) if !clean => return Ok(false),
             _ => {}
         }
         self.mark(provider, container, why != Attach::Serve, false).await?;
         Ok(clean)
+    }
+
+    async fn has_objects(&self, name: &BucketName) -> Result<bool> {
+        match self.catalog().bucket(&SERVICE, name).await? {
+            Some(bucket) => Ok(self.catalog().usage(&SERVICE, bucket.id).await?.0 > 0),
+            None => Ok(false),
+        }
     }
 
     /// Takes containers over for a rebuild although their last server did not stop cleanly.
@@ -158,11 +171,16 @@ impl Store {
         Ok(provider.write_note(&container.name, Note::Id, json(&mark)?).await?)
     }
 
+    /// Whether a container is what is left of a bucket of ours that is being deleted.
+    pub(super) async fn is_being_deleted(&self, provider: &dyn Provider, name: &BucketName) -> Result<bool> {
+        let text = provider.read_note(name, Note::Id).await?;
+        let mark = text.as_deref().and_then(Mark::read);
+        Ok(mark.is_some_and(|mark| mark.deleting && mark.catalog == self.catalog().id()))
+    }
+
     /// Removes what is left of a bucket whose deletion was cut short after its commit. True if it was one.
     async fn finish_deletion(&self, provider: &dyn Provider, container: &Container) -> Result<bool> {
-        let text = provider.read_note(&container.name, Note::Id).await?;
-        let mark = text.as_deref().and_then(Mark::read);
-        let deleting = mark.is_some_and(|mark| mark.deleting && mark.catalog == self.catalog().id());
+        let deleting = self.is_being_deleted(provider, &container.name).await?;
         if !deleting || self.catalog().bucket(&SERVICE, &container.name).await?.is_some() {
             return Ok(false);
         }
@@ -254,15 +272,30 @@ impl Store {
         self.settle().await;
         if self.catalog().tasks(&SERVICE, 0, 1).await?.is_empty() {
             for bucket in self.all_buckets().await? {
-                let bound = self.bind(bucket).await?;
-                if let Some(container) = &bound.container {
-                    self.mark(&*bound.provider, container, true, false).await?;
+                if let Err(error) = self.mark_clean(bucket).await {
+                    tracing::warn!(%error, "a bucket cannot be marked as left clean");
                 }
             }
         } else {
             tracing::warn!("steps are still owed; they are taken at the next start");
         }
         Ok(self.catalog().close().await?)
+    }
+
+    async fn mark_clean(&self, bucket: Bucket) -> Result<()> {
+        let bound = self.bind(bucket).await?;
+        match &bound.container {
+            // Only what is ours: an unmarked directory may be the place of a mount that is missing.
+            Some(container) if self.is_marked(&bound).await? => {
+                self.mark(&*bound.provider, container, true, false).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn is_marked(&self, bound: &crate::store::bound::Bound) -> Result<bool> {
+        let text = bound.provider.read_note(bound.place(), Note::Id).await?;
+        Ok(text.is_some_and(|text| self.is_ours(&text)))
     }
 
     /// When something happens now, for rows.

@@ -4,6 +4,7 @@
 //! process changes is noticed when the catalog's generation moves, which is asked for twice a second.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::auth::decide::Target;
 use crate::catalog::NewBucket;
@@ -129,6 +130,7 @@ impl Store {
         if let Some(bound) = self.0.bounds.get(name) {
             return Ok(bound.clone());
         }
+        let epoch = self.0.bounds_epoch.load(Ordering::SeqCst);
         let bucket = match self.catalog().bucket(&SERVICE, name).await? {
             Some(bucket) => bucket,
             None => self.adopt_container(name).await?.ok_or(Error::NoSuchBucket)?,
@@ -140,6 +142,10 @@ impl Store {
                 self.0.bounds.clear();
             }
             self.0.bounds.insert(name.clone(), bound.clone());
+            // Somebody who changed the bucket meanwhile may have forgotten it before this was remembered.
+            if self.0.bounds_epoch.load(Ordering::SeqCst) != epoch {
+                self.0.bounds.remove(name);
+            }
         }
         Ok(bound)
     }
@@ -155,6 +161,9 @@ impl Store {
     async fn adopt_container(&self, name: &BucketName) -> Result<Option<Bucket>> {
         let provider = self.default_provider()?;
         let Some(container) = provider.container(name).await? else { return Ok(None) };
+        if self.is_being_deleted(&*provider, name).await? {
+            return Ok(None);
+        }
         self.claim(&*provider, &container, false).await?;
         self.adopt(&self.0.default_provider, &container).await.map(Some)
     }
@@ -189,7 +198,16 @@ impl Store {
 
     /// Forgets a bucket whose row or container changed.
     pub(super) fn forget_bucket(&self, name: &BucketName) {
+        self.0.bounds_epoch.fetch_add(1, Ordering::SeqCst);
         self.0.bounds.remove(name);
+    }
+}
+
+impl Store {
+    /// Forgets all buckets.
+    pub(super) fn forget_buckets(&self) {
+        self.0.bounds_epoch.fetch_add(1, Ordering::SeqCst);
+        self.0.bounds.clear();
     }
 }
 

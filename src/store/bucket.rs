@@ -70,9 +70,15 @@ impl Store {
     /// [`Error::BucketOwned`], [`Error::BucketTaken`], refusals.
     pub async fn create_bucket(&self, caller: &Caller, name: &BucketName) -> Result<Bucket> {
         Self::allow(caller, Action::CreateBucket, Target::NewBucket(name))?;
+        let (store, owner, name) = (self.clone(), caller.id().to_owned(), name.clone());
+        let section = tokio::spawn(async move { store.make_bucket(owner, &name).await });
+        section.await.map_err(|error| Error::Internal(error.into()))?
+    }
+
+    async fn make_bucket(&self, owner: String, name: &BucketName) -> Result<Bucket> {
         let _order = self.0.bucket_changes.lock().await;
         match self.bound(name).await {
-            Ok(there) if there.bucket.owner == caller.id() => return Err(Error::BucketOwned),
+            Ok(there) if there.bucket.owner == owner => return Err(Error::BucketOwned),
             Ok(_) => return Err(Error::BucketTaken),
             Err(Error::NoSuchBucket) => {}
             Err(error) => return Err(error),
@@ -83,7 +89,7 @@ impl Store {
             name: name.clone(),
             provider: self.0.default_provider.clone(),
             container: name.clone(),
-            owner: caller.id().to_owned(),
+            owner,
             created: now,
             settings: self.0.bucket_rules.settings(name),
             indexed: Some(now),
@@ -191,7 +197,10 @@ impl Store {
         match bound.provider.delete_container(bound.place()).await {
             Ok(()) | Err(provider::Error::NotFound) => Ok(()),
             Err(error) => {
-                // The decision stands; what is left is removed at the next start, or served anew if it is somebody's.
+                // The decision stands. What somebody put there meanwhile is served anew; all else goes at the next start.
+                if matches!(error, provider::Error::NotEmpty) {
+                    self.mark_deleting(&*bound.provider, container, false).await?;
+                }
                 tracing::warn!(bucket = %bound.bucket.name, %error, "the container of a deleted bucket is still there");
                 Ok(())
             }

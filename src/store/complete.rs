@@ -45,11 +45,7 @@ impl Store {
             }
         }
         if !request.conditions.is_empty() {
-            let current = match self.catalog().object(&SERVICE, bound.bucket.id, &row.key).await? {
-                Some(current) => Some(current),
-                None => self.adopt_file(&bound, &row.key).await?,
-            };
-            check_write(&request.conditions, current.as_ref())?;
+            check_write(&request.conditions, self.really_there(&bound, &row.key).await?.as_ref())?;
         }
         let owner = owner_of_write(&bound, caller);
         let store = self.clone();

@@ -14,6 +14,7 @@ use crate::model::id::VersionId;
 use crate::model::name::ObjectKey;
 use crate::model::object::Object;
 use crate::provider::Stage;
+use crate::store::Store;
 use crate::store::bound::Bound;
 use crate::store::error::{Error, Result};
 use crate::store::get::{Opened, blocks};
@@ -21,7 +22,6 @@ use crate::store::ingest::pour;
 use crate::store::put::{draft, stage_error};
 use crate::store::request::{CopyContent, CopyRequest};
 use crate::store::write::{Write, check_write, current_of};
-use crate::store::{SERVICE, Store};
 
 impl Store {
     /// Copies an object.
@@ -40,8 +40,7 @@ impl Store {
             ));
         }
         if !request.conditions.is_empty() {
-            let current = self.catalog().object(&SERVICE, bound.bucket.id, &request.key).await?;
-            check_write(&request.conditions, current.as_ref())?;
+            check_write(&request.conditions, self.really_there(&bound, &request.key).await?.as_ref())?;
         }
         let opened = self.open_source(caller, &source, &request.from_key, &request.source_conditions).await?;
         if opened.object.size > PUT_BYTES_MAX {

@@ -55,8 +55,11 @@ impl Store {
                 }
                 Err(catalog::Error::Conflict) => self.lay_out_again(bound.clone(), key.clone(), row.version),
                 Err(catalog::Error::NotFound) => return Err(Error::NoSuchBucket),
-                // It may have happened. If not, the next read finds the bytes aside and puts them back.
-                Err(error) => return Err(error.into()),
+                // It may have happened. If not, the bytes go back; who looks at the row first is told.
+                Err(error) => {
+                    self.lay_out_again(bound.clone(), key.clone(), row.version);
+                    return Err(error.into());
+                }
             }
         }
         Err(Error::ConditionalConflict)

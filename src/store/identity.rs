@@ -46,7 +46,9 @@ impl Store {
             let message = "The policy is neither readonly, readwrite nor admin, nor a document that is understood";
             return Err(Error::InvalidArgument { name: "policy", message });
         }
-        match self.catalog().put_user(user, replace).await {
+        let put = self.catalog().put_user(user, replace).await;
+        self.0.users.forget();
+        match put {
             Err(catalog::Error::AlreadyExists) => {
                 Err(Error::InvalidArgument { name: "name", message: "There is a user of this name" })
             }

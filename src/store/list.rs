@@ -54,9 +54,7 @@ impl Store {
         let mut last = String::new();
         while seek != Seek::End {
             let window = Window { prefix: query.prefix.clone(), seek: seek.clone(), limit: batch.min(query.limit + 1) };
-            let asked = window.limit;
-            let rows = self.rows(bound, window).await?;
-            let ended = rows.len() < asked;
+            let (rows, ended) = self.rows(bound, window).await?;
             let mut skipped = false;
             for row in rows {
                 if skipped && row.key.as_str().starts_with(last.as_str()) {
@@ -81,45 +79,53 @@ impl Store {
             if ended {
                 break;
             }
-            batch *= 2;
+            batch = (batch * 2).min(query.limit + 1);
         }
         Ok(page)
     }
 
-    /// Rows of an indexed bucket; of another one, rows and files merged.
-    async fn rows(&self, bound: &Arc<Bound>, window: Window) -> Result<Vec<Entry>> {
+    /// Rows of an indexed bucket; of another one, rows and files merged. With it, whether nothing follows them.
+    async fn rows(&self, bound: &Arc<Bound>, window: Window) -> Result<(Vec<Entry>, bool)> {
+        let (limit, prefix) = (window.limit, window.prefix.clone());
         if bound.bucket.indexed.is_some() || bound.bucket.settings.exclusive {
-            return Ok(self.catalog().list(&SERVICE, bound.bucket.id, window).await?);
+            let rows = self.catalog().list(&SERVICE, bound.bucket.id, window).await?;
+            let ended = rows.len() < limit;
+            return Ok((rows, ended));
         }
-        let limit = window.limit;
-        let files = self.files(bound, &window).await?;
+        let (files, more_files) = self.files(bound, &window).await?;
         let rows = self.catalog().list(&SERVICE, bound.bucket.id, window).await?;
+        let more_rows = rows.len() == limit;
+        // What lies behind the end of a page that was cut is not known, so nothing behind it is shown yet.
+        let last_file = files.last().filter(|_| more_files).map(|file| file.key.clone());
+        let last_row = rows.last().filter(|_| more_rows).map(|row| row.key.clone());
+        let until = [last_file, last_row].into_iter().flatten().min();
+        let known = |key: &ObjectKey| until.as_ref().is_none_or(|until| key <= until);
+        let mut rows = rows.into_iter().filter(|row| known(&row.key)).peekable();
         let mut merged = Vec::with_capacity(limit);
-        let (mut rows, mut files) = (rows.into_iter().peekable(), files.into_iter().peekable());
-        while merged.len() < limit {
-            let file_first = match (rows.peek(), files.peek()) {
-                (None, None) => break,
-                (Some(_), None) => false,
-                (None, Some(_)) => true,
-                (Some(row), Some(file)) if row.key == file.key => {
-                    files.next();
-                    false
-                }
-                (Some(row), Some(file)) => file.key < row.key,
-            };
-            if !file_first {
-                merged.extend(rows.next());
-            } else if let Some(file) = files.next() {
-                merged.extend(self.entry_of_file(bound, file).await?);
+        for file in files.into_iter().filter(|file| known(&file.key)) {
+            while let Some(row) = rows.next_if(|row| row.key < file.key) {
+                merged.push(row);
+            }
+            match rows.next_if(|row| row.key == file.key) {
+                Some(row) => merged.push(row),
+                None => merged.extend(self.entry_of_file(bound, file).await?),
             }
         }
-        Ok(merged)
+        merged.extend(rows);
+        // A page of files that all went meanwhile says nothing about what follows, so the walk looks once more from there.
+        match until {
+            Some(until) if merged.is_empty() => {
+                let next = Window { prefix, seek: Seek::After(until.as_str().to_owned()), limit };
+                Box::pin(self.rows(bound, next)).await
+            }
+            until => Ok((merged, until.is_none())),
+        }
     }
 
     /// Files at or after a position. The position itself may be a file, and the provider lists behind a name.
-    async fn files(&self, bound: &Bound, window: &Window) -> Result<Vec<Listed>> {
+    async fn files(&self, bound: &Bound, window: &Window) -> Result<(Vec<Listed>, bool)> {
         let (after, at) = match &window.seek {
-            Seek::End => return Ok(Vec::new()),
+            Seek::End => return Ok((Vec::new(), false)),
             Seek::After(after) => (Some(after.as_str()), None),
             Seek::From(from) if *from == window.prefix => (None, None),
             Seek::From(from) => (Some(from.as_str()), ObjectKey::new(from).ok()),
@@ -136,11 +142,13 @@ impl Store {
             }
         }
         match bound.provider.list(bound.place(), &window.prefix, after, window.limit).await {
-            Ok(page) => files.extend(page.files),
-            Err(provider::Error::NotFound) => return Err(container_is_gone()),
-            Err(error) => return Err(error.into()),
+            Ok(page) => {
+                files.extend(page.files);
+                Ok((files, page.more))
+            }
+            Err(provider::Error::NotFound) => Err(container_is_gone()),
+            Err(error) => Err(error.into()),
         }
-        Ok(files)
     }
 
     /// A file as a listing shows it before it has a row; `None` if it went meanwhile.
@@ -161,7 +169,7 @@ impl Store {
                     checksum: object.checksum.map(|c| (c.algorithm, c.kind)),
                 }))
             }
-            Err(provider::Error::NotFound) => Ok(None),
+            Err(provider::Error::NotFound | provider::Error::Denied) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }

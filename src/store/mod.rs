@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use dashmap::DashMap;
 
@@ -79,6 +80,8 @@ struct Inner {
     locks: KeyLocks,
     outbox: Outbox,
     bounds: DashMap<BucketName, Arc<Bound>>,
+    /// Moves before anything is forgotten, so that what was read before is not remembered after.
+    bounds_epoch: AtomicU64,
     /// The bucket whose creation or removal is under way: one at a time, they are rare.
     bucket_changes: tokio::sync::Mutex<()>,
 }
@@ -100,6 +103,7 @@ impl Store {
             locks: KeyLocks::new(),
             outbox: Outbox::default(),
             bounds: DashMap::new(),
+            bounds_epoch: AtomicU64::new(0),
             bucket_changes: tokio::sync::Mutex::new(()),
         }))
     }

@@ -180,11 +180,14 @@ impl Store {
                     store.take_steps(&bound, added.displaced.into_iter().collect()).await;
                     Ok(stored)
                 }
-                Err(catalog::Error::Conflict | catalog::Error::NotFound) => {
+                Err(error @ (catalog::Error::Conflict | catalog::Error::NotFound | catalog::Error::NoSpace)) => {
                     if let Err(error) = bound.provider.delete_managed(bound.place(), attempt, Some(&stamp)).await {
                         tracing::warn!(%attempt, %error, "a refused part is left for gc");
                     }
-                    Err(Error::NoSuchUpload)
+                    match error {
+                        catalog::Error::NoSpace => Err(Error::NoSpace),
+                        _ => Err(Error::NoSuchUpload),
+                    }
                 }
                 Err(error) => Err(error.into()),
             }

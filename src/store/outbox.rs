@@ -178,8 +178,14 @@ impl Store {
             let Some(last) = page.last() else { return Ok(None) };
             after = Some(last.name.clone());
             if let Some(bucket) = page.into_iter().find(|bucket| bucket.id == id) {
-                let bound = self.bound(&bucket.name).await?;
-                return Ok(bound.container.is_some().then_some(bound));
+                // A bucket whose storage cannot be reached keeps what is owed to it, and holds nobody else up.
+                return match self.bound(&bucket.name).await {
+                    Ok(bound) => Ok(bound.container.is_some().then_some(bound)),
+                    Err(error) => {
+                        tracing::warn!(bucket = %bucket.name, %error, "steps stay owed");
+                        Ok(None)
+                    }
+                };
             }
         }
     }
@@ -208,24 +214,27 @@ impl Store {
 
     /// Background work until `stop`: settle, replay, notice what other processes changed, walk new buckets.
     pub async fn run(&self, stop: CancellationToken) {
+        // A walk may take hours; nothing else waits for it.
+        let indexer = {
+            let (store, stop) = (self.clone(), stop.clone());
+            tokio::spawn(async move { store.index_new_buckets(stop).await })
+        };
         let mut generation = 0;
         let (mut pass, mut horizon) = (0u32, 0);
         while stop.run_until_cancelled(tokio::time::sleep(SETTLE_INTERVAL)).await.is_some() {
             self.settle().await;
-            let seen = generation;
             generation = self.notice_changes(generation).await;
             pass = pass.wrapping_add(1);
-            let full_pass = pass.is_multiple_of(PASSES_BETWEEN_REPLAYS);
-            if full_pass {
+            if pass.is_multiple_of(PASSES_BETWEEN_REPLAYS) {
                 horizon = self.replay_overdue(horizon).await;
                 let before = Timestamp(Clock::now().0.saturating_sub(UPLOADS_KEPT_NANOS));
                 if let Err(error) = self.catalog().tidy_uploads(&SERVICE, false, before).await {
                     tracing::warn!(%error, "old uploads could not be forgotten");
                 }
             }
-            if full_pass || generation != seen {
-                self.index_new_buckets(&stop).await;
-            }
+        }
+        if let Err(error) = indexer.await {
+            tracing::error!(%error, "the indexing of new buckets failed");
         }
         self.settle().await;
     }
@@ -235,7 +244,7 @@ impl Store {
         match self.catalog().generation().await {
             Ok(now) if now != seen => {
                 self.0.users.forget();
-                self.0.bounds.clear();
+                self.forget_buckets();
                 now
             }
             Ok(now) => now,

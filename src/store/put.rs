@@ -11,12 +11,12 @@ use crate::model::name::ObjectKey;
 use crate::model::object::{Content, Object};
 use crate::model::place::{Placed, Stamp};
 use crate::model::time::Timestamp;
+use crate::store::Store;
 use crate::store::bound::{Bound, container_is_gone, is_absent};
 use crate::store::error::{Error, Result};
 use crate::store::ingest::{Digest, receive};
 use crate::store::request::PutRequest;
 use crate::store::write::{Write, check_write};
-use crate::store::{SERVICE, Store};
 
 impl Store {
     /// Writes an object. Answers after the commit, with the facts of the new version.
@@ -40,11 +40,7 @@ impl Store {
         if conditions.is_empty() {
             return Ok(());
         }
-        let current = match self.catalog().object(&SERVICE, bound.bucket.id, key).await? {
-            Some(row) => Some(row),
-            None => self.adopt_file(bound, key).await?,
-        };
-        check_write(conditions, current.as_ref())
+        check_write(conditions, self.really_there(bound, key).await?.as_ref())
     }
 }
 

@@ -7,14 +7,16 @@
 //! **Invariant:** safe beside a running server: every change is a compare-and-swap against the row that was compared.
 //! Rows go last, only while the container's id is readable, and never more than a hundredth of them unasked.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::{self, Change, Commit, Window};
 use crate::model::action::Action;
 use crate::model::caller::Caller;
-use crate::model::id::VersionId;
+use crate::model::id::{BucketId, VersionId};
 use crate::model::name::{BucketName, ObjectKey};
 use crate::model::object::{Entry, Object};
 use crate::model::page::Seek;
@@ -30,6 +32,10 @@ use crate::store::{SERVICE, Store};
 const WALK_PAGE: usize = 2000;
 /// Rows written in one commit.
 const COMMIT_ROWS: usize = 500;
+/// Between two looks for buckets that nobody has walked yet.
+const INDEX_INTERVAL: Duration = Duration::from_millis(500);
+/// Before a walk that failed is tried again; doubled each time.
+const INDEX_RETRY: Duration = Duration::from_secs(5);
 /// Rows that may go without being asked about, however few there are.
 const REMOVED_UNASKED_MIN: u64 = 100;
 
@@ -102,6 +108,9 @@ impl Store {
     }
 
     async fn file_alone(&self, walk: &mut Walk<'_>, file: Listed) -> Result<()> {
+        if self.is_owed(walk.bound, &file.key, &file.stamp).await? {
+            return Ok(());
+        }
         let Some(object) = self.object_of(walk, file, None).await? else { return Ok(()) };
         walk.report.adopted += 1;
         self.change(walk, None, object).await
@@ -115,6 +124,15 @@ impl Store {
             return Ok(());
         };
         if current.version != row.version || self.is_owed(walk.bound, &row.key, &file.stamp).await? {
+            return Ok(());
+        }
+        if !walk.options.rebuild && row.placed == Placed::Natural {
+            // As a read would: under the key's lock, with both places looked at.
+            self.reconcile(walk.bound, &current).await?;
+            let now = self.catalog().object(&SERVICE, walk.bound.bucket.id, &row.key).await?;
+            if now.is_none_or(|now| now.version != current.version) {
+                walk.report.changed += 1;
+            }
             return Ok(());
         }
         // A managed row is not laid out, so the file beside it is somebody's: it is newer or it is none of ours.
@@ -146,9 +164,6 @@ impl Store {
         }
         if let Some(md5) = self.md5_of(walk.bound, &object).await? {
             object.etag = md5;
-            // The bytes are the same; a new version id keeps the swap exact.
-            object.version = VersionId::fresh();
-            object.counter = counter_now(Some(object.counter));
             walk.report.changed += 1;
             self.change(walk, Some(row.version), object).await?;
         }
@@ -206,17 +221,33 @@ impl Store {
         }
         let all = Commit { changes: changes.clone(), ..Commit::default() };
         match self.catalog().commit(&SERVICE, all).await {
-            Ok(_) => return Ok(()),
+            Ok(_) => return self.undo_ghosts(walk.bound, &changes).await,
             Err(catalog::Error::Conflict) => {}
             Err(catalog::Error::NotFound) => return Err(Error::NoSuchBucket),
             Err(error) => return Err(error.into()),
         }
-        for change in changes {
-            let one = Commit { changes: vec![change], ..Commit::default() };
+        for change in &changes {
+            let one = Commit { changes: vec![change.clone()], ..Commit::default() };
             match self.catalog().commit(&SERVICE, one).await {
                 // Whoever moved the row knew better than this walk.
                 Ok(_) | Err(catalog::Error::Conflict) => {}
                 Err(catalog::Error::NotFound) => return Err(Error::NoSuchBucket),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.undo_ghosts(walk.bound, &changes).await
+    }
+
+    /// Whoever removed a file between our look and our row did not see the row: it is undone.
+    async fn undo_ghosts(&self, bound: &Bound, changes: &[Change]) -> Result<()> {
+        for change in changes.iter().filter(|change| change.expect.is_none()) {
+            let Some(object) = change.becomes.as_ref().filter(|o| o.placed == Placed::Natural) else { continue };
+            match bound.provider.stat(bound.place(), &object.place()).await {
+                Ok(stat) if stat.stamp == object.stamp => {}
+                Ok(_) | Err(crate::provider::Error::NotFound) => {
+                    let undo = Change { expect: Some(object.version), becomes: None, ..change.clone() };
+                    let _moved_on = self.commit_change(undo).await;
+                }
                 Err(error) => return Err(error.into()),
             }
         }
@@ -239,8 +270,15 @@ impl Store {
                 walk.report.removed -= 1;
                 continue;
             };
-            if let crate::store::adopt::Reconciled::Again = self.reconcile(walk.bound, &object).await? {
-                walk.report.removed -= 1;
+            match self.reconcile(walk.bound, &object).await {
+                Ok(crate::store::adopt::Reconciled::Gone) => {}
+                Ok(crate::store::adopt::Reconciled::Again) => walk.report.removed -= 1,
+                // Not to be reached is not absence.
+                Err(Error::Internal(cause)) => {
+                    tracing::warn!(bucket = %walk.bound.bucket.name, key = %row.key, %cause, "an object cannot be looked at");
+                    walk.report.removed -= 1;
+                }
+                Err(error) => return Err(error),
             }
         }
         Ok(())
@@ -279,21 +317,37 @@ impl Store {
         self.write_changes(walk).await
     }
 
-    /// Walks buckets that nobody has walked yet, one at a time.
-    pub(super) async fn index_new_buckets(&self, stop: &CancellationToken) {
-        let Ok(buckets) = self.all_buckets().await else { return };
-        for bucket in buckets.into_iter().filter(|b| b.indexed.is_none()) {
-            let name = bucket.name.clone();
-            let walked = stop.run_until_cancelled(async {
-                let bound = self.bound(&name).await?;
-                self.walk(&bound, ScanOptions::default()).await
-            });
-            match walked.await {
-                Some(Ok(report)) => {
-                    tracing::info!(bucket = %name, files = report.files, adopted = report.adopted, "a bucket is indexed");
+    /// Walks buckets that nobody has walked yet, one at a time. A bucket whose walk fails waits longer each time.
+    pub(super) async fn index_new_buckets(&self, stop: CancellationToken) {
+        let mut failed: BTreeMap<BucketId, (u32, Instant)> = BTreeMap::new();
+        while stop.run_until_cancelled(tokio::time::sleep(INDEX_INTERVAL)).await.is_some() {
+            let Ok(buckets) = self.all_buckets().await else { continue };
+            for bucket in buckets.into_iter().filter(|b| b.indexed.is_none()) {
+                if failed.get(&bucket.id).is_some_and(|(_, next)| Instant::now() < *next) {
+                    continue;
                 }
-                Some(Err(error)) => tracing::warn!(bucket = %name, %error, "a bucket could not be indexed"),
-                None => return,
+                let walked = stop.run_until_cancelled(async {
+                    let bound = self.bound(&bucket.name).await?;
+                    self.walk(&bound, ScanOptions::default()).await
+                });
+                let name = &bucket.name;
+                match walked.await {
+                    Some(Ok(report)) if report.held_back == 0 => {
+                        tracing::info!(bucket = %name, files = report.files, adopted = report.adopted, "a bucket is indexed");
+                        failed.remove(&bucket.id);
+                        continue;
+                    }
+                    Some(Ok(report)) => {
+                        tracing::warn!(bucket = %name, held_back = report.held_back, "too many objects have lost their files: scan it");
+                    }
+                    Some(Err(error)) => {
+                        let cause = std::error::Error::source(&error);
+                        tracing::warn!(bucket = %name, %error, ?cause, "a bucket could not be indexed");
+                    }
+                    None => return,
+                }
+                let tries = failed.get(&bucket.id).map_or(0, |(tries, _)| *tries).saturating_add(1).min(10);
+                failed.insert(bucket.id, (tries, Instant::now() + INDEX_RETRY * 2_u32.pow(tries)));
             }
         }
     }

@@ -87,6 +87,8 @@ impl Store {
                     self.forget_bucket(&bound.bucket.name);
                     return Err(refused(Error::NoSuchBucket));
                 }
+                // A catalog without space has undone the whole commit.
+                Err(catalog::Error::NoSpace) => return Err(refused(Error::NoSpace)),
                 Err(error) => return Err((error.into(), Outcome::Unknown)),
             }
         }
@@ -148,10 +150,9 @@ fn commit_of(bound: &Bound, draft: &Object, displaced: Option<&Object>, upload: 
         let step = Step::LayOut { stamp: draft.stamp.clone(), over, counter: draft.counter };
         tasks.push(task(draft.version, step));
     }
-    // A lay-out frees the file it displaces at the key; anything else that is displaced is dropped by a step.
-    if let Some(displaced) = displaced
-        && (displaced.placed == Placed::Managed || draft.placed == Placed::Managed)
-    {
+    // A lay-out frees the file it displaces at the key. The step is for the rest: a managed place, or a file that a
+    // delete which did not come to its commit has left aside.
+    if let Some(displaced) = displaced {
         tasks.push(task(displaced.version, Step::Drop { stamp: Some(displaced.stamp.clone()) }));
     }
     if let Some(upload) = upload {

@@ -147,6 +147,11 @@ impl Walk<'_> {
                 Ok(below) => self.directory(below, &full, depth + 1),
                 // It went away, or something else took its place: then the next page or scan meets that.
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(true),
+                // One directory that is somebody else's (lost+found) must not hide all others.
+                Err(Errno::ACCESS | Errno::PERM) => {
+                    self.page.unnameable += 1;
+                    Ok(true)
+                }
                 Err(errno) => Err(meaning(errno, "open a directory")),
             };
         }
@@ -156,9 +161,14 @@ impl Walk<'_> {
             return Ok(true);
         };
         let stat = statat(at, name, AtFlags::SYMLINK_NOFOLLOW).doing("stat a file");
-        let Some(facts) = if_there(stat)?.map(|stat| Facts::of(&stat)).filter(|facts| facts.regular) else {
-            return Ok(true);
+        let facts = match if_there(stat) {
+            Err(Error::Denied) => {
+                self.page.unnameable += 1;
+                None
+            }
+            stat => stat?.map(|stat| Facts::of(&stat)).filter(|facts| facts.regular),
         };
+        let Some(facts) = facts else { return Ok(true) };
         if self.page.files.len() == self.limit {
             self.page.more = true;
             return Ok(false);

@@ -174,3 +174,37 @@ pub(super) async fn owed_steps_are_taken_at_the_next_start(bed: &mut Bed) {
     assert_eq!(bed.get("k").await.expect("gets").1, b"x");
     assert_eq!(bed.keys("", None, 10).await.0, ["k"]);
 }
+
+/// A page that skips more full folders than a doubled batch has bits never ended.
+pub(super) async fn many_full_folders_are_one_page_each(bed: &mut Bed) {
+    for folder in 0..70 {
+        let folder = files(bed).join(format!("folder-{folder:02}"));
+        std::fs::create_dir(&folder).expect("makes");
+        for file in 0..75 {
+            std::fs::write(folder.join(format!("{file:02}")), b"").expect("writes");
+        }
+    }
+    for round in ["merged", "indexed"] {
+        let (keys, prefixes) = bed.keys("", Some("/"), 66).await;
+        assert_eq!((keys.len(), prefixes.len()), (0, 70), "{round}");
+        assert_eq!(bed.keys("folder-5", None, 1000).await.0.len(), 750, "{round}");
+        scan(bed, ScanOptions::default()).await;
+    }
+}
+
+/// The state directory outlives a mount that is missing at the start: its empty mount point is not the bucket.
+pub(super) async fn a_mount_that_is_missing_at_the_start_deletes_nothing(bed: &mut Bed) {
+    bed.put("k", b"x").await.expect("puts");
+    bed.store.release().await.expect("a clean stop");
+    std::fs::rename(files(bed), bed.dir.path().join("away")).expect("a mount goes");
+    std::fs::create_dir(files(bed)).expect("an empty mount point");
+    bed.store = super::open(super::Kind::Fs, bed.layout, bed.dir.path());
+    bed.store.attach(Attach::Serve).await.expect("attaches");
+    assert!(matches!(bed.get("k").await, Err(Error::Unavailable(_) | Error::Internal(_))));
+    bed.store.release().await.expect("a stop");
+    std::fs::remove_dir_all(files(bed)).expect("removes");
+    std::fs::rename(bed.dir.path().join("away"), files(bed)).expect("it comes back");
+    bed.store = super::open(super::Kind::Fs, bed.layout, bed.dir.path());
+    bed.store.attach(Attach::Serve).await.expect("attaches");
+    assert_eq!(bed.get("k").await.expect("gets").1, b"x");
+}

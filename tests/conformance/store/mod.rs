@@ -242,6 +242,8 @@ const ON_FILES: &[Behaviour] = behaviours![
     edits::rebuild_restores_the_listing,
     edits::another_catalog_is_refused,
     edits::owed_steps_are_taken_at_the_next_start,
+    edits::many_full_folders_are_one_page_each,
+    edits::a_mount_that_is_missing_at_the_start_deletes_nothing,
 ];
 
 async fn run(kind: Kind, layout: Layout, behaviours: &[Behaviour]) {
