@@ -20,7 +20,7 @@ use super::spot::Facts;
 use crate::model::id::{VersionId, hex};
 use crate::model::name::{ObjectKey, PATH_DEPTH_MAX};
 use crate::model::place::Place;
-use crate::provider::{Listed, ListedPage, ManagedFile, Result, Stat};
+use crate::provider::{Error, Listed, ListedPage, ManagedFile, Result, Stat};
 
 /// Names kept of a directory at least: so a page over directories that turn out to be empty reads each few times.
 const BATCH_MIN: usize = 1000;
