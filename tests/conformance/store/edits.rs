@@ -177,6 +177,10 @@ pub(super) async fn owed_steps_are_taken_at_the_next_start(bed: &mut Bed) {
 
 /// A page that skips more full folders than a doubled batch has bits never ended.
 pub(super) async fn many_full_folders_are_one_page_each(bed: &mut Bed) {
+    // A directory that somebody made is a bucket that nobody has walked yet.
+    bed.bucket = longshore::model::name::BucketName::new("found").expect("legal");
+    bed.files = bed.files.as_ref().map(|files| files.with_file_name("found"));
+    std::fs::create_dir(files(bed)).expect("makes");
     for folder in 0..70 {
         let folder = files(bed).join(format!("folder-{folder:02}"));
         std::fs::create_dir(&folder).expect("makes");
