@@ -100,7 +100,8 @@ async fn chunks_without_the_last_one_are_refused() {
         without_end(signed);
         signed.body.push(b'0');
     };
-    for payload in [Payload::SignedChunks(4, crc()), Payload::UnsignedChunks(4, crc())] {
+    for payload in [Payload::SignedChunks(4, crc()), Payload::UnsignedChunks(4, crc()), Payload::SignedChunks(4, None)]
+    {
         for door in &doors {
             for (fault, change) in [("no last chunk", without_end as Change), ("a last chunk that is cut", cut)] {
                 let what = format!("PUT {} as {payload:?} with {fault}", door.0);

@@ -19,6 +19,7 @@ use sync_wrapper::SyncStream;
 use super::declared::{self, Declared};
 use super::detached::Detached;
 use super::error::{Refusal, Result};
+use super::last_chunk::Missing;
 use super::xml_body::content_md5;
 use crate::config::limits::BODY_IDLE_SECONDS_MAX;
 use crate::model::checksum::Checksum;
@@ -87,6 +88,9 @@ fn meaning(error: &(dyn std::error::Error + Send + Sync + 'static)) -> BodyError
             Chunked::ChunkMetaTooLarge(..) | Chunked::ChunkDataTooLarge(..) => BodyError::TooLarge,
             Chunked::TrailersTooLarge(..) | Chunked::TooManyTrailerHeaders(..) => BodyError::Trailer,
         };
+    }
+    if error.is::<Missing>() {
+        return BodyError::Incomplete;
     }
     if error.is::<BodySizeLimitExceeded>() {
         return BodyError::TooLarge;

@@ -18,7 +18,7 @@ use super::error::{Refusal, Result};
 use super::exchange::Exchange;
 use super::host::Hosts;
 use super::rewrite::http_moment;
-use super::{query, xml_body};
+use super::{last_chunk, query, xml_body};
 use crate::config::limits::BODY_XML_BYTES_MAX;
 
 /// Most bytes of all headers together.
@@ -44,7 +44,7 @@ where
     join_lists(&mut parts.headers);
     time_of_signature(&mut parts.headers);
     parts.extensions.insert(exchange.clone());
-    let mut body = s3s::Body::http_body_unsync(body);
+    let mut body = last_chunk::required(&parts.headers, s3s::Body::http_body_unsync(body));
     let framed = parts.headers.contains_key(CONTENT_LENGTH) || parts.headers.contains_key(TRANSFER_ENCODING);
     if let Some(length) = body.size_hint().exact().filter(|_| !framed) {
         parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));

@@ -40,6 +40,7 @@ mod exchange;
 mod gateway;
 mod guard;
 mod host;
+mod last_chunk;
 mod layer_request;
 mod layer_response;
 mod list;
