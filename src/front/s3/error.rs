@@ -1,6 +1,6 @@
 //! What the store refuses, in the words of S3.
 //!
-//! One exhaustive match leads from [`store::Error`] to code, status, sentence and elements. A refusal carries its cause
+//! One exhaustive match leads from [`crate::store::Error`] to code, status, sentence and elements. A refusal carries its cause
 //! for the log only.
 //!
 //! **Invariant:** nothing of the inside is in a [`Refusal`] but its cause, which is never printed to a client.
