@@ -20,7 +20,6 @@ build: ## build target/release/longshore
 	$(CARGO) build --release $(FLAGS)
 
 test: tools ## run all tests; what they need is installed first
-	$(CARGO) build $(FLAGS)
 	$(CARGO) test $(FLAGS) --no-fail-fast 2>&1 | .ci/count
 
 lint: ## check format, lints, documentation and architecture; changes nothing
