@@ -88,9 +88,15 @@ impl Store {
     async fn lay_out(&self, bound: &Bound, step: LayOut<'_>) -> Result<()> {
         let (key, version) = (step.key, step.version);
         let row = self.catalog().object(&SERVICE, bound.bucket.id, key).await?;
-        let current = row.is_some_and(|row| row.version == version);
+        let current = row.as_ref().is_some_and(|row| row.version == version);
         if !current {
-            return self.free(bound, key, version, Some(step.stamp)).await;
+            self.free(bound, key, version, Some(step.stamp)).await?;
+            // What it displaced is owed nowhere else: left at the key, it would be adopted as if it had come back.
+            let displaced = step.over.filter(|over| row.is_none_or(|row| row.stamp != **over));
+            return match displaced {
+                Some(over) => self.free(bound, key, version, Some(over)).await,
+                None => Ok(()),
+            };
         }
         match bound.provider.lay_out(bound.place(), step).await {
             Ok(LaidOut::Done | LaidOut::Superseded) => Ok(()),

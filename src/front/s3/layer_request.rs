@@ -19,12 +19,8 @@ use super::exchange::Exchange;
 use super::host::Hosts;
 use super::rewrite::http_moment;
 use super::{last_chunk, query, xml_body};
-use crate::config::limits::BODY_XML_BYTES_MAX;
+use crate::config::limits::{BODY_XML_BYTES_MAX, FIELDS_BYTES_MAX, URI_BYTES_MAX};
 
-/// Most bytes of all headers together.
-const HEADERS_BYTES_MAX: usize = 16 * 1024;
-/// Most bytes of a URI.
-const URI_BYTES_MAX: usize = 8 * 1024;
 /// Longest life of a signature in the query, in seconds.
 const SIGNED_QUERY_SECONDS_MAX: i64 = 7 * 24 * 60 * 60;
 
@@ -72,7 +68,7 @@ fn sizes(parts: &Parts) -> Result<()> {
         return Err(Refusal::new(400, "InvalidURI", "The URI is too long."));
     }
     let bytes: usize = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    if bytes > HEADERS_BYTES_MAX {
+    if bytes > FIELDS_BYTES_MAX {
         return Err(Refusal::new(
             400,
             "RequestHeaderSectionTooLarge",
