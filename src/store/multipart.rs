@@ -177,7 +177,7 @@ impl Store {
             let stored = PartStored { etag: part.etag.clone(), checksum: part.checksum.clone(), modified };
             match store.catalog().add_part(&SERVICE, row.id, part).await {
                 Ok(added) => {
-                    store.take_steps(&bound, added.displaced.into_iter().collect()).await;
+                    store.free_later(&bound, added.displaced.into_iter().collect());
                     Ok(stored)
                 }
                 Err(error @ (catalog::Error::Conflict | catalog::Error::NotFound | catalog::Error::NoSpace)) => {
@@ -210,7 +210,7 @@ impl Store {
         let swap = self.catalog().set_upload_state(&SERVICE, row.id, &UploadState::Open, UploadState::Aborted).await;
         match swap {
             Ok(task) => {
-                self.take_steps(&bound, task.into_iter().collect()).await;
+                self.free_later(&bound, task.into_iter().collect());
                 Ok(())
             }
             Err(catalog::Error::Conflict) => Err(Error::ConditionalConflict),

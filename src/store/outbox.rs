@@ -77,16 +77,40 @@ impl Outbox {
 }
 
 impl Store {
-    /// Takes the steps of a commit. What fails is taken again later, so there is nothing to report to the client.
-    pub(super) async fn take_steps(&self, bound: &Arc<Bound>, tasks: Vec<Task>) {
-        for task in tasks {
-            self.take_step(bound, &task).await;
+    /// Takes the steps of a commit that was just made, under its key's lock: the version is placed before the answer,
+    /// what it displaced is freed behind it. What fails is taken again later, so there is nothing to report.
+    pub(super) async fn take_fresh(&self, bound: &Arc<Bound>, tasks: Vec<Task>) {
+        let (placing, freeing): (Vec<_>, Vec<_>) =
+            tasks.into_iter().partition(|task| matches!(task.task.step, Step::LayOut { .. } | Step::Settle { .. }));
+        for task in placing {
+            let placed = self.place(bound, &task, true).await;
+            self.took(bound, &task, placed);
         }
+        self.free_later(bound, freeing);
+    }
+
+    /// Frees what was displaced or deleted, behind the answer.
+    pub(super) fn free_later(&self, bound: &Arc<Bound>, tasks: Vec<Task>) {
+        if tasks.is_empty() {
+            return;
+        }
+        let (store, bound) = (self.clone(), bound.clone());
+        tokio::spawn(async move {
+            for task in tasks {
+                let _order = store.0.locks.lock(bound.bucket.id, &task.task.key).await;
+                store.take_step(&bound, &task).await;
+            }
+        });
     }
 
     /// Takes one step, and notes it as taken.
     pub(super) async fn take_step(&self, bound: &Arc<Bound>, task: &Task) {
-        match self.perform(bound, task).await {
+        let taken = self.perform(bound, task).await;
+        self.took(bound, task, taken);
+    }
+
+    fn took(&self, bound: &Arc<Bound>, task: &Task, taken: Result<()>) {
+        match taken {
             Ok(()) => self.0.outbox.note(bound, task),
             Err(error) => {
                 let (bucket, key) = (&bound.bucket.name, &task.task.key);
@@ -99,19 +123,22 @@ impl Store {
         if self.0.outbox.is_distrusted(task)
             && let Some(anew) = self.write_anew(bound, task).await?
         {
-            self.place(bound, &anew).await?;
+            self.place(bound, &anew, false).await?;
             self.0.outbox.note(bound, &anew);
             return Ok(());
         }
-        self.place(bound, task).await
+        self.place(bound, task, false).await
     }
 
-    async fn place(&self, bound: &Arc<Bound>, task: &Task) -> Result<()> {
+    /// Takes a step. `fresh`: its commit was made under this key's lock a moment ago. If another gateway has displaced
+    /// it since, the lay-out finds the newer version at the key and leaves it there.
+    async fn place(&self, bound: &Arc<Bound>, task: &Task, fresh: bool) -> Result<()> {
         let (key, version) = (&task.task.key, task.task.version);
         match &task.task.step {
             Step::LayOut { stamp, over, counter } => {
                 let step = LayOut { version, stamp, key, over: over.as_ref(), counter: *counter };
-                let there = self.lay_out(bound, step).await?;
+                let there =
+                    if fresh { self.lay_out_current(bound, step).await? } else { self.lay_out(bound, step).await? };
                 if !there && task.inline.is_some() {
                     // The next pass writes it anew.
                     self.0.outbox.distrust(task.id);
@@ -141,6 +168,11 @@ impl Store {
             }
             return Ok(true);
         }
+        self.lay_out_current(bound, step).await
+    }
+
+    async fn lay_out_current(&self, bound: &Bound, step: LayOut<'_>) -> Result<bool> {
+        let (key, version) = (step.key, step.version);
         match bound.provider.lay_out(bound.place(), step).await {
             Ok(LaidOut::Done | LaidOut::Superseded) => Ok(true),
             Ok(LaidOut::DoneKeeping(name)) => {

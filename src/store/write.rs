@@ -88,7 +88,7 @@ impl Store {
                     self.0.inline.add(kept.map_or(0, |kept| kept.len() as u64));
                     // The row says where the bytes are owed; the lay-out is taken before the answer, and again by the
                     // outbox if it fails now.
-                    self.take_steps(bound, tasks).await;
+                    self.take_fresh(bound, tasks).await;
                     return Ok(draft);
                 }
                 Err(catalog::Error::Conflict) => {}

@@ -159,7 +159,7 @@ pub(super) fn lay_out(space: &Space, step: &Step) -> Result<LaidOut> {
                 }
             }
             Act::Drop => {
-                Space::discard(managed, &facts)?;
+                space.discard(managed, &facts)?;
             }
             Act::Keep => kept = space.keep(managed, &facts, step.version)?.or(kept),
             Act::Superseded => return Ok(LaidOut::Superseded),
@@ -315,7 +315,7 @@ fn settle_leftover(
     match (counter(managed, out), counter(home, top)) {
         (Err(Moved), _) | (_, Err(Moved)) => {}
         (Ok(Some(out_counter)), Ok(Some(top_counter))) if out_counter < top_counter => {
-            Space::discard(managed, out)?;
+            space.discard(managed, out)?;
         }
         _ => {
             space.keep(managed, out, version)?;
@@ -344,7 +344,7 @@ pub(super) fn delete_managed(space: &Space, version: VersionId, stamp: Option<&S
         if !facts.is(stamp) {
             return Err(Error::StampMismatch);
         }
-        if Space::discard(&managed, &facts)? {
+        if space.discard(&managed, &facts)? {
             return Ok(());
         }
     }

@@ -16,6 +16,7 @@ mod note;
 mod open;
 mod probe;
 mod read;
+mod reap;
 mod record;
 mod root;
 mod space;
@@ -163,7 +164,11 @@ impl Provider for FsProvider {
     }
 
     async fn stage(&self, container: &BucketName, version: VersionId) -> Result<Box<dyn Stage>> {
-        let space = blocking(self.enter(container)).await?;
+        // Nothing is made before there are bytes, so there is seldom anything to wait for.
+        let space = match self.root.entered(container) {
+            Some(space) => space,
+            None => blocking(self.enter(container)).await?,
+        };
         Ok(Box::new(FsStage::new(self.root.clone(), space, version)))
     }
 

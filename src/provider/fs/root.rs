@@ -15,6 +15,7 @@ use rustix::io::Errno;
 
 use super::error::{Doing, failed, if_there, meaning};
 use super::open::{self, Opener};
+use super::reap::Reaper;
 use super::space::{Make, Space};
 use super::{Durability, Without, probe};
 use crate::model::id::VersionId;
@@ -39,6 +40,7 @@ pub(super) struct Root {
     process: VersionId,
     folds: bool,
     capabilities: Capabilities,
+    reaper: Arc<Reaper>,
     spaces: Mutex<HashMap<BucketName, Arc<Space>>>,
 }
 
@@ -77,6 +79,7 @@ impl Root {
             process: VersionId::fresh(),
             folds: found.folds,
             capabilities,
+            reaper: Arc::new(Reaper::start()),
             spaces: Mutex::new(HashMap::new()),
         };
         root.sweep();
@@ -116,7 +119,9 @@ impl Root {
         }
         let flags = open::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let dir = openat(&self.dir, name.as_str(), flags, Mode::empty()).doing("open a container")?;
-        let space = Arc::new(Space::new(name.clone(), dir, self.opener, self.durable, self.without, self.process)?);
+        let reaper = self.reaper.clone();
+        let space = Space::new(name.clone(), dir, self.opener, self.durable, self.without, self.process, reaper)?;
+        let space = Arc::new(space);
         let mut spaces = self.spaces.lock().unwrap_or_else(PoisonError::into_inner);
         if spaces.len() >= SPACES_MAX
             && let Some(other) = spaces.keys().next().cloned()

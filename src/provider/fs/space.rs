@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use super::Without;
 use super::error::{Doing, failed, is_clash};
 use super::open::{self, Opener};
+use super::reap::Reaper;
 use super::spot::{Facts, Spot};
 use crate::model::file_system::FileSystem;
 use crate::model::id::VersionId;
@@ -62,6 +63,7 @@ pub(super) struct Space {
     dir: OwnedFd,
     identity: (u64, u64),
     opener: Opener,
+    reaper: Arc<Reaper>,
     /// Looks at names never wait for anything but the disk.
     local: bool,
     folds: OnceLock<bool>,
@@ -78,6 +80,7 @@ impl Space {
         durable: bool,
         without: Without,
         process: VersionId,
+        reaper: Arc<Reaper>,
     ) -> Result<Self> {
         let stat = rustix::fs::fstat(&dir).doing("stat a container")?;
         let identity = (stat.st_dev, stat.st_ino);
@@ -95,6 +98,7 @@ impl Space {
             dir,
             identity,
             opener,
+            reaper,
             local,
             folds,
             exchanges,
@@ -338,6 +342,7 @@ impl Space {
 
     /// Makes every step taken so far durable.
     pub(super) fn settle(&self) -> Result<()> {
+        self.reaper.drain();
         rustix::fs::syncfs(&self.dir).doing("sync the file system of a container")
     }
 
@@ -364,10 +369,10 @@ impl Space {
     }
 
     /// Frees the file at `spot`, a managed place, if it still is what `facts` describe.
-    pub(super) fn discard(spot: &Spot, facts: &Facts) -> Result<bool> {
+    pub(super) fn discard(&self, spot: &Spot, facts: &Facts) -> Result<bool> {
         let aside = Self::aside(spot);
         match spot.take(&aside, facts) {
-            Ok(true) => aside.unlink().map(|()| true),
+            Ok(true) => self.reaper.unlink(aside).map(|()| true),
             Ok(false) | Err(Errno::NOENT) => Ok(false),
             Err(errno) => Err(super::error::meaning(errno, "take a displaced file aside")),
         }

@@ -12,6 +12,7 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -138,12 +139,17 @@ impl Bed {
         }
     }
 
-    /// Asserts how many managed files there are: a refused or cut request leaves none.
+    /// Asserts how many managed files there are: a refused or cut request leaves none. What was displaced is freed behind
+    /// the answer, so it may take a moment.
     pub(crate) fn assert_managed(&self, count: usize) {
         let Some(files) = &self.files else { return };
         let ours = files.join(".longshore");
-        let managed: Vec<_> = ["objects", "tmp"].iter().flat_map(|dir| walk(&ours.join(dir))).collect();
-        assert_eq!(managed.len(), count, "{managed:?}");
+        let managed = || ["objects", "tmp"].iter().flat_map(|dir| walk(&ours.join(dir))).collect::<Vec<_>>();
+        let until = Instant::now() + Duration::from_secs(10);
+        while managed().len() != count && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(managed().len(), count, "{:?}", managed());
     }
 }
 
