@@ -1,6 +1,11 @@
 //! What must hold under load and when things break. `make test` runs each at a hundredth of its size or so, `make fault`
 //! at full size, which `LONGSHORE_FAULT=full` asks for.
 
+mod audit;
+mod dice;
+mod kill;
+mod ledger;
+mod load;
 mod memory;
 
 /// Whether the full size is asked for.
