@@ -13,11 +13,11 @@ use super::load::{Load, make_buckets};
 use crate::harness::{Options, Server};
 
 const ACKNOWLEDGED_MIN: usize = 5;
-const ACKNOWLEDGED_MAX: usize = 120;
+const ACKNOWLEDGED_MAX: usize = 100;
 /// Every so many kills, the next start is killed too.
 const KILLS_PER_KILLED_START: usize = 4;
 /// A start takes about so long; it is killed at some moment in it.
-const START_MICROS: usize = 120_000;
+const START_MICROS: usize = 60_000;
 
 fn kills() -> usize {
     if at_full_size() { 1000 } else { 50 }

@@ -7,6 +7,8 @@ mod kill;
 mod ledger;
 mod load;
 mod memory;
+mod script;
+mod syscalls;
 
 /// Whether the full size is asked for.
 fn at_full_size() -> bool {
