@@ -2,11 +2,15 @@
 //! at full size, which `LONGSHORE_FAULT=full` asks for.
 
 mod audit;
+mod clients;
+mod clock;
 mod dice;
+mod full_disk;
 mod kill;
 mod ledger;
 mod load;
 mod memory;
+mod order;
 mod script;
 mod syscalls;
 
