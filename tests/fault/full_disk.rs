@@ -85,7 +85,7 @@ async fn delete(root: &Client, ledger: &Ledger, name: &Name) {
 }
 
 /// Writes objects until one is refused; how many were not.
-async fn fill(root: &Client, ledger: &Ledger) -> u64 {
+async fn write_until_full(root: &Client, ledger: &Ledger) -> u64 {
     for n in 0.. {
         let bucket = if n % 2 == 0 { NATURAL } else { MANAGED };
         if put(root, ledger, &name(bucket, &format!("k{n}")), n + 1, OBJECT_BYTES).await.status != 200 {
@@ -104,19 +104,21 @@ async fn until_written(root: &Client, ledger: &Ledger, name: &Name, id: u64, len
 }
 
 /// Everything that must hold once the disk of the data is full, and after space was made.
-async fn full_of_data(options: Options) {
+async fn full_of_data(disk: &Disk, options: Options) {
     let server = Server::with(options.env("LONGSHORE_LOG", "warn"));
     let (root, ledger) = (server.root(), Ledger::default());
     make_buckets(&server).await;
     let begun = root.call("POST", "/natural/parts").query("uploads", "").send().await.expect(200);
     let upload = begun.elements("UploadId").remove(0);
-    let written = fill(&root, &ledger).await;
+    let written = write_until_full(&root, &ledger).await;
     assert!(written >= 10, "only {written} objects fit");
     // What is there is read, and stays when something over it is refused.
     assert_eq!(put(&root, &ledger, &name(NATURAL, "k0"), 1001, 4 * OBJECT_BYTES).await.status, 507);
     assert_eq!(put(&root, &ledger, &name(MANAGED, "k1"), 1002, 4 * OBJECT_BYTES).await.status, 507);
     let part = root.call("PUT", "/natural/parts").query("uploadId", &upload).query("partNumber", "1");
     part.body(bytes_of(1003, 4 * OBJECT_BYTES)).send().await.refused(507, "InsufficientStorage");
+    // Others take what is left.
+    disk.fill();
     let read = audit(&server, &ledger).await;
     for key in ["k2", "k4"] {
         delete(&root, &ledger, &name(NATURAL, key)).await;
@@ -139,14 +141,14 @@ async fn a_full_disk_of_data_refuses_writes_and_nothing_else() {
     let Some(disk) = disk(DATA_MIB) else { return };
     let state = tempfile::tempdir().expect("a temporary directory");
     let (data, state) = (Some(disk.path().join("data")), Some(state.path().join("state")));
-    full_of_data(Options { data, state, ..Options::default() }).await;
+    full_of_data(&disk, Options { data, state, ..Options::default() }).await;
 }
 
 /// Where the state is unless it is told otherwise.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_of_data_and_state_is_emptied_by_deleting() {
     let Some(disk) = disk(DATA_MIB) else { return };
-    full_of_data(Options { data: Some(disk.path().join("data")), ..Options::default() }).await;
+    full_of_data(&disk, Options { data: Some(disk.path().join("data")), ..Options::default() }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

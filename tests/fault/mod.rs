@@ -11,6 +11,7 @@ mod ledger;
 mod load;
 mod memory;
 mod order;
+mod races;
 mod script;
 mod syscalls;
 
