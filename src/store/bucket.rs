@@ -175,6 +175,10 @@ impl Store {
     async fn remove_bucket(&self, bound: &Arc<Bound>) -> Result<()> {
         let _order = self.0.bucket_changes.lock().await;
         let Some(container) = &bound.container else { return Err(Error::NoSuchBucket) };
+        // Who waited for another removal finds nothing left to remove.
+        if !self.is_still_there(bound).await {
+            return Err(Error::NoSuchBucket);
+        }
         // Objects that are being freed are no longer there for anyone, but their files may be, for a moment.
         self.replay(i64::MAX).await?;
         let files = bound.provider.list(bound.place(), "", None, 1).await?;

@@ -308,7 +308,7 @@ impl Store {
     }
 
     /// Whether a bucket was not deleted meanwhile, with what was owed to it.
-    async fn is_still_there(&self, bound: &Bound) -> bool {
+    pub(super) async fn is_still_there(&self, bound: &Bound) -> bool {
         let row = self.catalog().bucket(&SERVICE, &bound.bucket.name).await;
         !matches!(row, Ok(row) if row.as_ref().is_none_or(|row| row.id != bound.bucket.id))
     }

@@ -1,7 +1,19 @@
 //! What must hold under load and when things break. `make test` runs each at a hundredth of its size or so, `make fault`
 //! at full size, which `LONGSHORE_FAULT=full` asks for.
 
+mod audit;
+mod clients;
+mod clock;
+mod dice;
+mod full_disk;
+mod kill;
+mod ledger;
+mod load;
 mod memory;
+mod order;
+mod races;
+mod script;
+mod syscalls;
 
 /// Whether the full size is asked for.
 fn at_full_size() -> bool {

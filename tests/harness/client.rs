@@ -177,7 +177,15 @@ impl Client {
 
     /// Sends what was signed; the answer may be cut.
     pub(crate) async fn try_send(&self, signed: Signed) -> Result<Answer, hyper::Error> {
-        let socket = TcpStream::connect(self.address).await.expect("a connection");
+        Self::over(TcpStream::connect(self.address).await.expect("a connection"), signed).await
+    }
+
+    /// Sends what was signed; `None` if the server is gone, or goes before its answer is whole.
+    pub(crate) async fn attempt(&self, signed: Signed) -> Option<Answer> {
+        Self::over(TcpStream::connect(self.address).await.ok()?, signed).await.ok()
+    }
+
+    async fn over(socket: TcpStream, signed: Signed) -> Result<Answer, hyper::Error> {
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(socket)).await?;
         let driver = tokio::spawn(connection);
         let mut request = Request::builder().method(signed.method.as_str()).uri(signed.target);

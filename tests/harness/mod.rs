@@ -8,7 +8,9 @@
 pub(crate) mod client;
 pub(crate) mod server;
 pub(crate) mod sign;
+pub(crate) mod strace;
 
 pub(crate) use client::{Answer, Call, Client};
 pub(crate) use server::{Options, Server, longshore};
 pub(crate) use sign::{Auth, Keys, Payload, Signed};
+pub(crate) use strace::{Strace, Syscall};

@@ -107,7 +107,8 @@ impl Server {
         Self::launch(options, home)
     }
 
-    fn launch(options: Options, home: Arc<TempDir>) -> Result<Self, (ExitStatus, String)> {
+    /// The command line and environment of a server.
+    fn serve(options: &Options, home: &TempDir) -> Command {
         let mut command = longshore(&["serve", "--s3-listen", "127.0.0.1:0", "--rest-listen", "127.0.0.1:0"]);
         command.env("LONGSHORE_ROOT_ACCESS_KEY", ROOT_ACCESS_KEY).env("LONGSHORE_ROOT_SECRET_KEY", ROOT_SECRET);
         // At trace level, so that every run shows whether a secret gets into the log.
@@ -128,7 +129,12 @@ impl Server {
             command.arg("--state").arg(state);
         }
         command.args(&options.args).arg(options.data.as_ref().expect("a directory"));
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the built server");
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    fn launch(options: Options, home: Arc<TempDir>) -> Result<Self, (ExitStatus, String)> {
+        let mut child = Self::serve(&options, &home).spawn().expect("the built server");
         let log = Arc::new(Mutex::new(String::new()));
         let logger = keep(child.stderr.take().expect("piped"), Arc::clone(&log));
         let stdout = lines(child.stdout.take().expect("piped"));
@@ -262,6 +268,16 @@ impl Server {
             logger.join().expect("its log");
         }
         status
+    }
+
+    /// Starts a server on the same directories, after this one has ended, and kills it a moment later.
+    pub(crate) fn begin_and_kill(&self, moment: Duration) {
+        let mut command = Self::serve(&self.options, &self.home);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the built server");
+        // No luck is waited for here: the moment of the kill is what the caller varies.
+        std::thread::sleep(moment);
+        child.kill().expect("killed, or at an end");
+        child.wait().expect("its status");
     }
 
     /// Starts again on the same directories, after it was stopped or killed. The ports are others.
