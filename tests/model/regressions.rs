@@ -1,0 +1,18 @@
+//! Sequences that once went wrong, as short as they shrank.
+
+use longshore::model::place::Layout;
+
+use super::letters::{At, Body, If, Letter};
+use super::replay;
+use super::world::Kind;
+
+#[test]
+fn a_sequence_can_be_replayed() {
+    let letters = [
+        Letter::Put(At(0, 0), Body(1, 0), If::Absent),
+        Letter::Put(At(0, 1), Body(2, 1), If::Always),
+        Letter::Crash,
+        Letter::Rebuild,
+    ];
+    replay(Kind::Fs, Layout::Natural, &letters);
+}
