@@ -252,9 +252,10 @@ fn copy() -> impl Strategy<Value = Letter> {
     })
 }
 
-/// Any letter. Outside edits only where there is a directory to edit.
+/// Any letter. Where there is no directory to edit, small writes take the place of edits.
 pub(super) fn letter(files: bool) -> impl Strategy<Value = Letter> {
-    let edits = if files { 8 } else { 0 };
+    let edited =
+        move |(at, edit)| if files { Letter::Outside(at, edit) } else { Letter::Put(at, Body(1, at.1), If::Always) };
     prop_oneof![
         10 => (at(), body(), condition()).prop_map(|(at, body, condition)| Letter::Put(at, body, condition)),
         6 => (at(), part(), condition()).prop_map(|(at, part, condition)| Letter::Get(at, part, condition)),
@@ -264,7 +265,7 @@ pub(super) fn letter(files: bool) -> impl Strategy<Value = Letter> {
         8 => upload(),
         4 => listing(),
         6 => restart(),
-        edits => (at(), edit()).prop_map(|(at, edit)| Letter::Outside(at, edit)),
+        8 => (at(), edit()).prop_map(edited),
         2 => (0u8..3, any::<bool>()).prop_map(|(bucket, hash)| Letter::Scan(bucket, hash)),
         1 => Just(Letter::Look),
     ]

@@ -10,6 +10,7 @@ mod letters;
 mod memory;
 mod outside;
 mod regressions;
+mod seeds;
 mod step;
 mod upload;
 mod world;

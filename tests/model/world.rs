@@ -53,8 +53,10 @@ pub(super) struct World {
     pub(super) buckets: Vec<Bucket>,
     pub(super) uploads: Vec<Upload>,
     pub(super) clock: Clock,
-    /// A request was cut: bodies that nobody names may lie at managed places until they are collected.
-    pub(super) orphans: bool,
+    /// A request was cut: a body that nobody names may lie at its managed place until it is collected.
+    pub(super) cut: bool,
+    /// The same of parts whose uploads went with their catalog.
+    orphans: bool,
     life: Option<Life>,
     memory: Arc<MemoryProvider>,
     dir: tempfile::TempDir,
@@ -91,6 +93,7 @@ impl World {
             buckets: names.iter().map(|_| Bucket::default()).collect(),
             uploads: Vec::new(),
             clock: Clock::default(),
+            cut: false,
             orphans: false,
             life: None,
             memory: Arc::new(MemoryProvider::new()),
@@ -172,7 +175,7 @@ impl World {
         let request = request(self.store().clone());
         let cut = async { tokio::time::timeout(Duration::from_micros(micros.into()), request).await };
         let answer = self.life.as_ref().expect("a life").runtime.block_on(cut).ok();
-        self.orphans |= answer.is_none();
+        self.cut |= answer.is_none();
         Ok(answer)
     }
 
@@ -189,7 +192,12 @@ impl World {
         self.nothing_is_left()
     }
 
+    /// Not after a request was cut: a body that was published and never decided upon has a record like any other, so
+    /// until it is collected a rebuild takes it for an object.
     pub(super) fn rebuild(&mut self) -> Outcome {
+        if self.cut {
+            return self.restart();
+        }
         self.release()?;
         for entry in std::fs::read_dir(self.dir.path()).expect("reads").flatten() {
             if entry.file_name().to_string_lossy().starts_with("catalog.db") {
@@ -232,7 +240,7 @@ impl World {
 
     /// After a clean stop nothing is kept but what is named.
     fn nothing_is_left(&self) -> Outcome {
-        if self.kind == Kind::Memory || self.orphans {
+        if self.kind == Kind::Memory || self.cut || self.orphans {
             return Ok(());
         }
         for (number, bucket) in self.buckets.iter().enumerate() {
