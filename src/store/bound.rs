@@ -196,6 +196,16 @@ impl Store {
         provider.ok_or_else(|| Error::Unavailable("the default provider is not configured".into()))
     }
 
+    /// What a write is told whose container went away meanwhile: with its bucket, or with its mount.
+    pub(super) async fn lost_container(&self, bound: &Bound) -> Error {
+        self.forget_bucket(&bound.bucket.name);
+        match self.catalog().bucket(&SERVICE, &bound.bucket.name).await {
+            Ok(Some(row)) if row.id == bound.bucket.id => container_is_gone(),
+            Ok(_) => Error::NoSuchBucket,
+            Err(error) => error.into(),
+        }
+    }
+
     /// Forgets a bucket whose row or container changed.
     pub(super) fn forget_bucket(&self, name: &BucketName) {
         self.0.bounds_epoch.fetch_add(1, Ordering::SeqCst);

@@ -15,7 +15,7 @@ use crate::model::place::Placed;
 use crate::model::record::Record;
 use crate::model::upload::{UploadResult, UploadState};
 use crate::provider::{Seal, Stage};
-use crate::store::bound::Bound;
+use crate::store::bound::{Bound, is_absent};
 use crate::store::error::{Error, Result};
 use crate::store::{SERVICE, Store};
 
@@ -50,7 +50,10 @@ impl Store {
         draft.placed = bound.placed(&draft.key);
         let record = Record::of(&draft, &bound.bucket.name);
         let seal = Seal { modified: draft.modified, size: draft.size, record: Some(&record) };
-        draft.stamp = stage.publish(seal).await?;
+        draft.stamp = match stage.publish(seal).await {
+            Err(error) if is_absent(&error) => return Err(self.lost_container(&bound).await),
+            stamp => stamp?,
+        };
         let (version, stamp) = (draft.version, draft.stamp.clone());
         let decided = self.decide_write(&bound, draft, &conditions, upload).await;
         if let Err((_, Outcome::Refused)) = decided
