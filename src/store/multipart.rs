@@ -21,7 +21,6 @@ use crate::store::bound::{Bound, is_absent};
 use crate::store::error::{Error, Result};
 use crate::store::get::blocks;
 use crate::store::ingest::{Digest, pour, receive};
-use crate::store::put::stage_error;
 use crate::store::request::{
     CreateUpload, Incoming, PartCopy, PartPage, PartStored, UploadPage, UploadQuery, UploadRef,
 };
@@ -35,7 +34,10 @@ impl Store {
     pub async fn create_upload(&self, caller: &Caller, request: CreateUpload) -> Result<UploadId> {
         let bound = self.enter_object(caller, &request.bucket, &request.key, Action::PutObject).await?;
         bound.writable()?;
-        let handle = bound.provider.begin_upload(bound.place(), VersionId::fresh()).await.map_err(stage_error)?;
+        let handle = match bound.provider.begin_upload(bound.place(), VersionId::fresh()).await {
+            Err(error) if is_absent(&error) => return Err(self.lost_container(&bound).await),
+            handle => handle?,
+        };
         let upload = Upload {
             id: UploadId::fresh(),
             bucket: bound.bucket.id,
@@ -150,7 +152,10 @@ impl Store {
     }
 
     async fn stage_part(&self, bound: &Bound, row: &Upload, number: u32, attempt: VersionId) -> Result<Box<dyn Stage>> {
-        bound.provider.stage_part(bound.place(), &row.handle, number, attempt).await.map_err(stage_error)
+        match bound.provider.stage_part(bound.place(), &row.handle, number, attempt).await {
+            Err(error) if is_absent(&error) => Err(self.lost_container(bound).await),
+            staged => Ok(staged?),
+        }
     }
 
     #[expect(clippy::too_many_arguments, reason = "a part, its upload and its bytes")]

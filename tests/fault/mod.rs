@@ -1,6 +1,7 @@
 //! What must hold under load and when things break. `make test` runs each at a hundredth of its size or so, `make fault`
 //! at full size, which `LONGSHORE_FAULT=full` asks for.
 
+mod edits;
 mod memory;
 
 /// Whether the full size is asked for.

@@ -179,8 +179,11 @@ impl Space {
                 return Some(folds);
             }
         }
-        self.make_dir(RESERVED, open::PLACE, Make::Reserved).ok()?;
-        same(RESERVED, &RESERVED.to_ascii_uppercase())
+        let name = format!("{RESERVED}-probe-{}", VersionId::fresh());
+        mkdirat(&self.dir, &name, Mode::RWXU).ok()?;
+        let folds = same(&name, &name.to_ascii_uppercase());
+        rustix::fs::unlinkat(&self.dir, &name, AtFlags::REMOVEDIR).ok();
+        folds
     }
 
     /// The path of `key`, if it may have one here.
@@ -263,11 +266,17 @@ impl Space {
     }
 
     /// Opens a directory and makes it, and its parents, if they are not there.
+    ///
+    /// The reserved tree itself is made by its first note alone: a directory without it may be the place of a mount that
+    /// is missing, and what were written there would be gone when the mount is back.
     pub(super) fn make_dir(&self, path: &str, flags: OFlags, make: Make) -> rustix::io::Result<OwnedFd> {
         for _ in 0..TRIES_MAX {
             match self.open_here(path, flags) {
                 Err(Errno::NOENT) => {}
                 other => return other,
+            }
+            if make == Make::Reserved && path != RESERVED {
+                self.open_here(RESERVED, open::PLACE)?;
             }
             match self.make_dirs_once(path, make) {
                 Ok(()) | Err(Errno::NOENT) => {}
@@ -279,7 +288,9 @@ impl Space {
                 }
             }
         }
-        Err(Errno::AGAIN)
+        // In a container that was deleted nothing can be made.
+        let gone = rustix::fs::fstat(&self.dir).is_ok_and(|stat| stat.st_nlink == 0);
+        Err(if gone { Errno::NOENT } else { Errno::AGAIN })
     }
 
     fn make_dirs_once(&self, path: &str, make: Make) -> rustix::io::Result<()> {
