@@ -28,6 +28,9 @@ pub const INLINE_BYTES_MOST: usize = 64 * 1024;
 pub const INLINE_TOTAL_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Largest XML body, in bytes: 1,000 deletes or 10,000 parts fit.
 pub const BODY_XML_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Age under which a file whose mtime moves in ticks may be written again without a new mtime, in nanoseconds: the
+/// coarsest tick in use is that of FAT, two seconds.
+pub const STAMP_YOUNG_NANOS: i64 = 2_000_000_000;
 /// Seconds between two frames of a body before the client is given up.
 pub const BODY_IDLE_SECONDS_MAX: u64 = 60;
 /// Seconds a client may take to send the head of a request.

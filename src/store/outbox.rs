@@ -179,7 +179,8 @@ impl Store {
                 tracing::warn!(bucket = %bound.bucket.name, %key, name, "an outside edit was displaced and is kept in .longshore/lost");
                 Ok(true)
             }
-            Err(provider::Error::Clash) => {
+            // Where we may not write the bytes stay where we may.
+            Err(provider::Error::Clash | provider::Error::Denied) => {
                 let place = Place::Managed(version);
                 self.catalog().set_place(&SERVICE, bound.bucket.id, key, version, &place).await?;
                 Ok(true)
@@ -195,7 +196,13 @@ impl Store {
 
     /// Frees bytes that no row names, under the key's lock: at their managed place and, if power loss brought them back there, at the key.
     async fn free(&self, bound: &Bound, key: &ObjectKey, version: VersionId, stamp: Option<&Stamp>) -> Result<()> {
-        bound.provider.delete_managed(bound.place(), version, stamp).await?;
+        match bound.provider.delete_managed(bound.place(), version, stamp).await {
+            // Somebody wrote where only we should. His bytes stay, and there is nothing to free that is ours.
+            Err(provider::Error::StampMismatch) => {
+                tracing::warn!(bucket = %bound.bucket.name, %key, %version, "a managed file was changed outside and is kept");
+            }
+            freed => freed?,
+        }
         let Some(stamp) = stamp.filter(|_| key.as_path(bound.folds()).is_some()) else { return Ok(()) };
         // Looked at before it is moved: the key may well hold a newer version, which must not move even for a moment.
         match bound.provider.stat(bound.place(), &Place::Natural(key.clone())).await {
@@ -221,7 +228,13 @@ impl Store {
             if row.version != version || row.placed != Placed::Natural {
                 return;
             }
-            let step = LayOut { version, stamp: &row.stamp, key: &key, over: None, counter: row.counter };
+            // A lay-out that is still owed knows what it displaces; that is no outside edit.
+            let owed = store.catalog().tasks_of(&SERVICE, bound.bucket.id, &key).await.unwrap_or_default();
+            let over = owed.iter().filter(|task| task.task.version == version).find_map(|task| match &task.task.step {
+                Step::LayOut { over, .. } => over.as_ref(),
+                Step::Settle { .. } | Step::Drop { .. } | Step::FreeUpload { .. } => None,
+            });
+            let step = LayOut { version, stamp: &row.stamp, key: &key, over, counter: row.counter };
             if let Err(error) = store.lay_out(&bound, step).await {
                 tracing::warn!(bucket = %bound.bucket.name, %key, %error, "a version could not be put back to its key");
             }
@@ -236,13 +249,22 @@ impl Store {
 
     /// Takes every step up to number `until` that is still owed.
     pub(super) async fn replay(&self, until: i64) -> Result<()> {
+        self.replay_those(until, |_| true).await
+    }
+
+    /// Takes every step that is still owed in one bucket.
+    pub(super) async fn replay_of(&self, bucket: BucketId) -> Result<()> {
+        self.replay_those(i64::MAX, |task| task.task.bucket == bucket).await
+    }
+
+    async fn replay_those(&self, until: i64, wanted: impl Fn(&Task) -> bool + Send) -> Result<()> {
         let mut after = 0;
         loop {
             let page = self.catalog().tasks(&SERVICE, after, TASKS_PAGE).await?;
             let Some(last) = page.last() else { return Ok(()) };
             after = last.id;
             let mut bounds: BTreeMap<BucketId, Option<Arc<Bound>>> = BTreeMap::new();
-            for task in page.iter().filter(|task| task.id <= until) {
+            for task in page.iter().filter(|task| task.id <= until && wanted(task)) {
                 let id = task.task.bucket;
                 if let std::collections::btree_map::Entry::Vacant(entry) = bounds.entry(id) {
                     entry.insert(self.bound_by_id(id).await?);

@@ -130,7 +130,9 @@ impl World {
 
     fn open(&mut self, why: Attach) -> Outcome {
         let provider: Arc<dyn Provider> = match self.kind {
-            Kind::Fs => Arc::new(FsProvider::open(&self.dir.path().join("data"), fs::Durability::Os).expect("opens")),
+            Kind::Fs => {
+                Arc::new(FsProvider::open(&self.dir.path().join("data"), fs::Durability::Fsync).expect("opens"))
+            }
             Kind::Memory => self.memory.clone(),
         };
         let options = OpenOptions { durability: sqlite::Durability::Os };
@@ -141,6 +143,7 @@ impl World {
             catalog: catalog.clone(),
             providers: BTreeMap::from([("default".to_owned(), provider)]),
             default_provider: "default".into(),
+            inline_bytes_max: longshore::config::limits::INLINE_BYTES_MAX,
             bucket_rules: BucketRules(vec![("*".into(), settings)]),
             master_key: MasterKey::generate(),
             root: RootCredentials { access_key: "root".into(), secret: Secret::new("not needed here") },

@@ -267,7 +267,8 @@ pub(super) fn take_aside(space: &Space, key: &ObjectKey, version: VersionId, sta
         let out = managed.look()?;
         let there = out.is_some_and(|facts| facts.is(stamp));
         let home = match path.map(|path| space.natural(path, false)) {
-            None | Some(Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NAMETOOLONG)) => None,
+            // Nor is anything of ours in a mount that came over the directory.
+            None | Some(Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NAMETOOLONG | Errno::XDEV)) => None,
             Some(Err(errno)) => return Err(meaning(errno, "open the directory of a key")),
             Some(Ok(home)) => home.look()?.filter(|facts| facts.regular).map(|facts| (home, facts)),
         };

@@ -24,7 +24,7 @@ mod spot;
 mod stage;
 
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -60,6 +60,10 @@ pub struct Without {
     pub tmpfile: bool,
     /// A version is renamed over its key after what is there was linked aside.
     pub exchange: bool,
+    /// A write soon after another one may leave the mtime as it is.
+    pub fine_times: bool,
+    /// Names that differ in case are taken for one.
+    pub case: bool,
 }
 
 /// Storage in a directory.
@@ -82,7 +86,16 @@ impl FsProvider {
     /// # Errors
     /// Whatever stands in the way of opening the directory.
     pub fn open_without(root: &Path, durability: Durability, without: Without) -> std::io::Result<Self> {
-        Ok(Self { root: Arc::new(Root::open(root, durability, without)?) })
+        Ok(Self { root: Arc::new(Root::open(root, durability, without, None)?) })
+    }
+
+    /// The same as [`FsProvider::open`]; notes of containers that take no writes are kept in `notes`, which is made when
+    /// it is needed.
+    ///
+    /// # Errors
+    /// Whatever stands in the way of opening the directory.
+    pub fn open_keeping(root: &Path, durability: Durability, notes: Option<PathBuf>) -> std::io::Result<Self> {
+        Ok(Self { root: Arc::new(Root::open(root, durability, Without::default(), notes)?) })
     }
 
     /// Runs `work` on a blocking thread, in the container.
@@ -139,6 +152,11 @@ impl Provider for FsProvider {
     async fn delete_container(&self, container: &BucketName) -> Result<()> {
         let name = container.clone();
         self.at_root(move |root| root.delete(&name)).await
+    }
+
+    async fn is_vacant(&self, container: &BucketName) -> Result<bool> {
+        let name = container.clone();
+        self.at_root(move |root| root.is_vacant(&name)).await
     }
 
     async fn read_note(&self, container: &BucketName, note: Note) -> Result<Option<Bytes>> {

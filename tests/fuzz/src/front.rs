@@ -51,6 +51,7 @@ impl Bed {
             catalog: Arc::new(catalog),
             providers: BTreeMap::from([("default".to_owned(), Arc::new(MemoryProvider::new()) as Arc<_>)]),
             default_provider: "default".into(),
+            inline_bytes_max: longshore::config::limits::INLINE_BYTES_MAX,
             bucket_rules: BucketRules(vec![("fuzz".into(), public)]),
             master_key: MasterKey::generate(),
             root: RootCredentials { access_key: ROOT.0.into(), secret: Secret::new(ROOT.1) },
