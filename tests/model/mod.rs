@@ -16,6 +16,7 @@ mod upload;
 mod world;
 
 use std::cell::Cell;
+use std::io::Write as _;
 
 use longshore::model::place::Layout;
 use longshore::model::time::Clock;
@@ -74,7 +75,9 @@ fn explore(kind: Kind, layout: Layout) {
         play(kind, layout, &letters, &steps).map_err(TestCaseError::fail)
     });
     let bed = format!("{kind:?} {}", layout.name());
-    println!("model: {bed}: {} sequences, {} steps, seed {seed}", sequences.get(), steps.get());
+    // Past the capture of the test's output, so that a run that went well can be repeated, too.
+    let summary = format!("model: {bed}: {} sequences, {} steps, seed {seed}\n", sequences.get(), steps.get());
+    std::io::stderr().write_all(summary.as_bytes()).expect("written");
     match played {
         Ok(()) => {}
         Err(TestError::Fail(why, letters)) => {
