@@ -8,6 +8,7 @@
 //! **Invariant:** stamps are of descriptors, never of paths: inode, mtime in nanoseconds and size. The mtime is set by
 //! us and never repeats, so an outside edit always shows.
 
+mod block;
 mod draft;
 mod error;
 mod layout;
