@@ -286,6 +286,9 @@ async fn survives(server: &Server, crowd: Option<&Crowd>, away: impl FnOnce(), b
     assert_eq!(put.status, 503, "PUT to a lost mount: {}", put.text());
     let delete = root.delete(BUCKET, &keys[0]).await;
     assert_eq!(delete.status, 503, "DELETE from a lost mount: {}", delete.text());
+    let delete = root.call("DELETE", &format!("/{BUCKET}")).send().await;
+    assert_eq!(delete.status, 503, "DELETE of a bucket whose mount is lost: {}", delete.text());
+    server.run(&["bucket", "set", BUCKET, "--layout", "natural"]);
     assert!(!server.command(&["scan", "--bucket", BUCKET]).status.success(), "a scan of a lost mount");
     assert_eq!(root.keys_of(BUCKET, "").await, keys, "rows are lost");
     if let Some(crowd) = crowd {
