@@ -134,10 +134,13 @@ async fn h4_a_young_file_is_hashed_when_it_is_old() {
     std::fs::write(site.file("k"), b"first!").expect("writes");
     let at = std::fs::metadata(site.file("k")).expect("there").modified().expect("a date");
     let file = site.file("k");
-    // The edit that leaves the stamp as it is comes while the scan has seen the file already.
+    // The edit that leaves the stamp as it is comes when a scan that does not wait has hashed the file already.
     site.hooks.after("stat", 0, move || async move {
-        std::fs::write(&file, b"second").expect("edits");
-        std::fs::File::options().write(true).open(&file).expect("opens").set_modified(at).expect("dates");
+        std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(500));
+            std::fs::write(&file, b"second").expect("edits");
+            std::fs::File::options().write(true).open(&file).expect("opens").set_modified(at).expect("dates");
+        });
     });
     let options = ScanOptions { hash: true, ..ScanOptions::default() };
     site.bed.store.scan(&ROOT, &site.bed.bucket, options).await.expect("scans");
