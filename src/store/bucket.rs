@@ -146,7 +146,9 @@ impl Store {
         self.forget_bucket(name);
         let bucket = Bucket { settings, ..bound.bucket.clone() };
         match &bound.container {
-            Some(container) if self.is_marked(&bound).await? => self.note_settings(&bucket, &*bound.provider, container).await,
+            Some(container) if self.is_marked(&bound).await? => {
+                self.note_settings(&bucket, &*bound.provider, container).await
+            }
             _ => Ok(()),
         }
     }
