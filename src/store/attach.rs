@@ -345,7 +345,8 @@ impl Store {
         }
     }
 
-    async fn is_marked(&self, bound: &crate::store::bound::Bound) -> Result<bool> {
+    /// Whether the container is the one that was claimed, and not the place where its mount is missing.
+    pub(super) async fn is_marked(&self, bound: &crate::store::bound::Bound) -> Result<bool> {
         let text = bound.provider.read_note(bound.place(), Note::Id).await?;
         Ok(text.is_some_and(|text| self.is_ours(&text)))
     }

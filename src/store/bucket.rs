@@ -146,8 +146,10 @@ impl Store {
         self.forget_bucket(name);
         let bucket = Bucket { settings, ..bound.bucket.clone() };
         match &bound.container {
-            Some(container) => self.note_settings(&bucket, &*bound.provider, container).await,
-            None => Ok(()),
+            Some(container) if self.is_marked(&bound).await? => {
+                self.note_settings(&bucket, &*bound.provider, container).await
+            }
+            _ => Ok(()),
         }
     }
 
@@ -179,6 +181,8 @@ impl Store {
         if !self.is_still_there(bound).await {
             return Err(Error::NoSuchBucket);
         }
+        // A mark in the place of a mount that is missing would make every row there count as deleted.
+        self.require_container(bound).await?;
         // Objects that are being freed are no longer there for anyone, but their files may be, for a moment.
         self.replay_of(bound.bucket.id).await?;
         // What others put there that cannot be an object keeps the bucket too: it would be found by the next look, and be

@@ -134,8 +134,10 @@ async fn h1_a_late_lay_out_does_not_destroy_what_is_newer() {
     for kind in [Kind::Fs, Kind::Memory] {
         let site = Site::new(kind, Layout::Natural).await;
         site.bed.put("k", b"first").await.expect("puts");
-        let (other, request) = (site.other(), site.put_request("k", b"third"));
+        let (other, request, hooks) = (site.other(), site.put_request("k", b"third"), site.hooks.clone());
         site.hooks.before("lay_out", 0, move || async move {
+            // The displaced bytes are not freed yet, so both files are there to be exchanged.
+            hooks.fail("delete_managed", 1, || provider::Error::Unavailable(std::io::Error::other("slow")));
             other.put(&ROOT, request).await.expect("the other process overwrites");
         });
         site.bed.put("k", b"second").await.expect("was decided first");
@@ -203,6 +205,13 @@ async fn h15_a_file_that_goes_while_it_is_adopted_leaves_no_row() {
     assert!(matches!(site.bed.get("k").await, Err(Error::NoSuchKey)));
     assert!(site.hooks.are_done());
     assert_eq!(site.row("k").await, None, "a ghost is left in the index");
+    // A conditional write decides by what it adopts, and reads none of it.
+    std::fs::write(site.file("k"), b"theirs").expect("writes");
+    let file = site.file("k");
+    site.hooks.after("stat", 0, move || async move { std::fs::remove_file(file).expect("removes") });
+    site.bed.put_if("k", b"ours", only_new()).await.expect("nothing was there");
+    assert!(site.hooks.are_done());
+    site.bed.delete("k").await.expect("deletes");
     assert_eq!(site.bed.keys("", None, 10).await.0, Vec::<String>::new());
 }
 

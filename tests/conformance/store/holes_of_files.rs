@@ -134,10 +134,13 @@ async fn h4_a_young_file_is_hashed_when_it_is_old() {
     std::fs::write(site.file("k"), b"first!").expect("writes");
     let at = std::fs::metadata(site.file("k")).expect("there").modified().expect("a date");
     let file = site.file("k");
-    // The edit that leaves the stamp as it is comes while the scan has seen the file already.
+    // The edit that leaves the stamp as it is comes when a scan that does not wait has hashed the file already.
     site.hooks.after("stat", 0, move || async move {
-        std::fs::write(&file, b"second").expect("edits");
-        std::fs::File::options().write(true).open(&file).expect("opens").set_modified(at).expect("dates");
+        std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(500));
+            std::fs::write(&file, b"second").expect("edits");
+            std::fs::File::options().write(true).open(&file).expect("opens").set_modified(at).expect("dates");
+        });
     });
     let options = ScanOptions { hash: true, ..ScanOptions::default() };
     site.bed.store.scan(&ROOT, &site.bed.bucket, options).await.expect("scans");
@@ -303,18 +306,26 @@ async fn h21_a_rebuild_restores_settings_and_the_newest_version() {
     let settings = BucketSettings { public: true, layout: Layout::Natural, ..BucketSettings::default() };
     bed.store.set_bucket(&ROOT, &hers, settings).await.expect("sets");
     // A body that was overwritten and is not freed yet lies beside the newest.
-    let old = bed.put("k", b"old").await.expect("puts");
-    let shard = bed.files.as_deref().expect("files").join(".longshore/objects").join(old.version.shard());
-    let kept = shard.with_file_name("kept");
-    cp_a(&shard.join(old.version.to_string()), &kept);
-    bed.put("k", b"new").await.expect("puts");
+    let mut kept = Vec::new();
+    for n in 0..8 {
+        let old = bed.put(&format!("k{n}"), b"old").await.expect("puts");
+        let shard = bed.files.as_deref().expect("files").join(".longshore/objects").join(old.version.shard());
+        let (file, aside) = (shard.join(old.version.to_string()), shard.with_file_name(format!("kept{n}")));
+        cp_a(&file, &aside);
+        kept.push((aside, file));
+        bed.put(&format!("k{n}"), b"new").await.expect("puts");
+    }
     bed.store.release().await.expect("a clean stop");
-    std::fs::create_dir_all(&shard).expect("makes");
-    std::fs::rename(&kept, shard.join(old.version.to_string())).expect("as a step that is owed would leave it");
+    for (aside, file) in kept {
+        std::fs::create_dir_all(file.parent().expect("a shard")).expect("makes");
+        std::fs::rename(aside, file).expect("as a step that is owed would leave it");
+    }
     bed.open_again(false).await;
     let options = ScanOptions { rebuild: true, ..ScanOptions::default() };
     bed.store.scan(&ROOT, &bed.bucket, options).await.expect("scans");
-    assert_eq!(bed.get("k").await.expect("gets").1, b"new");
+    for n in 0..8 {
+        assert_eq!(bed.get(&format!("k{n}")).await.expect("gets").1, b"new", "an older version is back");
+    }
     let restored = bed.store.head_bucket(&ROOT, &hers).await.expect("there");
     assert_eq!((restored.owner.as_str(), restored.settings), ("alice", settings));
 }
