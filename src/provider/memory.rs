@@ -437,6 +437,10 @@ impl Provider for MemoryProvider {
         })
     }
 
+    async fn sweep_staged(&self, container: &BucketName, _before: Timestamp) -> Result<u64> {
+        self.state.within(container, |_| Ok(0))
+    }
+
     async fn settle(&self, container: &BucketName) -> Result<()> {
         self.state.within(container, |_| Ok(()))
     }

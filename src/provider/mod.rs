@@ -377,6 +377,13 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<ManagedFile>>;
 
+    /// Removes what staged bodies left that were abandoned before `before`, by processes that ended before they could.
+    /// Returns how many.
+    ///
+    /// # Errors
+    /// Failures of the storage.
+    async fn sweep_staged(&self, container: &BucketName, before: Timestamp) -> Result<u64>;
+
     /// Makes every step taken so far in this container durable: names, exchanges, removals.
     ///
     /// # Errors

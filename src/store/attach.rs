@@ -49,6 +49,9 @@ struct Mark {
     /// The bucket is being deleted; what is left of it goes at the next start.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     deleting: bool,
+    /// A rebuild took the container over and has not come to its end: the catalog knows a part of its objects only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    rebuilding: bool,
 }
 
 /// The text of `.longshore/bucket`.
@@ -128,6 +131,7 @@ impl Store {
                 return Err(foreign(&container.name));
             }
             (None, Attach::Serve | Attach::Scan) if text.is_some() => return Err(foreign(&container.name)),
+            (Some(mark), Attach::Serve | Attach::Scan) if mark.rebuilding => return Err(half_rebuilt(&container.name)),
             (Some(_), Attach::Scan) => return Ok(clean),
             // A bucket with objects and a container that is not marked: its mount is missing, and what lies there
             // instead must not be taken for it.
@@ -137,6 +141,11 @@ impl Store {
             }
             // An unclean container stays so until somebody decides that its rebuild is right.
             (Some(_), Attach::Rebuild) if !clean => return Ok(false),
+            (Some(mark), Attach::Rebuild) if mark.rebuilding && mark.catalog == self.catalog().id() => return Ok(true),
+            (_, Attach::Rebuild) if text.as_deref().is_some_and(|text| !self.is_ours(text)) => {
+                self.mark_rebuilding(provider, container, true).await?;
+                return Ok(true);
+            }
             _ => {}
         }
         self.mark(provider, container, why != Attach::Serve, false).await?;
@@ -150,14 +159,15 @@ impl Store {
         }
     }
 
-    /// Takes containers over for a rebuild although their last server did not stop cleanly.
+    /// Takes containers over for a rebuild although their last server did not stop cleanly. They stay marked so until
+    /// their rebuild has come to its end.
     ///
     /// # Errors
     /// Failures of the storage.
     pub async fn take_over(&self, names: &[BucketName]) -> Result<()> {
         for provider in self.0.providers.values() {
             for container in provider.containers().await?.iter().filter(|c| names.contains(&c.name)) {
-                self.mark(&**provider, container, true, false).await?;
+                self.mark_rebuilding(&**provider, container, false).await?;
             }
         }
         Ok(())
@@ -167,8 +177,32 @@ impl Store {
         if !container.writable {
             return Ok(());
         }
-        let mark = Mark { catalog: self.catalog().id(), clean, deleting };
+        let mark = Mark { catalog: self.catalog().id(), clean, deleting, rebuilding: false };
         Ok(provider.write_note(&container.name, Note::Id, json(&mark)?).await?)
+    }
+
+    /// Notes that a container is ours and is being rebuilt; whether its last stop was clean stays known.
+    async fn mark_rebuilding(&self, provider: &dyn Provider, container: &Container, clean: bool) -> Result<()> {
+        if !container.writable {
+            return Ok(());
+        }
+        let mark = Mark { catalog: self.catalog().id(), clean, deleting: false, rebuilding: true };
+        Ok(provider.write_note(&container.name, Note::Id, json(&mark)?).await?)
+    }
+
+    /// Notes that the rebuild of a container has come to its end.
+    pub(super) async fn mark_rebuilt(&self, bound: &crate::store::bound::Bound) -> Result<()> {
+        let clean = self.was_left_clean(bound).await?;
+        match &bound.container {
+            Some(container) => self.mark(&*bound.provider, container, clean, false).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Whether nothing was owed when the last server of a container stopped.
+    pub(super) async fn was_left_clean(&self, bound: &crate::store::bound::Bound) -> Result<bool> {
+        let text = bound.provider.read_note(bound.place(), Note::Id).await?;
+        Ok(text.as_deref().and_then(Mark::read).is_some_and(|mark| mark.clean))
     }
 
     /// Whether a container is what is left of a bucket of ours that is being deleted.
@@ -293,15 +327,22 @@ impl Store {
         }
     }
 
+    /// Whether a container is ours and not in the middle of a rebuild.
     async fn is_marked(&self, bound: &crate::store::bound::Bound) -> Result<bool> {
         let text = bound.provider.read_note(bound.place(), Note::Id).await?;
-        Ok(text.is_some_and(|text| self.is_ours(&text)))
+        let mark = text.as_deref().and_then(Mark::read);
+        Ok(mark.is_some_and(|mark| mark.catalog == self.catalog().id() && !mark.rebuilding))
     }
 
     /// When something happens now, for rows.
     pub(super) fn now() -> Timestamp {
         Clock::now()
     }
+}
+
+fn half_rebuilt(name: &BucketName) -> Error {
+    let text = format!("the rebuild of bucket {name:?} was cut short: run `longshore rebuild` again");
+    Error::Internal(text.into())
 }
 
 fn foreign(name: &BucketName) -> Error {

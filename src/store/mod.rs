@@ -37,16 +37,18 @@ mod multipart;
 mod outbox;
 mod put;
 pub mod request;
-mod scan;
+mod walk;
 mod write;
 
 pub use crate::auth::users::RootCredentials;
 pub use attach::{Attach, AttachReport};
 pub use error::{BodyError, Error, Result};
+pub use walk::Upkeep;
 
 use bound::Bound;
 use lock::KeyLocks;
 use outbox::Outbox;
+use walk::Walks;
 
 /// What a store is made of.
 #[derive(Debug)]
@@ -79,6 +81,7 @@ struct Inner {
     clock: Clock,
     locks: KeyLocks,
     outbox: Outbox,
+    walks: Walks,
     bounds: DashMap<BucketName, Arc<Bound>>,
     /// Moves before anything is forgotten, so that what was read before is not remembered after.
     bounds_epoch: AtomicU64,
@@ -102,6 +105,7 @@ impl Store {
             clock: Clock::default(),
             locks: KeyLocks::new(),
             outbox: Outbox::default(),
+            walks: Walks::default(),
             bounds: DashMap::new(),
             bounds_epoch: AtomicU64::new(0),
             bucket_changes: tokio::sync::Mutex::new(()),

@@ -15,7 +15,9 @@ use tokio_util::sync::CancellationToken;
 use crate::catalog::{Step, Task};
 use crate::model::id::{BucketId, VersionId};
 use crate::model::name::{BucketName, ObjectKey};
+use crate::model::object::Object;
 use crate::model::place::{Place, Placed, Stamp};
+use crate::model::record::Record;
 use crate::model::time::{Clock, Timestamp};
 use crate::provider::{self, LaidOut, LayOut};
 use crate::store::bound::{Bound, is_absent};
@@ -98,7 +100,7 @@ impl Store {
                 None => Ok(()),
             };
         }
-        match bound.provider.lay_out(bound.place(), step).await {
+        match bound.provider.lay_out(bound.place(), step.clone()).await {
             Ok(LaidOut::Done | LaidOut::Superseded) => Ok(()),
             Ok(LaidOut::DoneKeeping(name)) => {
                 tracing::warn!(bucket = %bound.bucket.name, %key, name, "an outside edit was displaced and is kept in .longshore/lost");
@@ -106,6 +108,12 @@ impl Store {
             }
             Err(provider::Error::Clash) => {
                 let place = Place::Managed(version);
+                // First the record: a rebuild takes what was meant for its key and is not there for a write that was
+                // never committed.
+                if let Some(row) = row {
+                    let record = Record::of(&Object { placed: Placed::Managed, ..row }, &bound.bucket.name);
+                    bound.provider.set_record(bound.place(), &place, step.stamp, &record).await?;
+                }
                 Ok(self.catalog().set_place(&SERVICE, bound.bucket.id, key, version, &place).await?)
             }
             Err(provider::Error::NotFound) => {
@@ -140,16 +148,23 @@ impl Store {
     pub(super) fn lay_out_again(&self, bound: Arc<Bound>, key: ObjectKey, version: VersionId) {
         let store = self.clone();
         tokio::spawn(async move {
-            let _order = store.0.locks.lock(bound.bucket.id, &key).await;
-            let Ok(Some(row)) = store.catalog().object(&SERVICE, bound.bucket.id, &key).await else { return };
-            if row.version != version || row.placed != Placed::Natural {
-                return;
-            }
-            let step = LayOut { version, stamp: &row.stamp, key: &key, over: None, counter: row.counter };
-            if let Err(error) = store.lay_out(&bound, step).await {
+            if let Err(error) = store.put_back(&bound, &key, version).await {
                 tracing::warn!(bucket = %bound.bucket.name, %key, %error, "a version could not be put back to its key");
             }
         });
+    }
+
+    /// The same at once, and under the key's lock.
+    pub(super) async fn put_back(&self, bound: &Bound, key: &ObjectKey, version: VersionId) -> Result<()> {
+        let _order = self.0.locks.lock(bound.bucket.id, key).await;
+        let row = self.catalog().object(&SERVICE, bound.bucket.id, key).await?;
+        match row.filter(|row| row.version == version && row.placed == Placed::Natural) {
+            Some(row) => {
+                let step = LayOut { version, stamp: &row.stamp, key, over: None, counter: row.counter };
+                self.lay_out(bound, step).await
+            }
+            None => Ok(()),
+        }
     }
 
     /// Takes every step up to number `until` that is still owed.
@@ -218,13 +233,9 @@ impl Store {
         !matches!(row, Ok(row) if row.as_ref().is_none_or(|row| row.id != bound.bucket.id))
     }
 
-    /// Background work until `stop`: settle, replay, notice what other processes changed, walk new buckets.
+    /// Background work until `stop`: settle, replay, notice what other processes changed. Walks, which may take hours,
+    /// are [`Store::keep_up`].
     pub async fn run(&self, stop: CancellationToken) {
-        // A walk may take hours; nothing else waits for it.
-        let indexer = {
-            let (store, stop) = (self.clone(), stop.clone());
-            tokio::spawn(async move { store.index_new_buckets(stop).await })
-        };
         let mut generation = 0;
         let (mut pass, mut horizon) = (0u32, 0);
         while stop.run_until_cancelled(tokio::time::sleep(SETTLE_INTERVAL)).await.is_some() {
@@ -238,9 +249,6 @@ impl Store {
                     tracing::warn!(%error, "old uploads could not be forgotten");
                 }
             }
-        }
-        if let Err(error) = indexer.await {
-            tracing::error!(%error, "the indexing of new buckets failed");
         }
         self.settle().await;
     }

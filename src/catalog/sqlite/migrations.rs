@@ -18,7 +18,8 @@ const APPLICATION_ID: i64 = 0x4C53_4852;
 
 /// The steps. Texts compare by bytes (BINARY) everywhere; ids are blobs of 16 bytes; times are nanoseconds; unsigned
 /// numbers are checked to fit into 63 bits, except CRC-64s, which are kept bit by bit.
-const STEPS: &[&str] = &["
+const STEPS: &[&str] = &[
+    "
 CREATE TABLE meta (
     name TEXT PRIMARY KEY,
     value ANY NOT NULL
@@ -126,7 +127,15 @@ CREATE TABLE access_keys (
     created INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX access_keys_of ON access_keys (user, access_key);
-"];
+",
+    "
+-- How the latest walk of a bucket goes. Apart from the buckets, whose every change makes all caches look again.
+CREATE TABLE progress (
+    bucket_id INTEGER PRIMARY KEY,
+    state TEXT NOT NULL
+) STRICT;
+",
+];
 
 /// Refuses a database that is not a catalog, or that is one of a newer release. Changes nothing.
 pub(super) fn check(connection: &Connection) -> Result<()> {

@@ -8,6 +8,7 @@
 
 use std::collections::BinaryHeap;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 use rustix::fs::{openat, statat};
@@ -15,11 +16,12 @@ use rustix::io::Errno;
 
 use super::error::{Doing, if_there, meaning};
 use super::open;
-use super::space::{OBJECTS, Space};
-use super::spot::Facts;
+use super::space::{OBJECTS, STAGED, Space};
+use super::spot::{Facts, Spot};
 use crate::model::id::{VersionId, hex};
 use crate::model::name::{ObjectKey, PATH_DEPTH_MAX};
 use crate::model::place::Place;
+use crate::model::time::Timestamp;
 use crate::provider::{Error, Listed, ListedPage, ManagedFile, Result, Stat};
 
 /// Names kept of a directory at least: so a page over directories that turn out to be empty reads each few times.
@@ -258,6 +260,41 @@ fn shard_batch(entries: &mut Dir, cursor: &str, room: usize) -> Result<(Vec<Vec<
         }
     }
     Ok(kept.into_sorted())
+}
+
+/// Removes staged files that bear a name and that nobody wrote to since `before`: the mtime moves with every block.
+pub(super) fn sweep_staged(space: &Space, before: Timestamp) -> Result<u64> {
+    let mut removed = 0;
+    for process in subdirectories(space, STAGED)? {
+        let path = format!("{STAGED}/{process}");
+        let Some(dir) = if_there(space.open(&path, open::DIRECTORY).doing("open staged files"))? else { continue };
+        let files = Dir::read_from(&dir).doing("read staged files")?;
+        let dir = Arc::new(dir);
+        for file in files {
+            let file = file.doing("read staged files")?;
+            let Some(name) = file.file_name().to_str().ok().filter(|name| VersionId::parse(name).is_some()) else {
+                continue;
+            };
+            let spot = Spot { dir: dir.clone(), name: name.to_owned() };
+            if spot.look()?.is_some_and(|facts| facts.regular && facts.modified < before) {
+                spot.unlink()?;
+                removed += 1;
+            }
+        }
+    }
+    Ok(removed)
+}
+
+/// The directories of processes in the directory of staged files.
+fn subdirectories(space: &Space, path: &str) -> Result<Vec<VersionId>> {
+    let Some(dir) = if_there(space.open(path, open::DIRECTORY).doing("open staged files"))? else {
+        return Ok(Vec::new());
+    };
+    let mut found = Vec::new();
+    for entry in Dir::new(dir).doing("read staged files")? {
+        found.extend(entry.doing("read staged files")?.file_name().to_str().ok().and_then(VersionId::parse));
+    }
+    Ok(found)
 }
 
 /// What is at a place, with its record.

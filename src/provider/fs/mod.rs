@@ -39,6 +39,7 @@ use crate::model::id::VersionId;
 use crate::model::name::{BucketName, ObjectKey};
 use crate::model::place::{Place, Stamp};
 use crate::model::record::Record;
+use crate::model::time::Timestamp;
 
 /// When a write is acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -226,6 +227,10 @@ impl Provider for FsProvider {
         limit: usize,
     ) -> Result<Vec<ManagedFile>> {
         self.within(container, move |space| list::list_managed(space, after, limit)).await
+    }
+
+    async fn sweep_staged(&self, container: &BucketName, before: Timestamp) -> Result<u64> {
+        self.within(container, move |space| list::sweep_staged(space, before)).await
     }
 
     async fn settle(&self, container: &BucketName) -> Result<()> {
