@@ -424,6 +424,16 @@ impl Provider for MemoryProvider {
         })
     }
 
+    async fn list_folded(
+        &self,
+        container: &BucketName,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<ListedPage> {
+        self.list(container, prefix, after, limit).await
+    }
+
     async fn list_managed(
         &self,
         container: &BucketName,

@@ -366,6 +366,19 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
     async fn list(&self, container: &BucketName, prefix: &str, after: Option<&str>, limit: usize)
     -> Result<ListedPage>;
 
+    /// As [`Provider::list`], but of the files beneath one directory behind the prefix only some need to be there, at
+    /// least one: for a listing that shows the directory and not what is in it.
+    ///
+    /// # Errors
+    /// As [`Provider::list`].
+    async fn list_folded(
+        &self,
+        container: &BucketName,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<ListedPage>;
+
     /// Managed files in the order of their versions' shards and ids, after `after`, at most `limit`.
     ///
     /// # Errors

@@ -120,6 +120,16 @@ impl Provider for Metered {
         self.time("list", self.inner.list(container, prefix, after, limit)).await
     }
 
+    async fn list_folded(
+        &self,
+        container: &BucketName,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<ListedPage> {
+        self.time("list_folded", self.inner.list_folded(container, prefix, after, limit)).await
+    }
+
     async fn list_managed(
         &self,
         container: &BucketName,

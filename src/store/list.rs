@@ -70,7 +70,7 @@ impl Store {
         let mut last = String::new();
         while seek != Seek::End {
             let window = Window { prefix: query.prefix.clone(), seek: seek.clone(), limit: batch.min(query.limit + 1) };
-            let (items, ended) = self.items(bound, window).await?;
+            let (items, ended) = self.items(bound, window, query.delimiter.as_deref() == Some("/")).await?;
             let (met, mut used) = (items.len(), 0);
             let mut skipped = false;
             for item in items {
@@ -104,7 +104,8 @@ impl Store {
     }
 
     /// Rows of an indexed bucket; of another one, rows and files merged. With it, whether nothing follows them.
-    async fn items(&self, bound: &Arc<Bound>, window: Window) -> Result<(Vec<Item>, bool)> {
+    /// `folded`: of what lies beneath a directory behind the prefix, one file is enough.
+    async fn items(&self, bound: &Arc<Bound>, window: Window, folded: bool) -> Result<(Vec<Item>, bool)> {
         let (limit, prefix) = (window.limit, window.prefix.clone());
         let indexed = bound.bucket.indexed.is_some() || bound.bucket.settings.exclusive;
         if indexed || self.0.walks.is_past(bound.bucket.id, &window.seek) {
@@ -117,7 +118,7 @@ impl Store {
                 return Ok((rows.into_iter().map(Item::Row).collect(), ended));
             }
         }
-        let (files, more_files) = self.files(bound, &window).await?;
+        let (files, more_files) = self.files(bound, &window, folded).await?;
         let rows = self.catalog().list(&SERVICE, bound.bucket.id, window).await?;
         let more_rows = rows.len() == limit;
         // What lies behind the end of a page that was cut is not known, so nothing behind it is shown yet.
@@ -139,14 +140,14 @@ impl Store {
         match until {
             Some(until) if merged.is_empty() => {
                 let next = Window { prefix, seek: Seek::After(until.as_str().to_owned()), limit };
-                Box::pin(self.items(bound, next)).await
+                Box::pin(self.items(bound, next, folded)).await
             }
             until => Ok((merged, until.is_none())),
         }
     }
 
     /// Files at or after a position. The position itself may be a file, and the provider lists behind a name.
-    async fn files(&self, bound: &Bound, window: &Window) -> Result<(Vec<Listed>, bool)> {
+    async fn files(&self, bound: &Bound, window: &Window, folded: bool) -> Result<(Vec<Listed>, bool)> {
         let (after, at) = match &window.seek {
             Seek::End => return Ok((Vec::new(), false)),
             Seek::After(after) => (Some(after.as_str()), None),
@@ -164,7 +165,12 @@ impl Store {
                 Err(error) => return Err(error.into()),
             }
         }
-        match bound.provider.list(bound.place(), &window.prefix, after, window.limit).await {
+        let (place, prefix, limit) = (bound.place(), window.prefix.as_str(), window.limit);
+        let listed = match folded {
+            true => bound.provider.list_folded(place, prefix, after, limit).await,
+            false => bound.provider.list(place, prefix, after, limit).await,
+        };
+        match listed {
             Ok(page) => {
                 files.extend(page.files);
                 Ok((files, page.more))

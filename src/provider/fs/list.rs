@@ -26,6 +26,17 @@ use crate::provider::{Error, Listed, ListedPage, ManagedFile, Result, Stat};
 
 /// Names kept of a directory at least: so a page over directories that turn out to be empty reads each few times.
 const BATCH_MIN: usize = 1000;
+/// Names kept of a directory of which one file is enough.
+const BATCH_BENEATH: usize = 16;
+
+/// How many of the files beneath a directory behind the prefix are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Beneath {
+    /// All.
+    All,
+    /// One is enough.
+    One,
+}
 
 /// Where a page begins and what belongs to it.
 struct Walk<'a> {
@@ -33,13 +44,23 @@ struct Walk<'a> {
     prefix: &'a [u8],
     after: Option<&'a [u8]>,
     limit: usize,
+    beneath: Beneath,
+    /// Beneath such a directory: the number of files on the page at which it is left.
+    leave_at: Option<usize>,
     page: ListedPage,
 }
 
 /// Lists the files whose keys begin with `prefix` and come after `after`.
-pub(super) fn list(space: &Space, prefix: &str, after: Option<&str>, limit: usize) -> Result<ListedPage> {
+pub(super) fn list(
+    space: &Space,
+    prefix: &str,
+    after: Option<&str>,
+    limit: usize,
+    beneath: Beneath,
+) -> Result<ListedPage> {
     let after = after.map(str::as_bytes);
-    let mut walk = Walk { space, prefix: prefix.as_bytes(), after, limit, page: ListedPage::default() };
+    let (prefix_bytes, page) = (prefix.as_bytes(), ListedPage::default());
+    let mut walk = Walk { space, prefix: prefix_bytes, after, limit, beneath, leave_at: None, page };
     if limit == 0 {
         return Ok(walk.page);
     }
@@ -77,11 +98,17 @@ impl Walk<'_> {
         let mut entries = Dir::new(dir).doing("read a directory")?;
         let mut cursor: Option<Vec<u8>> = None;
         loop {
-            let room = self.limit - self.page.files.len() + 1;
-            let (names, whole) = self.batch(&mut entries, path, cursor.as_deref(), room.max(BATCH_MIN))?;
+            let room = match self.leave_at {
+                Some(_) => BATCH_BENEATH,
+                None => (self.limit - self.page.files.len() + 1).max(BATCH_MIN),
+            };
+            let (names, whole) = self.batch(&mut entries, path, cursor.as_deref(), room)?;
             for name in &names {
                 if !self.entry(&entries, path, name, depth)? {
                     return Ok(false);
+                }
+                if self.leave_at.is_some_and(|leave_at| self.page.files.len() >= leave_at) {
+                    return Ok(true);
                 }
             }
             if whole {
@@ -146,7 +173,17 @@ impl Walk<'_> {
             }
             let flags = open::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             return match openat(at, segment, flags, Mode::empty()) {
-                Ok(below) => self.directory(below, &full, depth + 1),
+                Ok(below) => {
+                    let outermost = self.leave_at.is_none();
+                    if outermost && self.beneath == Beneath::One && full.starts_with(self.prefix) {
+                        self.leave_at = Some(self.page.files.len() + 1);
+                    }
+                    let more = self.directory(below, &full, depth + 1);
+                    if outermost {
+                        self.leave_at = None;
+                    }
+                    more
+                }
                 // It went away, or something else took its place: then the next page or scan meets that.
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(true),
                 // One directory that is somebody else's (lost+found) must not hide all others.

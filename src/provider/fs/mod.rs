@@ -217,7 +217,20 @@ impl Provider for FsProvider {
         limit: usize,
     ) -> Result<ListedPage> {
         let (prefix, after) = (prefix.to_owned(), after.map(str::to_owned));
-        self.within(container, move |space| list::list(space, &prefix, after.as_deref(), limit)).await
+        self.within(container, move |space| list::list(space, &prefix, after.as_deref(), limit, list::Beneath::All))
+            .await
+    }
+
+    async fn list_folded(
+        &self,
+        container: &BucketName,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<ListedPage> {
+        let (prefix, after) = (prefix.to_owned(), after.map(str::to_owned));
+        self.within(container, move |space| list::list(space, &prefix, after.as_deref(), limit, list::Beneath::One))
+            .await
     }
 
     async fn list_managed(
