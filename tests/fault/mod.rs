@@ -1,7 +1,10 @@
 //! What must hold under load and when things break. `make test` runs each at a hundredth of its size or so, `make fault`
 //! at full size, which `LONGSHORE_FAULT=full` asks for.
 
+mod gc;
 mod memory;
+mod rebuild;
+mod size;
 
 /// Whether the full size is asked for.
 fn at_full_size() -> bool {
