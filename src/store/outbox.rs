@@ -100,6 +100,10 @@ impl Store {
                 None => Ok(()),
             };
         }
+        // Its key could not be a path when it was tried. The row says so, and then nobody looks for it at the key first.
+        if row.as_ref().is_some_and(|row| row.placed == Placed::Managed) {
+            return Ok(());
+        }
         match bound.provider.lay_out(bound.place(), step.clone()).await {
             Ok(LaidOut::Done | LaidOut::Superseded) => Ok(()),
             Ok(LaidOut::DoneKeeping(name)) => {
