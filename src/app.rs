@@ -27,7 +27,7 @@ use crate::provider::memory::MemoryProvider;
 use crate::provider::{self, Provider};
 use crate::server::fronts::{Rest, S3};
 use crate::server::{Exchange, Listener};
-use crate::store::{self, Attach, RootCredentials, Store, StoreParts};
+use crate::store::{self, Attach, RootCredentials, Store, StoreParts, Upkeep};
 
 /// Why the program cannot begin or go on.
 #[derive(Debug, thiserror::Error)]
@@ -189,6 +189,12 @@ pub async fn serve(config: &Config) -> Result<(), AppError> {
         let (store, background) = (app.store.clone(), background.clone());
         tokio::spawn(async move { store.run(background).await })
     };
+    let keeper = {
+        let (store, background) = (app.store.clone(), background.clone());
+        let (scan_interval, metrics) = (config.server.scan_interval, Arc::clone(&app.metrics));
+        let upkeep = Upkeep { scan_interval, unclean: attached.unclean, metrics };
+        tokio::spawn(async move { store.keep_up(background, upkeep).await })
+    };
     let s3 = tokio::spawn(s3.serve(s3_exchange(config, &app), stop.clone()));
     let rest = tokio::spawn(rest.serve(rest_exchange(config, &app), stop.clone()));
     announce(&ready);
@@ -198,9 +204,9 @@ pub async fn serve(config: &Config) -> Result<(), AppError> {
     stop.cancel();
     let ended = [s3.await, rest.await];
     background.cancel();
-    let worked = worker.await;
+    let worked = [worker.await, keeper.await];
     // A panic there is told, and then the stop goes on: the data comes first.
-    for error in ended.into_iter().chain([worked]).filter_map(Result::err) {
+    for error in ended.into_iter().chain(worked).filter_map(Result::err) {
         tracing::error!(%error, "a task of the server failed");
     }
     app.store.release().await.map_err(AppError::Release)?;

@@ -41,6 +41,12 @@ struct CallLabels {
     method: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WalkLabels {
+    mode: &'static str,
+    outcome: &'static str,
+}
+
 /// One request that ended.
 #[derive(Debug, Clone, Copy)]
 pub struct Served {
@@ -69,6 +75,12 @@ pub struct Metrics {
     connections: Family<FrontLabel, Gauge>,
     panics: Counter<u64, AtomicU64>,
     call_seconds: Histograms<CallLabels>,
+    buckets_unindexed: Gauge,
+    walk_files: Gauge,
+    objects_held_back: Gauge,
+    walks: Family<WalkLabels, Counter>,
+    gc_freed_files: Counter,
+    gc_freed_bytes: Counter,
 }
 
 impl fmt::Debug for Metrics {
@@ -93,6 +105,12 @@ impl Default for Metrics {
             connections: Family::default(),
             panics: Counter::default(),
             call_seconds: Family::new_with_constructor(seconds),
+            buckets_unindexed: Gauge::default(),
+            walk_files: Gauge::default(),
+            objects_held_back: Gauge::default(),
+            walks: Family::default(),
+            gc_freed_files: Counter::default(),
+            gc_freed_bytes: Counter::default(),
         };
         let r = &mut metrics.registry;
         r.register("requests", "Requests that ended", metrics.requests.clone());
@@ -105,6 +123,14 @@ impl Default for Metrics {
         r.register("panics", "Requests that ended in a panic", metrics.panics.clone());
         let help = "Time of calls to the catalog and to providers, until they return";
         r.register_with_unit("call_duration", help, Unit::Seconds, metrics.call_seconds.clone());
+        let help = "Buckets whose index is not complete yet";
+        r.register("buckets_unindexed", help, metrics.buckets_unindexed.clone());
+        r.register("walk_files", "Files that the walk under way has met; 0 without one", metrics.walk_files.clone());
+        let help = "Objects without a file that scans did not drop because they were too many";
+        r.register("objects_held_back", help, metrics.objects_held_back.clone());
+        r.register("walks", "Background walks of buckets that ended", metrics.walks.clone());
+        r.register("gc_freed_files", "Files that gc has freed in the background", metrics.gc_freed_files.clone());
+        r.register("gc_freed_bytes", "Bytes that gc has freed in the background", metrics.gc_freed_bytes.clone());
         metrics
     }
 }
@@ -144,6 +170,28 @@ impl Metrics {
         let seconds = began.elapsed().as_secs_f64();
         self.call_seconds.get_or_create(&CallLabels { part: part.to_owned(), method }).observe(seconds);
         result
+    }
+
+    /// Tells how many buckets have no complete index, and how many objects scans held back.
+    pub fn buckets(&self, unindexed: u64, held_back: u64) {
+        self.buckets_unindexed.set(i64::try_from(unindexed).unwrap_or(i64::MAX));
+        self.objects_held_back.set(i64::try_from(held_back).unwrap_or(i64::MAX));
+    }
+
+    /// Tells how many files the walk under way has met.
+    pub fn walking(&self, files: u64) {
+        self.walk_files.set(i64::try_from(files).unwrap_or(i64::MAX));
+    }
+
+    /// Counts a background walk that ended.
+    pub fn walked(&self, mode: &'static str, outcome: &'static str) {
+        self.walks.get_or_create(&WalkLabels { mode, outcome }).inc();
+    }
+
+    /// Counts what gc has freed.
+    pub fn freed(&self, files: u64, bytes: u64) {
+        self.gc_freed_files.inc_by(files);
+        self.gc_freed_bytes.inc_by(bytes);
     }
 
     /// All of it, in the text format of Prometheus.

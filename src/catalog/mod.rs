@@ -172,6 +172,31 @@ pub struct UploadEnd {
     pub state: UploadState,
 }
 
+/// How the latest walk of a bucket goes or went, for whoever looks from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct Progress {
+    /// When it began.
+    pub began: Timestamp,
+    /// When it came to its end; `None`: it is under way, or was cut short.
+    pub ended: Option<Timestamp>,
+    /// Files met.
+    pub files: u64,
+    /// Rows met.
+    pub rows: u64,
+    /// Rows without a file that it did not drop because they were too many.
+    pub held_back: u64,
+}
+
+/// A managed file that `gc` means to free.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unnamed {
+    /// The version its name says.
+    pub version: VersionId,
+    /// What identifies its bytes.
+    pub stamp: Stamp,
+}
+
 /// One atomic decision.
 #[derive(Debug, Clone, Default)]
 pub struct Commit {
@@ -312,6 +337,7 @@ pub trait Catalog: std::fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// [`Error::Conflict`]: an expectation does not hold. [`Error::NotFound`]: the bucket is gone.
+    /// [`Error::Unavailable`]: `gc` has given the bytes of a new version up.
     async fn commit(&self, scope: &Scope, commit: Commit) -> Result<Vec<Task>>;
 
     /// Which of these places or versions are named by a row, an upload's part or the outbox: `gc` asks before it frees.
@@ -319,6 +345,26 @@ pub trait Catalog: std::fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// Failures of the database.
     async fn named(&self, scope: &Scope, bucket: BucketId, versions: &[VersionId]) -> Result<Vec<VersionId>>;
+
+    /// Gives managed files up: for each that no row, part or step names, a `Drop` is written to the outbox, in one
+    /// transaction. From then on no commit can name its version ([`Error::Unavailable`]), so a write that is slower than
+    /// `gc` fails as a whole and never loses its bytes. Returns the steps it wrote.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if the bucket is gone.
+    async fn give_up(&self, scope: &Scope, bucket: BucketId, files: Vec<Unnamed>) -> Result<Vec<Task>>;
+
+    /// Notes how the walk of a bucket goes. A note about a bucket that is gone is dropped.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    async fn note_progress(&self, scope: &Scope, bucket: BucketId, progress: Progress) -> Result<()>;
+
+    /// What was noted last about the walk of a bucket.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    async fn progress(&self, scope: &Scope, bucket: BucketId) -> Result<Option<Progress>>;
 
     /// Steps still owed, in the order they were written, after number `after`.
     ///

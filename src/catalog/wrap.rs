@@ -11,7 +11,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::catalog::{AccessKey, Catalog, Commit, NewBucket, PartAdded, Result, Scope, Task, Window};
+use crate::catalog::{
+    AccessKey, Catalog, Commit, NewBucket, PartAdded, Progress, Result, Scope, Task, Unnamed, Window,
+};
 use crate::metrics::Metrics;
 use crate::model::bucket::{Bucket, BucketSettings};
 use crate::model::caller::User;
@@ -111,6 +113,18 @@ impl Catalog for Metered {
 
     async fn named(&self, scope: &Scope, bucket: BucketId, versions: &[VersionId]) -> Result<Vec<VersionId>> {
         self.time("named", self.inner.named(scope, bucket, versions)).await
+    }
+
+    async fn give_up(&self, scope: &Scope, bucket: BucketId, files: Vec<Unnamed>) -> Result<Vec<Task>> {
+        self.time("give_up", self.inner.give_up(scope, bucket, files)).await
+    }
+
+    async fn note_progress(&self, scope: &Scope, bucket: BucketId, progress: Progress) -> Result<()> {
+        self.time("note_progress", self.inner.note_progress(scope, bucket, progress)).await
+    }
+
+    async fn progress(&self, scope: &Scope, bucket: BucketId) -> Result<Option<Progress>> {
+        self.time("progress", self.inner.progress(scope, bucket)).await
     }
 
     async fn tasks(&self, scope: &Scope, after: i64, limit: usize) -> Result<Vec<Task>> {

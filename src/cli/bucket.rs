@@ -11,7 +11,7 @@ use crate::model::bucket::Bucket;
 use crate::model::caller::Caller;
 use crate::model::name::BucketName;
 use crate::model::place::Layout;
-use crate::store::request::BucketQuery;
+use crate::store::request::{BucketQuery, Progress};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -91,11 +91,16 @@ pub(super) async fn all(app: &App) -> Result<Vec<Bucket>, Failure> {
 }
 
 async fn list(as_json: bool, beside: Beside) -> Outcome {
-    let buckets = all(&beside.open()?).await?;
+    let app = beside.open()?;
+    let mut buckets = Vec::new();
+    for bucket in all(&app).await? {
+        let progress = app.store.progress(&Caller::Root, &bucket.name).await?;
+        buckets.push((bucket, progress));
+    }
     if as_json {
         return Ok(print::json(&buckets.iter().map(shown).collect::<Vec<_>>())?);
     }
-    let row = |bucket: &Bucket| {
+    let row = |(bucket, progress): &(Bucket, Option<Progress>)| {
         let settings = bucket.settings;
         let mut marks = vec![settings.layout.name()];
         marks.extend(
@@ -107,6 +112,7 @@ async fn list(as_json: bool, beside: Beside) -> Outcome {
             bucket.provider.clone(),
             print::date(bucket.created),
             marks.join(","),
+            index_of(bucket, progress.as_ref()),
         ]
     };
     Ok(print::rows(&buckets.iter().map(row).collect::<Vec<_>>())?)
@@ -114,8 +120,10 @@ async fn list(as_json: bool, beside: Beside) -> Outcome {
 
 async fn show(name: &str, as_json: bool, beside: Beside) -> Outcome {
     let name = bucket_name(name)?;
-    let bucket = beside.open()?.store.head_bucket(&Caller::Root, &name).await?;
-    let shown = shown(&bucket);
+    let store = beside.open()?.store;
+    let bucket = store.head_bucket(&Caller::Root, &name).await?;
+    let progress = store.progress(&Caller::Root, &name).await?;
+    let shown = shown(&(bucket, progress));
     if as_json {
         return Ok(print::json(&shown)?);
     }
@@ -124,7 +132,29 @@ async fn show(name: &str, as_json: bool, beside: Beside) -> Outcome {
     Ok(print::rows(&shown.as_object().map(|map| map.iter().map(row).collect::<Vec<_>>()).unwrap_or_default())?)
 }
 
-fn shown(bucket: &Bucket) -> Value {
+/// How far the index of a bucket is, in words.
+fn index_of(bucket: &Bucket, progress: Option<&Progress>) -> String {
+    let progress = progress.copied().unwrap_or_default();
+    if progress.held_back > 0 {
+        return format!("{} objects held back: scan it with --force", progress.held_back);
+    }
+    match bucket.indexed {
+        Some(indexed) => format!("indexed {}", print::date(indexed)),
+        None if progress.files == 0 => "not indexed".to_owned(),
+        None => format!("indexing, {} files so far", progress.files),
+    }
+}
+
+fn shown((bucket, progress): &(Bucket, Option<Progress>)) -> Value {
+    let walk = progress.map(|progress| {
+        json!({
+            "began": print::date(progress.began),
+            "ended": progress.ended.map(print::date),
+            "files": progress.files,
+            "rows": progress.rows,
+            "held_back": progress.held_back,
+        })
+    });
     json!({
         "name": bucket.name.as_str(),
         "provider": bucket.provider,
@@ -136,6 +166,7 @@ fn shown(bucket: &Bucket) -> Value {
         "exclusive": bucket.settings.exclusive,
         "hash_on_adopt": bucket.settings.hash_on_adopt,
         "indexed": bucket.indexed.map(print::date),
+        "walk": walk,
     })
 }
 

@@ -14,13 +14,16 @@ pub(super) enum Exit {
     Failed,
     /// The command line is wrong, or `--force` is needed.
     Refused,
+    /// `fsck` has found something that is wrong and stays so.
+    Wrong,
 }
 
 /// The help's list of exit codes.
 pub(super) const EXIT_HELP: &str = "Exit codes:
   0  done
   1  failed or refused
-  2  the command line is wrong, or the command asks for --force";
+  2  the command line is wrong, or the command asks for --force
+  3  fsck found something wrong that was not repaired";
 
 /// Why a command did not do what it was asked to.
 #[derive(Debug)]
@@ -36,6 +39,11 @@ impl Failure {
     /// A refusal that says what would help.
     pub(super) fn refused(why: impl Into<String>) -> Self {
         Self { exit: Exit::Refused, error: why.into().into() }
+    }
+
+    /// What `fsck` ends with if something is wrong.
+    pub(super) fn wrong(what: impl Into<String>) -> Self {
+        Self { exit: Exit::Wrong, error: what.into().into() }
     }
 
     /// A failure without a cause of its own type.
@@ -64,6 +72,7 @@ impl Failure {
         match self.exit {
             Exit::Failed => ExitCode::from(1),
             Exit::Refused => ExitCode::from(2),
+            Exit::Wrong => ExitCode::from(3),
         }
     }
 }

@@ -18,8 +18,11 @@ use crate::config::{Config, DEFAULT_PROVIDER, Overrides, ProviderConfig, Provide
 mod bucket;
 mod check;
 mod exit;
+mod fsck;
+mod gc;
 mod key;
 mod print;
+mod progress;
 mod scan;
 mod serve;
 mod user;
@@ -54,6 +57,10 @@ enum Command {
     Scan(scan::ScanArguments),
     /// Restore the objects of a lost catalog from the records beside the bytes. The server must not be running.
     Rebuild(scan::RebuildArguments),
+    /// Check catalog and storage against each other. Exit code 3 says that something is wrong.
+    Fsck(fsck::Arguments),
+    /// Free what a crash left: files that no object, upload or step names.
+    Gc(gc::Arguments),
 }
 
 /// Where configuration and state are.
@@ -129,6 +136,8 @@ pub fn main() -> ExitCode {
         Command::Bucket(command) => wait(bucket::run(command)),
         Command::Scan(arguments) => wait(scan::scan(arguments)),
         Command::Rebuild(arguments) => wait(scan::rebuild(arguments)),
+        Command::Fsck(arguments) => wait(fsck::run(arguments)),
+        Command::Gc(arguments) => wait(gc::run(arguments)),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::app::{App, root_of_command};
 use crate::cli::exit::{Failure, Outcome};
-use crate::cli::{Served, bucket, print};
+use crate::cli::{Served, bucket, print, progress};
 use crate::config::Config;
 use crate::config::state::{State, StateError, StateLock};
 use crate::model::caller::Caller;
@@ -19,60 +19,91 @@ use crate::store::request::{ScanOptions, ScanReport};
 #[derive(Debug, Args)]
 pub(super) struct ScanArguments {
     #[command(flatten)]
-    walk: Walk,
+    which: Which,
     /// Only say what would be done.
     #[arg(long, env = "LONGSHORE_DRY_RUN")]
     dry_run: bool,
     /// Compute true MD5s of files that others put there.
     #[arg(long, env = "LONGSHORE_HASH")]
     hash: bool,
+    /// Drop the rows of objects that have lost their files, however many they are.
+    #[arg(long, env = "LONGSHORE_FORCE")]
+    force: bool,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct RebuildArguments {
     #[command(flatten)]
-    walk: Walk,
+    which: Which,
+    /// Go on although the last stop was not clean, or although many objects have lost their files.
+    #[arg(long, env = "LONGSHORE_FORCE")]
+    force: bool,
 }
 
+/// Which buckets a command walks.
 #[derive(Debug, Args)]
-struct Walk {
+pub(super) struct Which {
     #[command(flatten)]
     served: Served,
     /// Only this bucket.
     #[arg(long, value_name = "B", env = "LONGSHORE_BUCKET")]
     bucket: Option<String>,
-    /// Go on where the command would refuse: many objects are gone, or the last stop was not clean.
-    #[arg(long, env = "LONGSHORE_FORCE")]
-    force: bool,
     /// Print JSON.
     #[arg(long, env = "LONGSHORE_JSON")]
-    json: bool,
+    pub(super) json: bool,
+}
+
+/// What a walk needs, opened.
+pub(super) struct Opened {
+    pub(super) app: App,
+    /// Held if no server is running.
+    lock: Option<StateLock>,
+}
+
+impl Opened {
+    /// To change what is found, beside a server or without one.
+    pub(super) async fn to_change(which: &Which) -> Result<Self, Failure> {
+        let config = Config::load(&which.served.clone().overrides())?;
+        let state = State::create(&config.state)?;
+        let lock = match state.lock() {
+            Err(StateError::Locked(_)) => None,
+            lock => Some(lock?),
+        };
+        let app = open(&config, &state)?;
+        app.store.attach(if lock.is_some() { Attach::Serve } else { Attach::Scan }).await?;
+        Ok(Self { app, lock })
+    }
+
+    /// To look only; there must be a catalog.
+    pub(super) async fn to_look(which: &Which) -> Result<Self, Failure> {
+        let config = Config::load(&which.served.clone().overrides())?;
+        let app = open(&config, &State::open(&config.state)?)?;
+        app.store.attach(Attach::Scan).await?;
+        Ok(Self { app, lock: None })
+    }
+
+    /// The clean stop, if no server is there to do it.
+    pub(super) async fn close(self) -> Outcome {
+        if self.lock.is_some() {
+            self.app.store.release().await?;
+        }
+        Ok(())
+    }
 }
 
 pub(super) async fn scan(arguments: ScanArguments) -> Outcome {
-    let ScanArguments { walk, dry_run, hash } = arguments;
-    let options = ScanOptions { dry_run, hash, force: walk.force, rebuild: false };
-    let config = Config::load(&walk.served.clone().overrides())?;
-    let state = State::create(&config.state)?;
-    let lock = match state.lock() {
-        Err(StateError::Locked(_)) => None,
-        lock => Some(lock?),
-    };
-    let app = open(&config, &state)?;
-    if lock.is_some() {
-        app.store.attach(Attach::Serve).await?;
-    } else {
-        app.store.attach(Attach::Scan).await?;
-    }
-    let reports = walk.each(&app, options).await;
-    finish(&app, lock).await?;
-    walk.print(&reports?)
+    let ScanArguments { which, dry_run, hash, force } = arguments;
+    let options = ScanOptions { dry_run, hash, force, rebuild: false };
+    let opened = Opened::to_change(&which).await?;
+    let reports = each(&which, &opened.app, options).await;
+    opened.close().await?;
+    show(&reports?, which.json)
 }
 
 pub(super) async fn rebuild(arguments: RebuildArguments) -> Outcome {
-    let RebuildArguments { walk } = arguments;
-    let options = ScanOptions { dry_run: false, hash: false, force: walk.force, rebuild: true };
-    let config = Config::load(&walk.served.clone().overrides())?;
+    let RebuildArguments { which, force } = arguments;
+    let options = ScanOptions { dry_run: false, hash: false, force, rebuild: true };
+    let config = Config::load(&which.served.clone().overrides())?;
     let state = State::create(&config.state)?;
     let lock = match state.lock() {
         Err(StateError::Locked(_)) => return Err(Failure::refused("the server is running: stop it first")),
@@ -80,7 +111,7 @@ pub(super) async fn rebuild(arguments: RebuildArguments) -> Outcome {
     };
     let app = open(&config, &state)?;
     let unclean = app.store.attach(Attach::Rebuild).await?.unclean;
-    if walk.force {
+    if force {
         app.store.take_over(&unclean).await?;
     } else if !unclean.is_empty() {
         let names: Vec<String> = unclean.iter().map(|name| format!("{:?}", name.as_str())).collect();
@@ -90,52 +121,49 @@ pub(super) async fn rebuild(arguments: RebuildArguments) -> Outcome {
             names.join(", "),
         )));
     }
-    let reports = walk.each(&app, options).await;
-    finish(&app, Some(lock)).await?;
-    walk.print(&reports?)
+    let opened = Opened { app, lock: Some(lock) };
+    let reports = each(&which, &opened.app, options).await;
+    opened.close().await?;
+    show(&reports?, which.json)
 }
 
 fn open(config: &Config, state: &State) -> Result<App, Failure> {
     Ok(App::open(config, state, root_of_command(state)?, false)?)
 }
 
-async fn finish(app: &App, lock: Option<StateLock>) -> Outcome {
-    if lock.is_some() {
-        app.store.release().await?;
-    }
-    Ok(())
-}
-
-impl Walk {
-    async fn each(&self, app: &App, options: ScanOptions) -> Result<Vec<(BucketName, ScanReport)>, Failure> {
-        let names = match &self.bucket {
+impl Which {
+    /// Their names.
+    pub(super) async fn names(&self, app: &App) -> Result<Vec<BucketName>, Failure> {
+        Ok(match &self.bucket {
             Some(name) => vec![bucket::bucket_name(name)?],
             None => bucket::all(app).await?.into_iter().map(|bucket| bucket.name).collect(),
-        };
-        let mut reports = Vec::with_capacity(names.len());
-        for name in names {
-            let report = app.store.scan(&Caller::Root, &name, options).await?;
-            reports.push((name, report));
-        }
-        Ok(reports)
+        })
     }
+}
 
-    fn print(&self, reports: &[(BucketName, ScanReport)]) -> Outcome {
-        if self.json {
-            let shown = reports.iter().map(|(name, report)| json!({ "bucket": name.as_str(), "report": report }));
-            print::json(&shown.collect::<Vec<_>>())?;
-        } else {
-            print::rows(&reports.iter().map(row).collect::<Vec<_>>())?;
-        }
-        let held_back: u64 = reports.iter().map(|(_, report)| report.held_back).sum();
-        if held_back > 0 {
-            return Err(Failure::refused(format!(
-                "{held_back} objects have lost their files; nothing was dropped in these buckets: look at the storage, \
-                 or use --force"
-            )));
-        }
-        Ok(())
+async fn each(which: &Which, app: &App, options: ScanOptions) -> Result<Vec<(BucketName, ScanReport)>, Failure> {
+    let walks = which.names(app).await?.into_iter().map(|name| async move {
+        let report = app.store.scan(&Caller::Root, &name, options).await?;
+        Ok((name, report))
+    });
+    progress::each(&app.store, walks).await
+}
+
+fn show(reports: &[(BucketName, ScanReport)], as_json: bool) -> Outcome {
+    if as_json {
+        let shown = reports.iter().map(|(name, report)| json!({ "bucket": name.as_str(), "report": report }));
+        print::json(&shown.collect::<Vec<_>>())?;
+    } else {
+        print::rows(&reports.iter().map(row).collect::<Vec<_>>())?;
     }
+    let held_back: u64 = reports.iter().map(|(_, report)| report.held_back).sum();
+    if held_back > 0 {
+        return Err(Failure::refused(format!(
+            "{held_back} objects have lost their files; nothing was dropped in these buckets: look at the storage, \
+             or use --force"
+        )));
+    }
+    Ok(())
 }
 
 fn row((name, report): &(BucketName, ScanReport)) -> Vec<String> {
@@ -146,6 +174,7 @@ fn row((name, report): &(BucketName, ScanReport)) -> Vec<String> {
         ("changed", report.changed),
         ("removed", report.removed),
         ("restored", report.restored),
+        ("orphans", report.orphans),
         ("unnameable", report.unnameable),
         ("held back", report.held_back),
     ];

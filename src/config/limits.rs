@@ -74,6 +74,14 @@ pub const HTTP2_PING_SECONDS: u64 = 20;
 pub const HTTP2_PONG_SECONDS_MAX: u64 = 10;
 /// Largest configuration file, in bytes.
 pub const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
+/// Seconds a managed file that nothing names is left alone, so that a slow write comes to its commit; `gc --grace` may
+/// say otherwise. A write that is slower still fails as a whole.
+pub const GC_GRACE_SECONDS: u64 = 24 * 60 * 60;
+/// Seconds between two walks of a bucket by the server. A walk costs a look at every file, and without any the listing
+/// never learns of what others put there, edited or removed.
+pub const SCAN_INTERVAL_SECONDS: u64 = 24 * 60 * 60;
+/// Most findings of one bucket that `fsck` lists; further ones are counted.
+pub const FINDINGS_LISTED_MAX: usize = 10_000;
 /// Most rows of one page when the command line walks buckets or users.
 pub const CLI_PAGE_ROWS: usize = 1000;
 /// Most bytes of the target of a request: the longest key, escaped, with a presigned query behind it, is half of it.

@@ -8,6 +8,7 @@
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::auth::secret::Secret;
 use crate::config::root::SECRET_CHARS_MIN;
@@ -16,10 +17,13 @@ use crate::model::bucket::{BucketRules, BucketSettings};
 use crate::model::name::RESERVED;
 use crate::model::place::Layout;
 
+mod interval;
 pub mod limits;
 pub mod root;
 mod section;
 pub mod state;
+
+pub use interval::{Interval, duration};
 
 /// The name of the provider that new buckets are made on.
 pub const DEFAULT_PROVIDER: &str = "default";
@@ -56,6 +60,8 @@ pub struct ServerConfig {
     pub log_format: LogFormat,
     /// What a scraper of the metrics must show; without it only this machine may read them.
     pub metrics_token: Option<Secret>,
+    /// Between two walks of a bucket in the background; `None`: only new buckets are walked.
+    pub scan_interval: Option<Duration>,
 }
 
 /// The S3 front.
@@ -148,6 +154,8 @@ pub struct Overrides {
     pub log_format: Option<LogFormat>,
     /// What a scraper of the metrics must show.
     pub metrics_token: Option<Secret>,
+    /// Between two walks of a bucket in the background.
+    pub scan_interval: Option<Interval>,
 }
 
 /// The configuration is wrong; every reason is listed.
@@ -230,7 +238,12 @@ impl ServerConfig {
         let durability = section.parse("durability", "\"fsync\" or \"os\"", choice).unwrap_or_default();
         let log_format = section.parse("log_format", "\"text\" or \"json\"", choice).unwrap_or_default();
         let token = section.text("metrics_token").map(|token| Secret::new(&token));
+        let expected = "a length of time such as \"24h\", or \"off\"";
+        let interval = section.parse("scan_interval", expected, |text| text.parse::<Interval>().ok());
+        let interval = overrides.scan_interval.or(interval);
+        let daily = Some(Duration::from_secs(limits::SCAN_INTERVAL_SECONDS));
         let server = Self {
+            scan_interval: interval.map_or(daily, |Interval(interval)| interval),
             metrics_token: overrides.metrics_token.clone().or(token),
             s3_listen: overrides.s3_listen.unwrap_or(s3_listen),
             rest_listen: overrides.rest_listen.unwrap_or(rest_listen),
@@ -457,6 +470,15 @@ mod tests {
         assert_eq!(load("", &state("/x/.longshore")).expect("sound").dir, Path::new("/x"));
         assert_eq!(load("", &state(".longshore")).expect("sound").dir, Path::new("."));
         assert_eq!(load("", &state("/var/state")).expect("sound").dir, Path::new("./data"));
+    }
+
+    #[test]
+    fn scans_are_daily_unless_said_otherwise() {
+        let interval = |text: &str| load(text, &Overrides::default()).map(|config| config.server.scan_interval);
+        assert_eq!(interval(""), Ok(Some(Duration::from_secs(limits::SCAN_INTERVAL_SECONDS))));
+        assert_eq!(interval("[server]\nscan_interval = \"off\""), Ok(None));
+        assert_eq!(interval("[server]\nscan_interval = \"2h\""), Ok(Some(Duration::from_secs(7200))));
+        assert!(interval("[server]\nscan_interval = \"0s\"").is_err());
     }
 
     #[test]

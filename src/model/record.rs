@@ -47,6 +47,10 @@ pub struct Record {
     /// Canonical id of the owner.
     #[serde(rename = "o")]
     pub owner: String,
+    /// Where the version was to end up. After a clean stop what is still at a managed place although it was meant for
+    /// its key was never committed.
+    #[serde(rename = "l", default = "managed")]
+    pub placed: Placed,
     /// What the client said about the bytes.
     #[serde(rename = "h", default)]
     pub content: Content,
@@ -56,6 +60,11 @@ pub struct Record {
     /// True if metadata or parts did not fit beside the bytes and were left out.
     #[serde(rename = "cut", default, skip_serializing_if = "std::ops::Not::not")]
     pub cut: bool,
+}
+
+/// What a record says that does not say it.
+fn managed() -> Placed {
+    Placed::Managed
 }
 
 impl Record {
@@ -73,6 +82,7 @@ impl Record {
             checksum: object.checksum.clone(),
             crc64nvme: object.crc64nvme,
             owner: object.owner.clone(),
+            placed: object.placed,
             content: object.content.clone(),
             parts: object.parts.clone(),
             cut: false,
@@ -148,6 +158,7 @@ mod tests {
             checksum: None,
             crc64nvme: Some(1),
             owner: "root".into(),
+            placed: Placed::Managed,
             content: Content { user: [("m".to_owned(), "x".repeat(2000))].into(), ..Content::default() },
             parts: vec![PartFact { number: 1, size: 3, checksum: None }; 200],
             cut: false,

@@ -422,6 +422,16 @@ impl Provider for MemoryProvider {
         })
     }
 
+    async fn list_folded(
+        &self,
+        container: &BucketName,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<ListedPage> {
+        self.list(container, prefix, after, limit).await
+    }
+
     async fn list_managed(
         &self,
         container: &BucketName,
@@ -433,6 +443,10 @@ impl Provider for MemoryProvider {
             let found = vault.managed.range((from, Bound::Unbounded)).take(limit);
             Ok(found.map(|((_, version), file)| ManagedFile { version: *version, stat: file.stat() }).collect())
         })
+    }
+
+    async fn sweep_staged(&self, container: &BucketName, _before: Timestamp) -> Result<u64> {
+        self.state.within(container, |_| Ok(0))
     }
 
     async fn settle(&self, container: &BucketName) -> Result<()> {

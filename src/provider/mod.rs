@@ -380,6 +380,19 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
     async fn list(&self, container: &BucketName, prefix: &str, after: Option<&str>, limit: usize)
     -> Result<ListedPage>;
 
+    /// As [`Provider::list`], but of the files beneath one directory behind the prefix only some need to be there, at
+    /// least one: for a listing that shows the directory and not what is in it.
+    ///
+    /// # Errors
+    /// As [`Provider::list`].
+    async fn list_folded(
+        &self,
+        container: &BucketName,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<ListedPage>;
+
     /// Managed files in the order of their versions' shards and ids, after `after`, at most `limit`.
     ///
     /// # Errors
@@ -390,6 +403,13 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
         after: Option<VersionId>,
         limit: usize,
     ) -> Result<Vec<ManagedFile>>;
+
+    /// Removes what staged bodies left that were abandoned before `before`, by processes that ended before they could.
+    /// Returns how many.
+    ///
+    /// # Errors
+    /// Failures of the storage.
+    async fn sweep_staged(&self, container: &BucketName, before: Timestamp) -> Result<u64>;
 
     /// Makes every step taken so far in this container durable: names, exchanges, removals.
     ///

@@ -17,6 +17,7 @@ use crate::model::id::VersionId;
 use crate::model::name::{BucketName, ObjectKey};
 use crate::model::place::{Place, Stamp};
 use crate::model::record::Record;
+use crate::model::time::Timestamp;
 use crate::provider::{
     Body, Capabilities, Container, LaidOut, LayOut, ListedPage, ManagedFile, Note, PartRef, Provider, Result, Stage,
     Stat,
@@ -123,6 +124,16 @@ impl Provider for Metered {
         self.time("list", self.inner.list(container, prefix, after, limit)).await
     }
 
+    async fn list_folded(
+        &self,
+        container: &BucketName,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<ListedPage> {
+        self.time("list_folded", self.inner.list_folded(container, prefix, after, limit)).await
+    }
+
     async fn list_managed(
         &self,
         container: &BucketName,
@@ -130,6 +141,10 @@ impl Provider for Metered {
         limit: usize,
     ) -> Result<Vec<ManagedFile>> {
         self.time("list_managed", self.inner.list_managed(container, after, limit)).await
+    }
+
+    async fn sweep_staged(&self, container: &BucketName, before: Timestamp) -> Result<u64> {
+        self.time("sweep_staged", self.inner.sweep_staged(container, before)).await
     }
 
     async fn settle(&self, container: &BucketName) -> Result<()> {

@@ -50,6 +50,8 @@ enum Claimed {
     Unclean,
     /// It belongs to another catalog.
     Foreign,
+    /// A rebuild of it has not come to its end.
+    HalfRebuilt,
 }
 
 /// The text of `.longshore/id`.
@@ -61,6 +63,9 @@ struct Mark {
     /// The bucket is being deleted; what is left of it goes at the next start.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     deleting: bool,
+    /// A rebuild took the container over and has not come to its end: the catalog knows a part of its objects only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    rebuilding: bool,
 }
 
 /// The text of `.longshore/bucket`.
@@ -106,6 +111,7 @@ impl Store {
                 // One that is damaged must not keep all others from being served; another's must not be touched.
                 match self.attach_one(name, &**provider, &container, why).await {
                     Ok(Some(Claimed::Foreign)) => return Err(foreign(&container.name)),
+                    Ok(Some(Claimed::HalfRebuilt)) => return Err(half_rebuilt(&container.name)),
                     Ok(None) => continue,
                     Ok(Some(Claimed::Clean)) => {}
                     Ok(Some(Claimed::Unclean)) => report.unclean.push(container.name.clone()),
@@ -169,6 +175,7 @@ impl Store {
                 return Ok(Claimed::Foreign);
             }
             (None, Attach::Serve | Attach::Scan) if text.is_some() => return Ok(Claimed::Foreign),
+            (Some(mark), Attach::Serve | Attach::Scan) if mark.rebuilding => return Ok(Claimed::HalfRebuilt),
             (Some(_), Attach::Scan) => return Ok(found),
             // A bucket with objects and a container that is not marked: its mount is missing, and what lies there
             // instead must not be taken for it.
@@ -178,6 +185,13 @@ impl Store {
             }
             // An unclean container stays so until somebody decides that its rebuild is right.
             (Some(_), Attach::Rebuild) if !clean => return Ok(found),
+            (Some(mark), Attach::Rebuild) if mark.rebuilding && mark.catalog == self.catalog().id() => {
+                return Ok(found);
+            }
+            (_, Attach::Rebuild) if text.as_deref().is_some_and(|text| !self.is_ours(text)) => {
+                self.mark_rebuilding(provider, container, true).await?;
+                return Ok(found);
+            }
             _ => {}
         }
         self.mark(provider, container, why != Attach::Serve, false).await?;
@@ -191,26 +205,52 @@ impl Store {
         }
     }
 
-    /// Takes containers over for a rebuild although their last server did not stop cleanly.
+    /// Takes containers over for a rebuild although their last server did not stop cleanly. They stay marked so until
+    /// their rebuild has come to its end.
     ///
     /// # Errors
     /// Failures of the storage.
     pub async fn take_over(&self, names: &[BucketName]) -> Result<()> {
         for provider in self.0.providers.values() {
             for container in provider.containers().await?.iter().filter(|c| names.contains(&c.name)) {
-                self.mark(&**provider, container, true, false).await?;
+                self.mark_rebuilding(&**provider, container, false).await?;
             }
         }
         Ok(())
     }
 
     async fn mark(&self, provider: &dyn Provider, container: &Container, clean: bool, deleting: bool) -> Result<()> {
-        let mark = Mark { catalog: self.catalog().id(), clean, deleting };
-        match provider.write_note(&container.name, Note::Id, json(&mark)?).await {
+        let mark = Mark { catalog: self.catalog().id(), clean, deleting, rebuilding: false };
+        self.write_mark(provider, container, &mark).await
+    }
+
+    /// Notes that a container is ours and is being rebuilt; whether its last stop was clean stays known.
+    async fn mark_rebuilding(&self, provider: &dyn Provider, container: &Container, clean: bool) -> Result<()> {
+        let mark = Mark { catalog: self.catalog().id(), clean, deleting: false, rebuilding: true };
+        self.write_mark(provider, container, &mark).await
+    }
+
+    async fn write_mark(&self, provider: &dyn Provider, container: &Container, mark: &Mark) -> Result<()> {
+        match provider.write_note(&container.name, Note::Id, json(mark)?).await {
             // Of a provider that keeps no notes elsewhere. What is absent there is never taken for deleted.
             Err(provider::Error::ReadOnly | provider::Error::Denied) if !container.writable => Ok(()),
             written => Ok(written?),
         }
+    }
+
+    /// Notes that the rebuild of a container has come to its end.
+    pub(super) async fn mark_rebuilt(&self, bound: &crate::store::bound::Bound) -> Result<()> {
+        let clean = self.was_left_clean(bound).await?;
+        match &bound.container {
+            Some(container) => self.mark(&*bound.provider, container, clean, false).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Whether nothing was owed when the last server of a container stopped.
+    pub(super) async fn was_left_clean(&self, bound: &crate::store::bound::Bound) -> Result<bool> {
+        let text = bound.provider.read_note(bound.place(), Note::Id).await?;
+        Ok(text.as_deref().and_then(Mark::read).is_some_and(|mark| mark.clean))
     }
 
     /// Whether a container is what is left of a bucket of ours that is being deleted.
@@ -345,16 +385,23 @@ impl Store {
         }
     }
 
-    /// Whether the container is the one that was claimed, and not the place where its mount is missing.
+    /// Whether the container is the one that was claimed and not in the middle of a rebuild, nor the place where its mount
+    /// is missing.
     pub(super) async fn is_marked(&self, bound: &crate::store::bound::Bound) -> Result<bool> {
         let text = bound.provider.read_note(bound.place(), Note::Id).await?;
-        Ok(text.is_some_and(|text| self.is_ours(&text)))
+        let mark = text.as_deref().and_then(Mark::read);
+        Ok(mark.is_some_and(|mark| mark.catalog == self.catalog().id() && !mark.rebuilding))
     }
 
     /// When something happens now, for rows.
     pub(super) fn now() -> Timestamp {
         Clock::now()
     }
+}
+
+fn half_rebuilt(name: &BucketName) -> Error {
+    let text = format!("the rebuild of bucket {name:?} was cut short: run `longshore rebuild` again");
+    Error::Internal(text.into())
 }
 
 fn foreign(name: &BucketName) -> Error {

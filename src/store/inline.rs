@@ -67,7 +67,7 @@ pub(super) fn placing(object: &Object, over: Option<Stamp>, kept: bool) -> Optio
 impl Store {
     /// The bytes of a version whose file is not as its row says, if the catalog still keeps them. Files that were laid
     /// out are settled first, so that an outside edit of one is not hidden behind them. Under the key's lock.
-    pub(super) async fn kept(&self, bound: &Arc<Bound>, row: &Object) -> Result<Option<Bytes>> {
+    pub(super) async fn kept(&self, bound: &Bound, row: &Object) -> Result<Option<Bytes>> {
         if !bound.provider.capabilities().inline {
             return Ok(None);
         }

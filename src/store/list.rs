@@ -1,7 +1,8 @@
 //! LIST: an index range with seek-and-skip, at a constant cost per page.
 //!
 //! A bucket that no scan has walked yet is listed by merging the provider's page with the rows: rows win, and a file
-//! without a row is shown as adoption would make it.
+//! without a row is shown as adoption would make it. What the walk that builds the index has passed is all in rows, and
+//! read from them alone.
 //!
 //! **Invariant:** keys come in the order of their bytes, without gap or duplicate across pages; what a common prefix
 //! hides is skipped by a seek, not read.
@@ -22,9 +23,24 @@ use crate::store::error::Result;
 use crate::store::young::listed;
 use crate::store::{SERVICE, Store};
 
-/// Rows read at first if there is a delimiter: most of what follows a common prefix is skipped. Doubled while rows are
-/// used up, up to the page.
+/// Rows read at first if there is a delimiter: most of what follows a common prefix is skipped. Doubled while most of
+/// them are used, up to the page.
 const ROWS_BEFORE_SKIP: usize = 32;
+
+/// What stands at a key: its row, or a file that has none yet, of which no more than its name is known.
+enum Item {
+    Row(Entry),
+    File(Listed),
+}
+
+impl Item {
+    fn key(&self) -> &ObjectKey {
+        match self {
+            Self::Row(row) => &row.key,
+            Self::File(file) => &file.key,
+        }
+    }
+}
 
 impl Store {
     /// A page of the keys of a bucket.
@@ -55,45 +71,55 @@ impl Store {
         let mut last = String::new();
         while seek != Seek::End {
             let window = Window { prefix: query.prefix.clone(), seek: seek.clone(), limit: batch.min(query.limit + 1) };
-            let (rows, ended) = self.rows(bound, window).await?;
+            let (items, ended) = self.items(bound, window, query.delimiter.as_deref() == Some("/")).await?;
+            let (met, mut used) = (items.len(), 0);
             let mut skipped = false;
-            for row in rows {
-                if skipped && row.key.as_str().starts_with(last.as_str()) {
+            for item in items {
+                let key = item.key().as_str();
+                if skipped && key.starts_with(last.as_str()) {
                     continue;
                 }
                 if page.entries.len() + page.prefixes.len() == query.limit {
                     page.next = Some(last);
                     return Ok(page);
                 }
-                if let Some(prefix) = query.common_prefix(row.key.as_str()) {
+                used += 1;
+                if let Some(prefix) = query.common_prefix(key) {
                     last = prefix.to_owned();
                     page.prefixes.push(last.clone());
                     seek = after_prefix(&last);
                     skipped = true;
                 } else {
-                    row.key.as_str().clone_into(&mut last);
+                    key.clone_into(&mut last);
                     seek = Seek::After(last.clone());
                     skipped = false;
-                    page.entries.push(listed(row));
+                    page.entries.extend(self.entry_of(bound, item).await?);
                 }
             }
             if ended {
                 break;
             }
-            batch = (batch * 2).min(query.limit + 1);
+            batch = if used * 2 >= met { batch * 2 } else { ROWS_BEFORE_SKIP }.min(query.limit + 1);
         }
         Ok(page)
     }
 
     /// Rows of an indexed bucket; of another one, rows and files merged. With it, whether nothing follows them.
-    async fn rows(&self, bound: &Arc<Bound>, window: Window) -> Result<(Vec<Entry>, bool)> {
+    /// `folded`: of what lies beneath a directory behind the prefix, one file is enough.
+    async fn items(&self, bound: &Arc<Bound>, window: Window, folded: bool) -> Result<(Vec<Item>, bool)> {
         let (limit, prefix) = (window.limit, window.prefix.clone());
-        if bound.bucket.indexed.is_some() || bound.bucket.settings.exclusive {
-            let rows = self.catalog().list(&SERVICE, bound.bucket.id, window).await?;
+        let indexed = bound.bucket.indexed.is_some() || bound.bucket.settings.exclusive;
+        if indexed || self.0.walks.is_past(bound.bucket.id, &window.seek) {
+            let rows = self.catalog().list(&SERVICE, bound.bucket.id, window.clone()).await?;
             let ended = rows.len() < limit;
-            return Ok((rows, ended));
+            let past = rows.last().is_some_and(|row| {
+                !ended && self.0.walks.is_past(bound.bucket.id, &Seek::From(row.key.as_str().to_owned()))
+            });
+            if indexed || past {
+                return Ok((rows.into_iter().map(Item::Row).collect(), ended));
+            }
         }
-        let (files, more_files) = self.files(bound, &window).await?;
+        let (files, more_files) = self.files(bound, &window, folded).await?;
         let rows = self.catalog().list(&SERVICE, bound.bucket.id, window).await?;
         let more_rows = rows.len() == limit;
         // What lies behind the end of a page that was cut is not known, so nothing behind it is shown yet.
@@ -105,26 +131,24 @@ impl Store {
         let mut merged = Vec::with_capacity(limit);
         for file in files.into_iter().filter(|file| known(&file.key)) {
             while let Some(row) = rows.next_if(|row| row.key < file.key) {
-                merged.push(row);
+                merged.push(Item::Row(row));
             }
-            match rows.next_if(|row| row.key == file.key) {
-                Some(row) => merged.push(row),
-                None => merged.extend(self.entry_of_file(bound, file).await?),
-            }
+            let row = rows.next_if(|row| row.key == file.key);
+            merged.push(row.map_or(Item::File(file), Item::Row));
         }
-        merged.extend(rows);
+        merged.extend(rows.map(Item::Row));
         // A page of files that all went meanwhile says nothing about what follows, so the walk looks once more from there.
         match until {
             Some(until) if merged.is_empty() => {
                 let next = Window { prefix, seek: Seek::After(until.as_str().to_owned()), limit };
-                Box::pin(self.rows(bound, next)).await
+                Box::pin(self.items(bound, next, folded)).await
             }
             until => Ok((merged, until.is_none())),
         }
     }
 
     /// Files at or after a position. The position itself may be a file, and the provider lists behind a name.
-    async fn files(&self, bound: &Bound, window: &Window) -> Result<(Vec<Listed>, bool)> {
+    async fn files(&self, bound: &Bound, window: &Window, folded: bool) -> Result<(Vec<Listed>, bool)> {
         let (after, at) = match &window.seek {
             Seek::End => return Ok((Vec::new(), false)),
             Seek::After(after) => (Some(after.as_str()), None),
@@ -142,7 +166,12 @@ impl Store {
                 Err(error) => return Err(error.into()),
             }
         }
-        match bound.provider.list(bound.place(), &window.prefix, after, window.limit).await {
+        let (place, prefix, limit) = (bound.place(), window.prefix.as_str(), window.limit);
+        let listed = match folded {
+            true => bound.provider.list_folded(place, prefix, after, limit).await,
+            false => bound.provider.list(place, prefix, after, limit).await,
+        };
+        match listed {
             Ok(page) => {
                 files.extend(page.files);
                 Ok((files, page.more))
@@ -152,8 +181,12 @@ impl Store {
         }
     }
 
-    /// A file as a listing shows it before it has a row; `None` if it went meanwhile.
-    async fn entry_of_file(&self, bound: &Bound, file: Listed) -> Result<Option<Entry>> {
+    /// An item as a listing shows it; `None` if it is a file that went meanwhile.
+    async fn entry_of(&self, bound: &Bound, item: Item) -> Result<Option<Entry>> {
+        let file = match item {
+            Item::Row(row) => return Ok(Some(listed(row))),
+            Item::File(file) => file,
+        };
         match bound.provider.stat(bound.place(), &Place::Natural(file.key.clone())).await {
             Ok(stat) => {
                 let object = object_of_file(&file.key, stat, 0);

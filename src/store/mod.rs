@@ -39,18 +39,20 @@ mod multipart;
 mod outbox;
 mod put;
 pub mod request;
-mod scan;
+mod walk;
 mod write;
 mod young;
 
 pub use crate::auth::users::RootCredentials;
 pub use attach::{Attach, AttachReport};
 pub use error::{BodyError, Error, Result};
+pub use walk::Upkeep;
 
 use bound::Bound;
 use inline::Inline;
 use lock::KeyLocks;
 use outbox::Outbox;
+use walk::Walks;
 
 /// What a store is made of.
 #[derive(Debug)]
@@ -86,6 +88,7 @@ struct Inner {
     locks: KeyLocks,
     outbox: Outbox,
     inline: Inline,
+    walks: Walks,
     bounds: DashMap<BucketName, Arc<Bound>>,
     /// Moves before anything is forgotten, so that what was read before is not remembered after.
     bounds_epoch: AtomicU64,
@@ -112,6 +115,7 @@ impl Store {
             locks: KeyLocks::new(),
             outbox: Outbox::default(),
             inline: Inline::new(parts.inline_bytes_max),
+            walks: Walks::default(),
             bounds: DashMap::new(),
             bounds_epoch: AtomicU64::new(0),
             completing: DashSet::new(),

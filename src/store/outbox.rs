@@ -16,7 +16,9 @@ use tokio_util::sync::CancellationToken;
 use crate::catalog::{Step, Task};
 use crate::model::id::{BucketId, VersionId};
 use crate::model::name::{BucketName, ObjectKey};
+use crate::model::object::Object;
 use crate::model::place::{Place, Placed, Stamp};
+use crate::model::record::Record;
 use crate::model::time::{Clock, Timestamp};
 use crate::provider::{self, LaidOut, LayOut};
 use crate::store::bound::{Bound, is_absent};
@@ -87,6 +89,13 @@ impl Store {
             self.took(bound, &task, placed);
         }
         self.free_later(bound, freeing);
+    }
+
+    /// Takes the steps of a commit, one after the other: for walks, which have nobody waiting for an answer.
+    pub(super) async fn take_steps(&self, bound: &Arc<Bound>, tasks: Vec<Task>) {
+        for task in tasks {
+            self.take_step(bound, &task).await;
+        }
     }
 
     /// Frees what was displaced or deleted, behind the answer.
@@ -168,12 +177,16 @@ impl Store {
             }
             return Ok(true);
         }
+        // Its key could not be a path when it was tried. The row says so, and then nobody looks for it at the key first.
+        if row.is_some_and(|row| row.placed == Placed::Managed) {
+            return Ok(true);
+        }
         self.lay_out_current(bound, step).await
     }
 
     async fn lay_out_current(&self, bound: &Bound, step: LayOut<'_>) -> Result<bool> {
         let (key, version) = (step.key, step.version);
-        match bound.provider.lay_out(bound.place(), step).await {
+        match bound.provider.lay_out(bound.place(), step.clone()).await {
             Ok(LaidOut::Done | LaidOut::Superseded) => Ok(true),
             Ok(LaidOut::DoneKeeping(name)) => {
                 tracing::warn!(bucket = %bound.bucket.name, %key, name, "an outside edit was displaced and is kept in .longshore/lost");
@@ -182,6 +195,13 @@ impl Store {
             // Where we may not write the bytes stay where we may.
             Err(provider::Error::Clash | provider::Error::Denied) => {
                 let place = Place::Managed(version);
+                // First the record: a rebuild takes what was meant for its key and is not there for a write that was
+                // never committed.
+                let row = self.catalog().object(&SERVICE, bound.bucket.id, key).await?;
+                if let Some(row) = row.filter(|row| row.version == version) {
+                    let record = Record::of(&Object { placed: Placed::Managed, ..row }, &bound.bucket.name);
+                    bound.provider.set_record(bound.place(), &place, step.stamp, &record).await?;
+                }
                 self.catalog().set_place(&SERVICE, bound.bucket.id, key, version, &place).await?;
                 Ok(true)
             }
@@ -223,22 +243,27 @@ impl Store {
     pub(super) fn lay_out_again(&self, bound: Arc<Bound>, key: ObjectKey, version: VersionId) {
         let store = self.clone();
         tokio::spawn(async move {
-            let _order = store.0.locks.lock(bound.bucket.id, &key).await;
-            let Ok(Some(row)) = store.catalog().object(&SERVICE, bound.bucket.id, &key).await else { return };
-            if row.version != version || row.placed != Placed::Natural {
-                return;
-            }
-            // A lay-out that is still owed knows what it displaces; that is no outside edit.
-            let owed = store.catalog().tasks_of(&SERVICE, bound.bucket.id, &key).await.unwrap_or_default();
-            let over = owed.iter().filter(|task| task.task.version == version).find_map(|task| match &task.task.step {
-                Step::LayOut { over, .. } => over.as_ref(),
-                Step::Settle { .. } | Step::Drop { .. } | Step::FreeUpload { .. } => None,
-            });
-            let step = LayOut { version, stamp: &row.stamp, key: &key, over, counter: row.counter };
-            if let Err(error) = store.lay_out(&bound, step).await {
+            if let Err(error) = store.put_back(&bound, &key, version).await {
                 tracing::warn!(bucket = %bound.bucket.name, %key, %error, "a version could not be put back to its key");
             }
         });
+    }
+
+    /// The same at once, and under the key's lock.
+    pub(super) async fn put_back(&self, bound: &Bound, key: &ObjectKey, version: VersionId) -> Result<()> {
+        let _order = self.0.locks.lock(bound.bucket.id, key).await;
+        let row = self.catalog().object(&SERVICE, bound.bucket.id, key).await?;
+        let Some(row) = row.filter(|row| row.version == version && row.placed == Placed::Natural) else {
+            return Ok(());
+        };
+        // A lay-out that is still owed knows what it displaces; that is no outside edit.
+        let owed = self.catalog().tasks_of(&SERVICE, bound.bucket.id, key).await.unwrap_or_default();
+        let over = owed.iter().filter(|task| task.task.version == version).find_map(|task| match &task.task.step {
+            Step::LayOut { over, .. } => over.as_ref(),
+            Step::Settle { .. } | Step::Drop { .. } | Step::FreeUpload { .. } => None,
+        });
+        let step = LayOut { version, stamp: &row.stamp, key, over, counter: row.counter };
+        self.lay_out(bound, step).await.map(|_| ())
     }
 
     /// Takes every step that an earlier process left owed. Files that were not durable may be damaged by now.
@@ -335,13 +360,9 @@ impl Store {
         !matches!(row, Ok(row) if row.as_ref().is_none_or(|row| row.id != bound.bucket.id))
     }
 
-    /// Background work until `stop`: settle, replay, notice what other processes changed, walk new buckets.
+    /// Background work until `stop`: settle, replay, notice what other processes changed. Walks, which may take hours,
+    /// are [`Store::keep_up`].
     pub async fn run(&self, stop: CancellationToken) {
-        // A walk may take hours; nothing else waits for it.
-        let indexer = {
-            let (store, stop) = (self.clone(), stop.clone());
-            tokio::spawn(async move { store.index_new_buckets(stop).await })
-        };
         let mut generation = 0;
         let (mut pass, mut horizon) = (0u32, 0);
         while stop.run_until_cancelled(tokio::time::sleep(SETTLE_INTERVAL)).await.is_some() {
@@ -355,9 +376,6 @@ impl Store {
                     tracing::warn!(%error, "old uploads could not be forgotten");
                 }
             }
-        }
-        if let Err(error) = indexer.await {
-            tracing::error!(%error, "the indexing of new buckets failed");
         }
         self.settle().await;
     }

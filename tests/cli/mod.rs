@@ -9,6 +9,7 @@ use crate::harness::{Auth, Options, Server, longshore};
 mod buckets;
 mod connections;
 mod refusals;
+mod walks;
 
 fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()

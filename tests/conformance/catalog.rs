@@ -58,7 +58,8 @@ every_catalog! {
         bytes_stay_with_their_step_until_it_is_done
         steps_of_one_key_come_oldest_first
         numbers_are_never_used_again
-        named_versions_are_found_wherever_they_are;
+        named_versions_are_found_wherever_they_are
+        a_version_that_was_given_up_cannot_be_named;
     uploads:
         an_upload_reads_back_as_written
         uploads_come_by_key_age_and_id

@@ -7,13 +7,16 @@ mod clock;
 mod dice;
 mod edits;
 mod full_disk;
+mod gc;
 mod kill;
 mod ledger;
 mod load;
 mod memory;
 mod order;
 mod races;
+mod rebuild;
 mod script;
+mod size;
 mod syscalls;
 
 /// Whether the full size is asked for.

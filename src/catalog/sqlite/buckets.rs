@@ -5,7 +5,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{rows, span, statements as sql};
-use crate::catalog::{Error, NewBucket, Result};
+use crate::catalog::{Error, NewBucket, Progress, Result};
 use crate::model::bucket::{Bucket, BucketSettings};
 use crate::model::id::BucketId;
 use crate::model::name::BucketName;
@@ -100,6 +100,19 @@ pub(super) fn set_indexed(connection: &Connection, bucket: BucketId, at: Option<
     changed(connection, statement.execute(params![bucket.0, at.map(|at| at.0)])?)
 }
 
+/// Notes how a walk goes. Nobody caches it, so the generation stays.
+pub(super) fn note_progress(connection: &Connection, bucket: BucketId, progress: &Progress) -> Result<()> {
+    let mut statement = connection.prepare_cached(sql::NOTE_PROGRESS)?;
+    statement.execute(params![bucket.0, rows::to_json(progress)?])?;
+    Ok(())
+}
+
+/// How the latest walk went.
+pub(super) fn progress(connection: &Connection, bucket: BucketId) -> Result<Option<Progress>> {
+    let mut statement = connection.prepare_cached(sql::PROGRESS)?;
+    Ok(statement.query_row([bucket.0], |row| rows::json(row, 0)).optional()?)
+}
+
 fn changed(connection: &Connection, rows: usize) -> Result<()> {
     if rows == 0 { Err(Error::NotFound) } else { next_generation(connection) }
 }
@@ -112,7 +125,13 @@ pub(super) fn delete(connection: &Connection, bucket: BucketId, with_objects: bo
     } else if connection.prepare_cached(sql::BUCKET_HAS_OBJECTS)?.exists([bucket.0])? {
         return Err(Error::NotEmpty);
     }
-    for text in [sql::DELETE_BUCKET_PARTS, sql::DELETE_BUCKET_UPLOADS, sql::DELETE_BUCKET_OUTBOX, sql::DELETE_BUCKET] {
+    for text in [
+        sql::DELETE_BUCKET_PARTS,
+        sql::DELETE_BUCKET_UPLOADS,
+        sql::DELETE_BUCKET_OUTBOX,
+        sql::DELETE_BUCKET_PROGRESS,
+        sql::DELETE_BUCKET,
+    ] {
         connection.prepare_cached(text)?.execute([bucket.0])?;
     }
     next_generation(connection)

@@ -44,6 +44,9 @@ pub(super) enum Fault {
     /// A row that this code did not write.
     #[error("a row of the catalog is malformed: {0}")]
     Malformed(&'static str),
+    /// `gc` was faster than the write.
+    #[error("the bytes of a new version were given up before it was committed")]
+    GivenUpBytes,
     /// The caller named a place that is not one of the version's two.
     #[error("the place is not one of this version's")]
     ForeignPlace,
@@ -52,7 +55,7 @@ pub(super) enum Fault {
 impl From<Fault> for Error {
     fn from(fault: Fault) -> Self {
         match fault {
-            Fault::Closed | Fault::GivenUp => Self::Unavailable(Box::new(fault)),
+            Fault::Closed | Fault::GivenUp | Fault::GivenUpBytes => Self::Unavailable(Box::new(fault)),
             Fault::Panicked
             | Fault::Newer { .. }
             | Fault::NotOurs

@@ -132,6 +132,13 @@ CREATE INDEX access_keys_of ON access_keys (user, access_key);
 -- The bytes of a small version, until its file is durable. Last, so that whoever reads the steps never reads them.
 ALTER TABLE outbox ADD COLUMN bytes BLOB;
 ",
+    "
+-- How the latest walk of a bucket goes. Apart from the buckets, whose every change makes all caches look again.
+CREATE TABLE progress (
+    bucket_id INTEGER PRIMARY KEY,
+    state TEXT NOT NULL
+) STRICT;
+",
 ];
 
 /// Refuses a database that is not a catalog, or that is one of a newer release. Changes nothing.

@@ -15,7 +15,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use rusqlite::Connection;
 
-use crate::catalog::{AccessKey, Catalog, Commit, Error, NewBucket, PartAdded, Result, Scope, Task, Window};
+use crate::catalog::{
+    AccessKey, Catalog, Commit, Error, NewBucket, PartAdded, Progress, Result, Scope, Task, Unnamed, Window,
+};
 use crate::config::limits::{CATALOG_LOOKUPS_MAX, CATALOG_WALKS_MAX};
 use crate::model::bucket::{Bucket, BucketSettings};
 use crate::model::caller::User;
@@ -225,6 +227,18 @@ impl Catalog for SqliteCatalog {
     async fn named(&self, scope: &Scope, bucket: BucketId, versions: &[VersionId]) -> Result<Vec<VersionId>> {
         let versions = versions.to_vec();
         self.walk(scope, move |c| outbox::named(c, bucket, &versions)).await
+    }
+
+    async fn give_up(&self, scope: &Scope, bucket: BucketId, files: Vec<Unnamed>) -> Result<Vec<Task>> {
+        self.write(scope, move |c| outbox::give_up(c, bucket, files)).await
+    }
+
+    async fn note_progress(&self, scope: &Scope, bucket: BucketId, progress: Progress) -> Result<()> {
+        self.write_hint(scope, move |c| buckets::note_progress(c, bucket, &progress)).await
+    }
+
+    async fn progress(&self, scope: &Scope, bucket: BucketId) -> Result<Option<Progress>> {
+        self.look(scope, |c| buckets::progress(c, bucket)).await
     }
 
     async fn tasks(&self, scope: &Scope, after: i64, limit: usize) -> Result<Vec<Task>> {

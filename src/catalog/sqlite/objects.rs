@@ -86,6 +86,9 @@ pub(super) fn commit(connection: &Connection, commit: &Commit) -> Result<Vec<Tas
 
 /// Makes one change, or tells that its expectation does not hold.
 fn apply(connection: &Connection, change: &Change) -> Result<()> {
+    if let Some(object) = change.becomes.as_ref().filter(|object| change.expect != Some(object.version)) {
+        outbox::must_not_be_owed(connection, change.bucket, object.version)?;
+    }
     let held = match (&change.expect, &change.becomes) {
         (None, None) => {
             let mut statement = connection.prepare_cached(sql::OBJECT_IS)?;

@@ -7,8 +7,9 @@ use std::collections::HashSet;
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{rows, span, statements as sql};
-use crate::catalog::{NewTask, Result, Step, Task};
+use super::failure::Fault;
+use super::{buckets, rows, span, statements as sql};
+use crate::catalog::{NewTask, Result, Step, Task, Unnamed};
 use crate::model::id::{BucketId, VersionId};
 use crate::model::name::ObjectKey;
 
@@ -69,9 +70,15 @@ pub(super) fn done(connection: &Connection, ids: &[i64]) -> Result<()> {
 /// One snapshot for all of them: a version that moves from a row into the outbox meanwhile is in one of the two.
 pub(super) fn named(connection: &Connection, bucket: BucketId, versions: &[VersionId]) -> Result<Vec<VersionId>> {
     let snapshot = connection.unchecked_transaction()?;
+    let named = named_now(&snapshot, bucket, versions)?;
+    Ok(versions.iter().copied().filter(|version| named.contains(version)).collect())
+}
+
+/// The same, in a transaction that is open.
+fn named_now(connection: &Connection, bucket: BucketId, versions: &[VersionId]) -> Result<HashSet<VersionId>> {
     let mut named = HashSet::new();
     let mut open = HashSet::new();
-    let mut statement = snapshot.prepare_cached(sql::NAMED)?;
+    let mut statement = connection.prepare_cached(sql::NAMED)?;
     for version in versions {
         let is = statement.query_row(params![bucket.0, rows::bytes(*version)], |row| row.get::<_, bool>(0))?;
         if is {
@@ -81,11 +88,33 @@ pub(super) fn named(connection: &Connection, bucket: BucketId, versions: &[Versi
         };
     }
     // Attempts that wait to be freed stand inside their step. Such steps are few and short-lived: one is read at a time.
-    let mut statement = snapshot.prepare_cached(sql::FREEING_STEPS)?;
+    let mut statement = connection.prepare_cached(sql::FREEING_STEPS)?;
     let mut steps = statement.query([bucket.0])?;
     while let Some(row) = steps.next()? {
         let Step::FreeUpload { attempts, .. } = rows::json(row, 0)? else { continue };
         named.extend(attempts.into_iter().filter(|attempt| open.contains(attempt)));
     }
-    Ok(versions.iter().copied().filter(|version| named.contains(version)).collect())
+    Ok(named)
+}
+
+/// Writes a `Drop` for each file that nothing names, under a key that no file can have: what lies at natural places is
+/// not meant, even where it is the same file under two names.
+pub(super) fn give_up(connection: &Connection, bucket: BucketId, files: Vec<Unnamed>) -> Result<Vec<Task>> {
+    buckets::must_be(connection, bucket)?;
+    let versions: Vec<_> = files.iter().map(|file| file.version).collect();
+    let named = named_now(connection, bucket, &versions)?;
+    let key = ObjectKey::new("//").expect("two slashes are a key");
+    let unnamed = files.into_iter().filter(|file| !named.contains(&file.version));
+    let step = |Unnamed { version, stamp }| {
+        let task = NewTask { bucket, key: key.clone(), version, step: Step::Drop { stamp: Some(stamp) }, bytes: None };
+        add(connection, task)
+    };
+    unnamed.map(step).collect()
+}
+
+/// Refuses to name a version whose bytes were given up. A fresh version stands in no other step yet.
+pub(super) fn must_not_be_owed(connection: &Connection, bucket: BucketId, version: VersionId) -> Result<()> {
+    let mut statement = connection.prepare_cached(sql::VERSION_IS_OWED)?;
+    let owed = statement.exists(params![rows::bytes(version), bucket.0])?;
+    if owed { Err(Fault::GivenUpBytes.into()) } else { Ok(()) }
 }

@@ -50,6 +50,7 @@ fn walks_go_by_an_index_and_never_sort() {
         (sql::NAMED, "USING COVERING INDEX objects_version (version=? AND bucket_id=?)"),
         (sql::NAMED, "USING COVERING INDEX parts_attempt (attempt=?"),
         (sql::NAMED, "USING INDEX outbox_version (version=?)"),
+        (sql::VERSION_IS_OWED, "SEARCH outbox USING INDEX outbox_version (version=?)"),
         (sql::FORGET_UPLOADS, "uploads_ended (ended<?)"),
         (sql::USERS, "SEARCH users USING PRIMARY KEY (name>?)"),
         (sql::KEYS, "SEARCH access_keys USING INDEX access_keys_of (user=?)"),

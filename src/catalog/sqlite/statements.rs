@@ -42,6 +42,10 @@ statements! {
     DELETE_BUCKET_PARTS = "DELETE FROM parts WHERE upload_id IN (SELECT id FROM uploads WHERE bucket_id = ?1)";
     DELETE_BUCKET_UPLOADS = "DELETE FROM uploads WHERE bucket_id = ?1";
     DELETE_BUCKET_OUTBOX = "DELETE FROM outbox WHERE bucket_id = ?1";
+    DELETE_BUCKET_PROGRESS = "DELETE FROM progress WHERE bucket_id = ?1";
+    NOTE_PROGRESS = "INSERT INTO progress (bucket_id, state) SELECT id, ?2 FROM buckets WHERE id = ?1 \
+        ON CONFLICT (bucket_id) DO UPDATE SET state = excluded.state";
+    PROGRESS = "SELECT state FROM progress WHERE bucket_id = ?1";
 
     OBJECT = "SELECT name, version, placed, stamp, size, modified, etag, owner, storage_class, sum_algorithm, sum_kind, \
         sum_value, counter, crc64, content, parts FROM objects WHERE bucket_id = ?1 AND name = ?2";
@@ -65,6 +69,7 @@ statements! {
             AND upload_id IN (SELECT id FROM uploads WHERE id = upload_id AND bucket_id = ?1)) \
         OR EXISTS (SELECT 1 FROM outbox WHERE version = ?2 AND bucket_id = ?1)";
 
+    VERSION_IS_OWED = "SELECT 1 FROM outbox WHERE version = ?1 AND bucket_id = ?2";
     INSERT_TASK = "INSERT INTO outbox (bucket_id, name, version, frees, step, bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     TASKS = "SELECT id, bucket_id, name, version, step, length(bytes) FROM outbox WHERE id > ?1 ORDER BY id LIMIT ?2";
     TASKS_OF = "SELECT id, bucket_id, name, version, step, length(bytes) FROM outbox \

@@ -175,6 +175,7 @@ pub(super) fn add_part(connection: &Connection, id: UploadId, part: &Part) -> Re
     if upload.state != UploadState::Open {
         return Err(Error::Conflict);
     }
+    outbox::must_not_be_owed(connection, upload.bucket, part.attempt)?;
     let displaced = connection
         .prepare_cached(sql::ATTEMPT)?
         .query_row(params![rows::bytes(id), part.number], |row| Ok((rows::version(row, 0)?, rows::stamp(row, 1)?)))

@@ -8,21 +8,34 @@
 
 use std::collections::BinaryHeap;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use rustix::fs::{AtFlags, Dir, FileType, statat};
 use rustix::io::Errno;
 
 use super::error::{Doing, if_there, meaning};
 use super::open;
-use super::space::{OBJECTS, Space};
-use super::spot::Facts;
+use super::space::{OBJECTS, STAGED, Space};
+use super::spot::{Facts, Spot};
 use crate::model::id::{VersionId, hex};
 use crate::model::name::{ObjectKey, PATH_DEPTH_MAX};
 use crate::model::place::Place;
+use crate::model::time::Timestamp;
 use crate::provider::{Error, Listed, ListedPage, ManagedFile, Result, Stat};
 
 /// Names kept of a directory at least: so a page over directories that turn out to be empty reads each few times.
 const BATCH_MIN: usize = 1000;
+/// Names kept of a directory of which one file is enough.
+const BATCH_BENEATH: usize = 16;
+
+/// How many of the files beneath a directory behind the prefix are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Beneath {
+    /// All.
+    All,
+    /// One is enough.
+    One,
+}
 
 /// Where a page begins and what belongs to it.
 struct Walk<'a> {
@@ -30,13 +43,23 @@ struct Walk<'a> {
     prefix: &'a [u8],
     after: Option<&'a [u8]>,
     limit: usize,
+    beneath: Beneath,
+    /// Beneath such a directory: the number of files on the page at which it is left.
+    leave_at: Option<usize>,
     page: ListedPage,
 }
 
 /// Lists the files whose keys begin with `prefix` and come after `after`.
-pub(super) fn list(space: &Space, prefix: &str, after: Option<&str>, limit: usize) -> Result<ListedPage> {
+pub(super) fn list(
+    space: &Space,
+    prefix: &str,
+    after: Option<&str>,
+    limit: usize,
+    beneath: Beneath,
+) -> Result<ListedPage> {
     let after = after.map(str::as_bytes);
-    let mut walk = Walk { space, prefix: prefix.as_bytes(), after, limit, page: ListedPage::default() };
+    let (prefix_bytes, page) = (prefix.as_bytes(), ListedPage::default());
+    let mut walk = Walk { space, prefix: prefix_bytes, after, limit, beneath, leave_at: None, page };
     if limit == 0 {
         return Ok(walk.page);
     }
@@ -74,11 +97,17 @@ impl Walk<'_> {
         let mut entries = Dir::new(dir).doing("read a directory")?;
         let mut cursor: Option<Vec<u8>> = None;
         loop {
-            let room = self.limit - self.page.files.len() + 1;
-            let (names, whole) = self.batch(&mut entries, path, cursor.as_deref(), room.max(BATCH_MIN))?;
+            let room = match self.leave_at {
+                Some(_) => BATCH_BENEATH,
+                None => (self.limit - self.page.files.len() + 1).max(BATCH_MIN),
+            };
+            let (names, whole) = self.batch(&mut entries, path, cursor.as_deref(), room)?;
             for name in &names {
                 if !self.entry(&entries, path, name, depth)? {
                     return Ok(false);
+                }
+                if self.leave_at.is_some_and(|leave_at| self.page.files.len() >= leave_at) {
+                    return Ok(true);
                 }
             }
             if whole {
@@ -142,7 +171,17 @@ impl Walk<'_> {
                 return Ok(true);
             }
             return match self.space.entry(at, segment, open::DIRECTORY) {
-                Ok(below) => self.directory(below, &full, depth + 1),
+                Ok(below) => {
+                    let outermost = self.leave_at.is_none();
+                    if outermost && self.beneath == Beneath::One && full.starts_with(self.prefix) {
+                        self.leave_at = Some(self.page.files.len() + 1);
+                    }
+                    let more = self.directory(below, &full, depth + 1);
+                    if outermost {
+                        self.leave_at = None;
+                    }
+                    more
+                }
                 // It went away, or something else took its place: then the next page or scan meets that.
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(true),
                 // One directory that is somebody else's (lost+found, a mount) must not hide all others.
@@ -256,6 +295,41 @@ fn shard_batch(entries: &mut Dir, cursor: &str, room: usize) -> Result<(Vec<Vec<
         }
     }
     Ok(kept.into_sorted())
+}
+
+/// Removes staged files that bear a name and that nobody wrote to since `before`: the mtime moves with every block.
+pub(super) fn sweep_staged(space: &Space, before: Timestamp) -> Result<u64> {
+    let mut removed = 0;
+    for process in subdirectories(space, STAGED)? {
+        let path = format!("{STAGED}/{process}");
+        let Some(dir) = if_there(space.open(&path, open::DIRECTORY).doing("open staged files"))? else { continue };
+        let files = Dir::read_from(&dir).doing("read staged files")?;
+        let dir = Arc::new(dir);
+        for file in files {
+            let file = file.doing("read staged files")?;
+            let Some(name) = file.file_name().to_str().ok().filter(|name| VersionId::parse(name).is_some()) else {
+                continue;
+            };
+            let spot = Spot { dir: dir.clone(), name: name.to_owned() };
+            if spot.look()?.is_some_and(|facts| facts.regular && facts.modified < before) {
+                spot.unlink()?;
+                removed += 1;
+            }
+        }
+    }
+    Ok(removed)
+}
+
+/// The directories of processes in the directory of staged files.
+fn subdirectories(space: &Space, path: &str) -> Result<Vec<VersionId>> {
+    let Some(dir) = if_there(space.open(path, open::DIRECTORY).doing("open staged files"))? else {
+        return Ok(Vec::new());
+    };
+    let mut found = Vec::new();
+    for entry in Dir::new(dir).doing("read staged files")? {
+        found.extend(entry.doing("read staged files")?.file_name().to_str().ok().and_then(VersionId::parse));
+    }
+    Ok(found)
 }
 
 /// What is at a place, with its record.

@@ -41,6 +41,7 @@ use crate::model::id::VersionId;
 use crate::model::name::{BucketName, ObjectKey};
 use crate::model::place::{Place, Stamp};
 use crate::model::record::Record;
+use crate::model::time::Timestamp;
 
 /// When a write is acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -240,7 +241,20 @@ impl Provider for FsProvider {
         limit: usize,
     ) -> Result<ListedPage> {
         let (prefix, after) = (prefix.to_owned(), after.map(str::to_owned));
-        self.within(container, move |space| list::list(space, &prefix, after.as_deref(), limit)).await
+        self.within(container, move |space| list::list(space, &prefix, after.as_deref(), limit, list::Beneath::All))
+            .await
+    }
+
+    async fn list_folded(
+        &self,
+        container: &BucketName,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<ListedPage> {
+        let (prefix, after) = (prefix.to_owned(), after.map(str::to_owned));
+        self.within(container, move |space| list::list(space, &prefix, after.as_deref(), limit, list::Beneath::One))
+            .await
     }
 
     async fn list_managed(
@@ -250,6 +264,10 @@ impl Provider for FsProvider {
         limit: usize,
     ) -> Result<Vec<ManagedFile>> {
         self.within(container, move |space| list::list_managed(space, after, limit)).await
+    }
+
+    async fn sweep_staged(&self, container: &BucketName, before: Timestamp) -> Result<u64> {
+        self.within(container, move |space| list::sweep_staged(space, before)).await
     }
 
     async fn settle(&self, container: &BucketName) -> Result<()> {

@@ -1,7 +1,7 @@
 //! The commit decides: compare-and-swap of one key and of several, alone and in races.
 
 use futures_util::future::join_all;
-use longshore::catalog::{Catalog, Commit, Error, Scope};
+use longshore::catalog::{Catalog, Commit, Error, Progress, Scope};
 use longshore::model::id::{BucketId, UploadId, VersionId};
 use longshore::model::object::Object;
 use longshore::model::page::Seek;
@@ -237,6 +237,9 @@ pub(super) async fn no_scoped_method_acts_under_a_role(catalog: &dyn Catalog) {
         ("list", catalog.list(role, id, window("", Seek::End, 9)).await.err()),
         ("usage", catalog.usage(role, id).await.err()),
         ("commit", catalog.commit(role, Commit::default()).await.err()),
+        ("give_up", catalog.give_up(role, id, Vec::new()).await.err()),
+        ("note_progress", catalog.note_progress(role, id, Progress::default()).await.err()),
+        ("progress", catalog.progress(role, id).await.err()),
         ("named", catalog.named(role, id, &[]).await.err()),
         ("tasks", catalog.tasks(role, 0, 9).await.err()),
         ("tasks_of", catalog.tasks_of(role, id, &k).await.err()),

@@ -1,6 +1,6 @@
 //! Steps owed to providers are rows of the commit that owes them.
 
-use longshore::catalog::{Catalog, Commit, NewTask, Step, Task};
+use longshore::catalog::{Catalog, Change, Commit, Error, NewTask, Step, Task, Unnamed};
 use longshore::model::id::VersionId;
 use longshore::model::place::Stamp;
 use longshore::model::upload::UploadState;
@@ -107,4 +107,25 @@ pub(super) async fn named_versions_are_found_wherever_they_are(catalog: &dyn Cat
 
     catalog.tasks_done(US, &[owed.id, freed.expect("a step").id]).await.unwrap();
     assert_eq!(catalog.named(US, b, &asked).await.unwrap(), [object.version, kept.attempt, replaced.attempt]);
+}
+
+/// A write that is slower than gc fails as a whole; one that was faster is safe.
+pub(super) async fn a_version_that_was_given_up_cannot_be_named(catalog: &dyn Catalog) {
+    let b = bucket(catalog, "b").await.id;
+    let (slow, fast) = (rich("slow"), rich("fast"));
+    insert(catalog, b, &fast).await;
+    let unnamed = |version| Unnamed { version, stamp: Stamp::new("s") };
+    let files = vec![unnamed(slow.version), unnamed(fast.version)];
+    let given_up = catalog.give_up(US, b, files.clone()).await.expect("given up");
+    let [task] = &given_up[..] else { panic!("one of the two: {given_up:?}") };
+    assert_eq!((task.task.version, &task.task.step), (slow.version, &Step::Drop { stamp: Some(Stamp::new("s")) }));
+    let change = Change { bucket: b, key: slow.key.clone(), expect: None, becomes: Some(slow.clone()) };
+    let late = catalog.commit(US, Commit { changes: vec![change], ..Commit::default() }).await;
+    assert!(matches!(late, Err(Error::Unavailable(_))), "{late:?}");
+    assert_eq!(catalog.object(US, b, &slow.key).await.unwrap(), None);
+    assert_eq!(catalog.give_up(US, b, files).await.unwrap(), [], "it is named by its step now");
+    let part = part(1);
+    let upload = upload(catalog, b, "up", 1).await;
+    catalog.give_up(US, b, vec![unnamed(part.attempt)]).await.expect("given up");
+    assert!(matches!(catalog.add_part(US, upload.id, part).await, Err(Error::Unavailable(_))));
 }

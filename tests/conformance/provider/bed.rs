@@ -9,7 +9,7 @@ use futures_util::StreamExt as _;
 use longshore::model::id::VersionId;
 use longshore::model::name::{BucketName, ObjectKey};
 use longshore::model::object::Content;
-use longshore::model::place::{Place, Stamp};
+use longshore::model::place::{Place, Placed, Stamp};
 use longshore::model::record::Record;
 use longshore::model::time::{Clock, Timestamp};
 use longshore::provider::memory::MemoryProvider;
@@ -145,6 +145,7 @@ impl<'a> Bed<'a> {
             checksum: None,
             crc64nvme: Some(7),
             owner: "root".into(),
+            placed: Placed::Natural,
             content: Content { content_type: Some("text/plain".into()), ..Content::default() },
             parts: Vec::new(),
             cut: false,

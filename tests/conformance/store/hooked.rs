@@ -15,6 +15,7 @@ use longshore::model::id::VersionId;
 use longshore::model::name::{BucketName, ObjectKey};
 use longshore::model::place::{Place, Stamp};
 use longshore::model::record::Record;
+use longshore::model::time::Timestamp;
 use longshore::provider::{
     Body, Capabilities, Container, Error, LaidOut, LayOut, ListedPage, ManagedFile, Note, PartRef, Provider, Result,
     Stage, Stat,
@@ -204,6 +205,20 @@ impl Provider for Hooked {
     ) -> Result<ListedPage> {
         self.hooks.pass("list", self.inner.list(container, prefix, after, limit)).await
     }
+    async fn list_folded(
+        &self,
+        container: &BucketName,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<ListedPage> {
+        self.inner.list_folded(container, prefix, after, limit).await
+    }
+
+    async fn sweep_staged(&self, container: &BucketName, before: Timestamp) -> Result<u64> {
+        self.inner.sweep_staged(container, before).await
+    }
+
     async fn list_managed(
         &self,
         container: &BucketName,

@@ -10,6 +10,7 @@ mod inline;
 mod mended;
 mod multipart;
 mod objects;
+mod walks;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -277,6 +278,8 @@ const EVERYWHERE: &[Behaviour] = behaviours![
     multipart::abort_frees_parts,
     multipart::resent_parts_count_last,
     multipart::uploads_are_listed,
+    walks::nothing_is_wrong_with_what_is_in_use,
+    walks::walks_are_for_administrators,
 ];
 
 /// What needs a directory to look at.
@@ -292,6 +295,15 @@ const ON_FILES: &[Behaviour] = behaviours![
     edits::owed_steps_are_taken_at_the_next_start,
     edits::many_full_folders_are_one_page_each,
     edits::a_mount_that_is_missing_at_the_start_deletes_nothing,
+    walks::gc_frees_what_a_crash_left_after_the_grace,
+    walks::gc_does_not_take_a_stale_catalog_at_its_word,
+    walks::a_delete_that_was_cut_short_is_put_back,
+    walks::a_newer_file_displaces_a_managed_object,
+    walks::fsck_tells_what_is_wrong_and_repairs_what_can_be,
+    walks::a_rebuild_does_not_bring_back_what_was_never_committed,
+    walks::a_rebuild_after_a_crash_takes_the_newest,
+    walks::a_rebuild_that_was_cut_short_is_not_served,
+    walks::what_is_held_back_is_told_until_it_is_decided,
 ];
 
 /// What keeping small bodies in the catalog adds.

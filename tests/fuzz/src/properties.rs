@@ -104,7 +104,7 @@ fn bare(tag: &str) -> &str {
 pub fn policy(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let Ok(statements) = policy::compile(&text) else { return };
-    assert!(!statements.is_empty() && text.len() <= policy::POLICY_BYTES_MAX);
+    assert!(!statements.is_empty() && text.len() as u64 <= longshore::config::limits::POLICY_BYTES_MAX);
     for statement in &statements {
         for resource in ["*", "arn:aws:s3:::b/a/long/key/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"]
         {

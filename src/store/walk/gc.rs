@@ -1,0 +1,178 @@
+//! Gc: frees managed files that nothing names.
+//!
+//! They are what a crash leaves, or a client that was cut at the wrong moment: published, and never committed. The files
+//! are listed **first** and the catalog is asked **after**, so a file that was committed meanwhile is named. What is
+//! unnamed and older than the grace is given up by the catalog: one transaction writes the step that frees it and makes
+//! sure that no later commit can name it. So even a write that is slower than the grace fails as a whole and never ends
+//! with a row without bytes, and a process that is killed half-way leaves steps that the next one takes.
+//!
+//! **Invariant:** nothing is freed but by a step of the outbox that was written while no row, part or other step named
+//! the file. What looks like an object is freed only in small numbers unasked: a catalog from a backup would call all
+//! newer objects orphans.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::progress::Ticker;
+use super::{MANAGED_PAGE, Seen};
+use crate::catalog::{self, Unnamed};
+use crate::model::action::Action;
+use crate::model::caller::Caller;
+use crate::model::id::VersionId;
+use crate::model::name::BucketName;
+use crate::model::place::{Place, Placed};
+use crate::model::time::Timestamp;
+use crate::provider::ManagedFile;
+use crate::store::bound::Bound;
+use crate::store::error::{Error, Result};
+use crate::store::request::{GcOptions, GcReport};
+use crate::store::{SERVICE, Store};
+
+/// Files that look like objects and may be freed unasked, however few managed files there are.
+const FREED_UNASKED_MIN: u64 = 1000;
+/// Ended uploads are remembered this long, so that a repeated Complete is answered alike.
+const UPLOADS_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+
+impl Store {
+    /// Frees what nothing names in one bucket; administrators only.
+    ///
+    /// # Errors
+    /// Refusals, and failures of catalog and storage: then what was given up so far is freed by the outbox.
+    pub async fn gc(&self, caller: &Caller, bucket: &BucketName, options: GcOptions) -> Result<GcReport> {
+        let bound = self.enter(caller, bucket, Action::Administer).await?;
+        self.gc_bound(&bound, options).await
+    }
+
+    pub(super) async fn gc_bound(&self, bound: &Arc<Bound>, options: GcOptions) -> Result<GcReport> {
+        self.require_container(bound).await?;
+        if !options.dry_run {
+            bound.writable()?;
+        }
+        let before = older_than(options.grace);
+        let mut report = GcReport::default();
+        let mut ticker = Ticker::start(self, &bound.bucket, false).await?;
+        let mut objects = 0;
+        let mut after = None;
+        loop {
+            let page = bound.provider.list_managed(bound.place(), after, MANAGED_PAGE).await?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.version);
+            report.managed += page.len() as u64;
+            ticker.tick(report.managed, 0).await?;
+            let named = self.named(bound, &page).await?;
+            let (named, unnamed): (Vec<_>, Vec<_>) = page.into_iter().partition(|file| named.contains(&file.version));
+            report.put_back += self.put_all_back(bound, named, options.dry_run).await?;
+            let mut free = Vec::new();
+            for file in unnamed {
+                if !is_older(&file, before) {
+                    report.young += 1;
+                } else if is_object(bound, &file) && !options.force && objects >= unasked(report.managed) {
+                    report.held_back += 1;
+                } else {
+                    objects += u64::from(is_object(bound, &file));
+                    free.push(file);
+                }
+            }
+            let freed = if options.dry_run { None } else { Some(self.free_unnamed(bound, &free).await?) };
+            for file in free.iter().filter(|file| freed.as_ref().is_none_or(|freed| freed.contains(&file.version))) {
+                report.freed += 1;
+                report.freed_bytes += file.stat.size;
+            }
+        }
+        if !options.dry_run {
+            report.staged = bound.provider.sweep_staged(bound.place(), before).await?;
+            self.catalog().tidy_uploads(&SERVICE, false, older_than(UPLOADS_KEPT)).await?;
+        }
+        ticker.end(0).await?;
+        Ok(report)
+    }
+
+    /// Which of these files a row, a part or a step names. Asked after they were listed.
+    pub(super) async fn named(&self, bound: &Bound, files: &[ManagedFile]) -> Result<BTreeSet<VersionId>> {
+        let versions: Vec<_> = files.iter().map(|file| file.version).collect();
+        Ok(self.catalog().named(&SERVICE, bound.bucket.id, &versions).await?.into_iter().collect())
+    }
+
+    /// Frees files that nothing named when they were looked up. Returns those that still nothing named.
+    pub(super) async fn free_unnamed(&self, bound: &Arc<Bound>, files: &[ManagedFile]) -> Result<BTreeSet<VersionId>> {
+        if files.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let unnamed = files.iter().map(|f| Unnamed { version: f.version, stamp: f.stat.stamp.clone() }).collect();
+        let tasks = match self.catalog().give_up(&SERVICE, bound.bucket.id, unnamed).await {
+            Ok(tasks) => tasks,
+            Err(catalog::Error::NotFound) => return Err(Error::NoSuchBucket),
+            Err(error) => return Err(error.into()),
+        };
+        let freed = tasks.iter().map(|task| task.task.version).collect();
+        self.take_steps(bound, tasks).await;
+        self.settle().await;
+        Ok(freed)
+    }
+
+    /// Puts versions back to their keys that a delete had taken aside when it was cut short: rows and readers know them,
+    /// a rebuild would not.
+    async fn put_all_back(&self, bound: &Arc<Bound>, named: Vec<ManagedFile>, dry_run: bool) -> Result<u64> {
+        let mut put_back = 0;
+        for file in named {
+            let record = file.stat.record.filter(|record| record.placed == Placed::Natural);
+            let Some(key) = record.map(|record| record.key) else { continue };
+            let Seen::Whole(object, Place::Managed(_), _) = self.see(bound, &key).await? else { continue };
+            let owed = self.catalog().tasks_of(&SERVICE, bound.bucket.id, &key).await?;
+            if object.version != file.version || object.placed != Placed::Natural || !owed.is_empty() {
+                continue;
+            }
+            put_back += 1;
+            if !dry_run {
+                self.put_back(bound, &key, object.version).await?;
+            }
+        }
+        Ok(put_back)
+    }
+}
+
+/// The instant that lies a grace before now.
+pub(super) fn older_than(grace: Duration) -> Timestamp {
+    let grace = i64::try_from(grace.as_nanos()).unwrap_or(i64::MAX);
+    Timestamp(Store::now().0.saturating_sub(grace))
+}
+
+/// Whether a file was neither named nor written since `before`. Its version is as old as the request that began it, its
+/// mtime as old as its publication; a name made by a step of layout is fresh, however old the bytes are.
+pub(super) fn is_older(file: &ManagedFile, before: Timestamp) -> bool {
+    made(file.version) < before && file.stat.modified < before
+}
+
+/// When a version id was made, to the millisecond: its first 48 bits.
+fn made(version: VersionId) -> Timestamp {
+    let millis = i64::from_str_radix(&version.to_string()[..12], 16).unwrap_or(i64::MAX);
+    Timestamp(millis.saturating_mul(1_000_000))
+}
+
+/// Whether a file looks like an object of this bucket, and not like a part of an upload.
+pub(super) fn is_object(bound: &Bound, file: &ManagedFile) -> bool {
+    let record = file.stat.record.as_ref();
+    record.is_some_and(|record| {
+        record.is_live(file.stat.size, file.stat.modified)
+            && record.bucket == bound.bucket.name
+            && record.version == file.version
+    })
+}
+
+/// Files that look like objects and may be freed unasked among so many managed ones.
+pub(super) fn unasked(managed: u64) -> u64 {
+    (managed / 100).max(FREED_UNASKED_MIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_tells_when_it_was_made() {
+        let before = Store::now();
+        let made = made(VersionId::fresh());
+        assert!(made.0 >= before.0 - 1_000_000 && made.0 <= Store::now().0);
+    }
+}
