@@ -94,6 +94,7 @@ impl App {
             providers,
             default_provider: DEFAULT_PROVIDER.to_owned(),
             bucket_rules: config.buckets.clone(),
+            inline_bytes_max: config.limits.inline_bytes_max,
             master_key: state.master_key()?,
             root: RootCredentials { access_key: root.access_key, secret: root.secret },
         });

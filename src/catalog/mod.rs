@@ -4,6 +4,7 @@
 //! against, and either all changes happen or none. Steps owed to a provider (the outbox) are rows of the same commit.
 
 use async_trait::async_trait;
+use bytes::Bytes;
 
 use crate::model::bucket::{Bucket, BucketSettings};
 use crate::model::caller::User;
@@ -116,6 +117,11 @@ pub enum Step {
         /// Its order.
         counter: u64,
     },
+    /// Make the bytes at the managed place durable: they were published unsynced.
+    Settle {
+        /// Their stamp.
+        stamp: Stamp,
+    },
     /// Free the bytes of `version`, which no row names any more.
     Drop {
         /// Its stamp.
@@ -141,6 +147,9 @@ pub struct NewTask {
     pub version: VersionId,
     /// What is owed.
     pub step: Step,
+    /// The bytes of the version, kept with the step until it is durable: they are the version, whatever lies at its
+    /// places. Only when a step is written; see [`Task::inline`] and [`Catalog::inline`].
+    pub bytes: Option<Bytes>,
 }
 
 /// A step in the outbox.
@@ -148,8 +157,10 @@ pub struct NewTask {
 pub struct Task {
     /// Its number, which grows.
     pub id: i64,
-    /// What is owed.
+    /// What is owed. Its bytes stay in the catalog.
     pub task: NewTask,
+    /// How many bytes are kept with it.
+    pub inline: Option<u64>,
 }
 
 /// How a commit ends an upload: from `completing` to done, with its part rows removed, or not at all.
@@ -321,7 +332,13 @@ pub trait Catalog: std::fmt::Debug + Send + Sync + 'static {
     /// Failures of the database.
     async fn tasks_of(&self, scope: &Scope, bucket: BucketId, key: &ObjectKey) -> Result<Vec<Task>>;
 
-    /// Removes steps that are taken and durable.
+    /// The bytes that are kept with a step of `version`, if its places cannot be relied on yet.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    async fn inline(&self, scope: &Scope, bucket: BucketId, version: VersionId) -> Result<Option<Bytes>>;
+
+    /// Removes steps that are taken and durable, with the bytes kept with them.
     ///
     /// # Errors
     /// Failures of the database.

@@ -9,6 +9,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 
 use crate::catalog::{AccessKey, Catalog, Commit, NewBucket, PartAdded, Result, Scope, Task, Window};
 use crate::metrics::Metrics;
@@ -118,6 +119,10 @@ impl Catalog for Metered {
 
     async fn tasks_of(&self, scope: &Scope, bucket: BucketId, key: &ObjectKey) -> Result<Vec<Task>> {
         self.time("tasks_of", self.inner.tasks_of(scope, bucket, key)).await
+    }
+
+    async fn inline(&self, scope: &Scope, bucket: BucketId, version: VersionId) -> Result<Option<Bytes>> {
+        self.time("inline", self.inner.inline(scope, bucket, version)).await
     }
 
     async fn tasks_done(&self, scope: &Scope, done: &[i64]) -> Result<()> {

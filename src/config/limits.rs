@@ -19,6 +19,13 @@ pub const METADATA_BYTES_MAX: usize = 2048;
 /// One block of a body on its way in or out: large enough that system calls do not count, small enough that hundreds of
 /// connections fit in memory.
 pub const BLOCK_BYTES: usize = 256 * 1024;
+/// Largest body that the catalog keeps until its file is durable, in bytes, unless it is configured: from here on the
+/// bytes cost the catalog more than the syncs they save.
+pub const INLINE_BYTES_MAX: usize = 16 * 1024;
+/// The most that may be configured for it, in bytes: a group of such commits must stay a small transaction.
+pub const INLINE_BYTES_MOST: usize = 64 * 1024;
+/// Most bytes that the catalog keeps for files that are not durable yet; past it small bodies are synced like others.
+pub const INLINE_TOTAL_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Largest XML body, in bytes: 1,000 deletes or 10,000 parts fit.
 pub const BODY_XML_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Seconds between two frames of a body before the client is given up.

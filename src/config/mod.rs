@@ -95,11 +95,17 @@ pub struct LimitsConfig {
     pub connections_max: usize,
     /// Seconds that requests under way get at a stop.
     pub drain_seconds_max: u64,
+    /// Largest body whose bytes the catalog keeps until its file is durable; 0: none.
+    pub inline_bytes_max: usize,
 }
 
 impl Default for LimitsConfig {
     fn default() -> Self {
-        Self { connections_max: limits::CONNECTIONS_MAX, drain_seconds_max: limits::DRAIN_SECONDS_MAX }
+        Self {
+            connections_max: limits::CONNECTIONS_MAX,
+            drain_seconds_max: limits::DRAIN_SECONDS_MAX,
+            inline_bytes_max: limits::INLINE_BYTES_MAX,
+        }
     }
 }
 
@@ -253,10 +259,13 @@ impl LimitsConfig {
         let default = Self::default();
         let connections = section.number("connections_max", 1, 1_000_000).and_then(|n| usize::try_from(n).ok());
         let drain = section.number("drain_seconds_max", 1, 3600);
+        let inline = section.number("inline_bytes_max", 0, limits::INLINE_BYTES_MOST as u64);
+        let inline = inline.and_then(|n| usize::try_from(n).ok());
         section.finish();
         Self {
             connections_max: connections.unwrap_or(default.connections_max),
             drain_seconds_max: drain.unwrap_or(default.drain_seconds_max),
+            inline_bytes_max: inline.unwrap_or(default.inline_bytes_max),
         }
     }
 }

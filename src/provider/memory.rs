@@ -289,7 +289,7 @@ fn blocks(bytes: Bytes, edited: Arc<AtomicBool>) -> Body {
 #[async_trait]
 impl Provider for MemoryProvider {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { natural: true, exchange: true, records: true, durable: false, reflink: false }
+        Capabilities { natural: true, exchange: true, records: true, durable: false, reflink: false, inline: false }
     }
 
     async fn containers(&self) -> Result<Vec<Container>> {

@@ -85,6 +85,9 @@ pub struct Capabilities {
     pub durable: bool,
     /// Copies share blocks with their source where the file system can.
     pub reflink: bool,
+    /// A sync costs more than the bytes of a small body: such bodies are published unsynced and kept in the catalog
+    /// until a settlement has made them durable.
+    pub inline: bool,
 }
 
 /// One container.
@@ -197,6 +200,8 @@ pub struct Seal<'a> {
     pub size: u64,
     /// The record to write beside it; parts of uploads have none.
     pub record: Option<&'a Record>,
+    /// Leave it to the next [`Provider::settle`] to make it durable: the caller keeps the bytes until then.
+    pub unsynced: bool,
 }
 
 /// A body on its way in: nobody sees it until [`Stage::publish`]; dropping it leaves nothing behind.
@@ -215,7 +220,7 @@ pub trait Stage: Send + fmt::Debug {
     /// [`Error::NotFound`] or [`Error::StampMismatch`] if the bytes named are not there, before or after the copy.
     async fn append(&mut self, container: &BucketName, from: &Place, stamp: &Stamp, range: Range<u64>) -> Result<()>;
 
-    /// Makes the body durable (in `fsync` durability) and gives it its managed name. Returns its stamp, taken from the
+    /// Makes the body durable (in `fsync` durability, unless the seal leaves it) and gives it its managed name. Returns its stamp, taken from the
     /// descriptor that was written, never from a path.
     ///
     /// # Errors

@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 use md5::{Digest as _, Md5};
 
@@ -32,6 +33,8 @@ pub(super) enum Reconciled {
     Again,
     /// Nothing is there any more, and the row is gone.
     Gone,
+    /// The row stands: the catalog itself keeps its bytes.
+    Kept(Bytes),
 }
 
 /// The ETag of bytes whose MD5 nobody computed: a hash of their stamp, so every gateway gives the same one, and it
@@ -152,7 +155,7 @@ impl Store {
             let names = match &task.task.step {
                 Step::LayOut { stamp, over, .. } => stamp == found || over.as_ref() == Some(found),
                 Step::Drop { stamp } => stamp.as_ref() == Some(found),
-                Step::FreeUpload { .. } => false,
+                Step::Settle { .. } | Step::FreeUpload { .. } => false,
             };
             if names {
                 owed = true;
@@ -205,6 +208,7 @@ impl Store {
             }
         }
         let key = row.key.clone();
+        // Where the catalog keeps the bytes the row stands, and is read again unchanged.
         self.reconcile_locked(bound, row).await?;
         Ok(self.catalog().object(&SERVICE, bound.bucket.id, &key).await?)
     }
@@ -226,6 +230,9 @@ impl Store {
                 Err(error) if is_absent(&error) => {}
                 Err(error) => return Err(error.into()),
             }
+        }
+        if let Some(bytes) = self.kept(bound, &row).await? {
+            return Ok(Reconciled::Kept(bytes));
         }
         if row.placed == Placed::Managed {
             // Nobody but us writes there: this is loss, not an edit, and must not be taken for a delete.

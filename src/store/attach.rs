@@ -102,7 +102,7 @@ impl Store {
         if why == Attach::Serve {
             self.restore_containers().await?;
             self.catalog().tidy_uploads(&SERVICE, true, Timestamp(0)).await?;
-            self.replay(i64::MAX).await?;
+            self.replay_after_start().await?;
             self.settle().await;
         }
         Ok(report)

@@ -98,7 +98,8 @@ impl Store {
         let attempts = stored.values().map(|part| part.attempt).collect();
         let free = Step::FreeUpload { handle: row.handle.clone(), attempts };
         let upload = Some(EndOfUpload { id: row.id, listed: digest_of_list(&request.parts), free });
-        let object = self.write(Write { bound, stage, draft, conditions: request.conditions, upload }).await?;
+        let object =
+            self.write(Write { bound, stage, draft, whole: None, conditions: request.conditions, upload }).await?;
         Ok(Completed { etag: object.etag, checksum: object.checksum })
     }
 

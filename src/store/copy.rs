@@ -49,7 +49,7 @@ impl Store {
         let version = VersionId::fresh();
         let mut stage = bound.provider.stage(bound.place(), version).await.map_err(stage_error)?;
         let draft = self.copy_bytes(&source, opened, &bound, &mut stage, &request, caller, version).await?;
-        self.write(Write { bound, stage, draft, conditions: request.conditions, upload: None }).await
+        self.write(Write { bound, stage, draft, whole: None, conditions: request.conditions, upload: None }).await
     }
 
     /// Opens the source of a copy under its conditions.

@@ -40,6 +40,7 @@ impl Store {
                 match self.reconcile(bound, &row).await? {
                     Reconciled::Gone if conditions.is_empty() => return Ok(()),
                     Reconciled::Gone | Reconciled::Again => continue,
+                    Reconciled::Kept(_) => return Err(Error::Unavailable("its file cannot be made durable".into())),
                 }
             }
             match self.catalog().commit(&SERVICE, commit_of(bound, &row)).await {
@@ -106,7 +107,7 @@ impl Store {
 fn commit_of(bound: &Bound, row: &Object) -> Commit {
     let (bucket, key) = (bound.bucket.id, row.key.clone());
     let step = Step::Drop { stamp: Some(row.stamp.clone()) };
-    let task = NewTask { bucket, key: key.clone(), version: row.version, step };
+    let task = NewTask { bucket, key: key.clone(), version: row.version, step, bytes: None };
     let change = Change { bucket, key, expect: Some(row.version), becomes: None };
     Commit { changes: vec![change], tasks: vec![task], upload: None }
 }

@@ -108,6 +108,10 @@ impl Store {
             match self.reconcile(bound, &row).await? {
                 Reconciled::Again => {}
                 Reconciled::Gone => return Err(Self::missing_key(caller, bound)),
+                Reconciled::Kept(bytes) => {
+                    let body = Body::Whole(slice(&bytes, range?)?);
+                    return Ok(Opened { place: row.place(), object: row, body });
+                }
             }
         }
         Err(Error::Unavailable("the object keeps changing".into()))
@@ -134,6 +138,15 @@ impl Store {
             }
         }
         Ok(None)
+    }
+}
+
+/// A range of bytes that are in memory.
+fn slice(bytes: &Bytes, range: Range<u64>) -> Result<Bytes> {
+    let at = |n: u64| usize::try_from(n).ok().filter(|n| *n <= bytes.len());
+    match (at(range.start), at(range.end)) {
+        (Some(start), Some(end)) if start <= end => Ok(bytes.slice(start..end)),
+        _ => Err(Error::Internal("bytes kept in the catalog are shorter than their row says".into())),
     }
 }
 

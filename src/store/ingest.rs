@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use md5::{Digest as _, Md5};
 
-use crate::config::limits::BLOCK_BYTES;
+use crate::config::limits::{BLOCK_BYTES, INLINE_BYTES_MOST};
 use crate::model::checksum::{Algorithm, Checksum, Hasher};
 use crate::provider::Stage;
 use crate::store::error::{BodyError, Error, Result};
@@ -25,6 +25,8 @@ pub(super) struct Digest {
     pub(super) crc64nvme: u64,
     /// The checksum to show: the one asked for, else CRC-64/NVME.
     pub(super) checksum: Checksum,
+    /// The body itself, if it is no longer than what the catalog may keep.
+    pub(super) whole: Option<Bytes>,
 }
 
 impl Digest {
@@ -66,7 +68,7 @@ impl Hashes {
             None => Checksum::full(Algorithm::Crc64Nvme, &crc),
         };
         let crc64nvme = crc.iter().fold(0, |n, b| (n << 8) | u64::from(*b));
-        Digest { size: self.size, md5: self.md5.finalize().into(), crc64nvme, checksum }
+        Digest { size: self.size, md5: self.md5.finalize().into(), crc64nvme, checksum, whole: None }
     }
 }
 
@@ -120,10 +122,11 @@ where
     loop {
         let (block, ended) = next_block(&mut frames).await?;
         let len: usize = block.iter().map(Bytes::len).sum();
+        let whole = (ended && left == bytes_max && len <= INLINE_BYTES_MOST).then(|| joined(&block));
         left = left.checked_sub(len as u64).ok_or(Error::TooLarge { bytes_max })?;
         hashes = write_and_hash(block, len, stage, hashes).await?;
         if ended {
-            return Ok(hashes.finish());
+            return Ok(Digest { whole, ..hashes.finish() });
         }
     }
 }
@@ -147,6 +150,14 @@ where
         }
     }
     Ok((block, false))
+}
+
+fn joined(frames: &[Bytes]) -> Bytes {
+    match frames {
+        [] => Bytes::new(),
+        [one] => one.clone(),
+        many => many.concat().into(),
+    }
 }
 
 async fn write_and_hash(block: Vec<Bytes>, len: usize, stage: &mut dyn Stage, mut hashes: Hashes) -> Result<Hashes> {

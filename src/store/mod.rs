@@ -31,6 +31,7 @@ pub mod error;
 mod get;
 mod identity;
 pub mod ingest;
+mod inline;
 mod list;
 mod lock;
 mod multipart;
@@ -45,6 +46,7 @@ pub use attach::{Attach, AttachReport};
 pub use error::{BodyError, Error, Result};
 
 use bound::Bound;
+use inline::Inline;
 use lock::KeyLocks;
 use outbox::Outbox;
 
@@ -59,6 +61,8 @@ pub struct StoreParts {
     pub default_provider: String,
     /// The settings that new and adopted buckets get.
     pub bucket_rules: BucketRules,
+    /// Largest body whose bytes the catalog keeps until its file is durable, in bytes; 0: none.
+    pub inline_bytes_max: usize,
     /// What opens sealed secrets.
     pub master_key: MasterKey,
     /// The administrator.
@@ -79,6 +83,7 @@ struct Inner {
     clock: Clock,
     locks: KeyLocks,
     outbox: Outbox,
+    inline: Inline,
     bounds: DashMap<BucketName, Arc<Bound>>,
     /// Moves before anything is forgotten, so that what was read before is not remembered after.
     bounds_epoch: AtomicU64,
@@ -102,6 +107,7 @@ impl Store {
             clock: Clock::default(),
             locks: KeyLocks::new(),
             outbox: Outbox::default(),
+            inline: Inline::new(parts.inline_bytes_max),
             bounds: DashMap::new(),
             bounds_epoch: AtomicU64::new(0),
             bucket_changes: tokio::sync::Mutex::new(()),

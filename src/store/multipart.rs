@@ -163,7 +163,7 @@ impl Store {
         let store = self.clone();
         let section = tokio::spawn(async move {
             let modified = store.0.clock.unique();
-            let stamp = stage.publish(Seal { modified, size: digest.size, record: None }).await?;
+            let stamp = stage.publish(Seal { modified, size: digest.size, record: None, unsynced: false }).await?;
             let part = Part {
                 number,
                 attempt,

@@ -7,6 +7,7 @@
 //! **Invariant:** a row leaves the outbox only after its step was taken and the container settled behind it.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use crate::model::place::{Place, Placed, Stamp};
 use crate::model::time::{Clock, Timestamp};
 use crate::provider::{self, LaidOut, LayOut};
 use crate::store::bound::{Bound, is_absent};
-use crate::store::error::Result;
+use crate::store::error::{Error, Result};
 use crate::store::{SERVICE, Store};
 
 /// Between two settlements.
@@ -31,19 +32,43 @@ const TASKS_PAGE: usize = 1000;
 /// A finished or given up upload is remembered this long, so that a repeated Complete is answered alike.
 const UPLOADS_KEPT_NANOS: i64 = 24 * 3600 * 1_000_000_000;
 
-/// Steps taken in one bucket.
-type Taken = (Arc<Bound>, Vec<i64>);
+/// Steps taken in one bucket, and the bytes that the catalog keeps with them.
+#[derive(Debug)]
+struct Taken {
+    bound: Arc<Bound>,
+    tasks: Vec<i64>,
+    /// Whether the catalog keeps bytes with one of them, and how many.
+    keeps: bool,
+    kept: u64,
+}
 
 /// Steps taken and not yet settled, by bucket.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     taken: Mutex<BTreeMap<BucketId, Taken>>,
+    /// One settlement at a time: who asks for one waits for the one under way, whose steps are no longer in `taken`.
+    turn: tokio::sync::Mutex<()>,
+    /// Files of steps up to this number may be damaged: a crash or a failed sync came after they were written.
+    distrusted: AtomicI64,
 }
 
 impl Outbox {
-    fn note(&self, bound: &Arc<Bound>, task: i64) {
+    fn note(&self, bound: &Arc<Bound>, task: &Task) {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.entry(bound.bucket.id).or_insert_with(|| (bound.clone(), Vec::new())).1.push(task);
+        let new = || Taken { bound: bound.clone(), tasks: Vec::new(), keeps: false, kept: 0 };
+        let taken = taken.entry(bound.bucket.id).or_insert_with(new);
+        taken.tasks.push(task.id);
+        taken.keeps |= task.inline.is_some();
+        taken.kept += task.inline.unwrap_or(0);
+    }
+
+    /// Files of steps up to `task` are written anew where the catalog keeps their bytes.
+    fn distrust(&self, task: i64) {
+        self.distrusted.fetch_max(task, Ordering::SeqCst);
+    }
+
+    fn is_distrusted(&self, task: &Task) -> bool {
+        task.inline.is_some() && task.id <= self.distrusted.load(Ordering::SeqCst)
     }
 
     fn drain(&self) -> BTreeMap<BucketId, Taken> {
@@ -62,7 +87,7 @@ impl Store {
     /// Takes one step, and notes it as taken.
     pub(super) async fn take_step(&self, bound: &Arc<Bound>, task: &Task) {
         match self.perform(bound, task).await {
-            Ok(()) => self.0.outbox.note(bound, task.id),
+            Ok(()) => self.0.outbox.note(bound, task),
             Err(error) => {
                 let (bucket, key) = (&bound.bucket.name, &task.task.key);
                 tracing::warn!(%bucket, %key, %error, cause = ?std::error::Error::source(&error), "a step stays owed");
@@ -71,12 +96,30 @@ impl Store {
     }
 
     async fn perform(&self, bound: &Arc<Bound>, task: &Task) -> Result<()> {
+        if self.0.outbox.is_distrusted(task)
+            && let Some(anew) = self.write_anew(bound, task).await?
+        {
+            self.place(bound, &anew).await?;
+            self.0.outbox.note(bound, &anew);
+            return Ok(());
+        }
+        self.place(bound, task).await
+    }
+
+    async fn place(&self, bound: &Arc<Bound>, task: &Task) -> Result<()> {
         let (key, version) = (&task.task.key, task.task.version);
         match &task.task.step {
             Step::LayOut { stamp, over, counter } => {
                 let step = LayOut { version, stamp, key, over: over.as_ref(), counter: *counter };
-                self.lay_out(bound, step).await
+                let there = self.lay_out(bound, step).await?;
+                if !there && task.inline.is_some() {
+                    // The next pass writes it anew.
+                    self.0.outbox.distrust(task.id);
+                    return Err(Error::Unavailable("its file vanished".into()));
+                }
+                Ok(())
             }
+            Step::Settle { .. } => Ok(()),
             Step::Drop { stamp } => self.free(bound, key, version, stamp.as_ref()).await,
             Step::FreeUpload { handle, attempts } => {
                 Ok(bound.provider.free_upload(bound.place(), handle, attempts).await?)
@@ -84,8 +127,8 @@ impl Store {
         }
     }
 
-    /// Lays a version out, if it is still the current one; else it is freed.
-    async fn lay_out(&self, bound: &Bound, step: LayOut<'_>) -> Result<()> {
+    /// Lays a version out, if it is still the current one; else it is freed. False if it was nowhere.
+    async fn lay_out(&self, bound: &Bound, step: LayOut<'_>) -> Result<bool> {
         let (key, version) = (step.key, step.version);
         let row = self.catalog().object(&SERVICE, bound.bucket.id, key).await?;
         let current = row.as_ref().is_some_and(|row| row.version == version);
@@ -93,25 +136,26 @@ impl Store {
             self.free(bound, key, version, Some(step.stamp)).await?;
             // What it displaced is owed nowhere else: left at the key, it would be adopted as if it had come back.
             let displaced = step.over.filter(|over| row.is_none_or(|row| row.stamp != **over));
-            return match displaced {
-                Some(over) => self.free(bound, key, version, Some(over)).await,
-                None => Ok(()),
-            };
+            if let Some(over) = displaced {
+                self.free(bound, key, version, Some(over)).await?;
+            }
+            return Ok(true);
         }
         match bound.provider.lay_out(bound.place(), step).await {
-            Ok(LaidOut::Done | LaidOut::Superseded) => Ok(()),
+            Ok(LaidOut::Done | LaidOut::Superseded) => Ok(true),
             Ok(LaidOut::DoneKeeping(name)) => {
                 tracing::warn!(bucket = %bound.bucket.name, %key, name, "an outside edit was displaced and is kept in .longshore/lost");
-                Ok(())
+                Ok(true)
             }
             Err(provider::Error::Clash) => {
                 let place = Place::Managed(version);
-                Ok(self.catalog().set_place(&SERVICE, bound.bucket.id, key, version, &place).await?)
+                self.catalog().set_place(&SERVICE, bound.bucket.id, key, version, &place).await?;
+                Ok(true)
             }
             Err(provider::Error::NotFound) => {
                 // At neither place and nothing at the key: somebody took it away, which the next read or scan will see.
                 tracing::warn!(bucket = %bound.bucket.name, %key, "a version vanished before it was laid out");
-                Ok(())
+                Ok(false)
             }
             Err(error) => Err(error.into()),
         }
@@ -150,6 +194,12 @@ impl Store {
                 tracing::warn!(bucket = %bound.bucket.name, %key, %error, "a version could not be put back to its key");
             }
         });
+    }
+
+    /// Takes every step that an earlier process left owed. Files that were not durable may be damaged by now.
+    pub(super) async fn replay_after_start(&self) -> Result<()> {
+        self.0.outbox.distrust(self.newest_task(0).await);
+        self.replay(i64::MAX).await
     }
 
     /// Takes every step up to number `until` that is still owed.
@@ -198,18 +248,31 @@ impl Store {
 
     /// Makes the steps taken so far durable and forgets them.
     pub(super) async fn settle(&self) {
-        for (id, (bound, tasks)) in self.0.outbox.drain() {
-            let settled = match bound.provider.settle(bound.place()).await {
+        let _turn = self.0.outbox.turn.lock().await;
+        for (id, Taken { bound, tasks, keeps, kept }) in self.0.outbox.drain() {
+            let settled = match self.settle_container(&bound, keeps).await {
                 Ok(()) => self.catalog().tasks_done(&SERVICE, &tasks).await.map_err(Into::into),
-                Err(error) => Err(crate::store::error::Error::from(error)),
+                Err(error) => {
+                    self.0.outbox.distrust(tasks.iter().copied().max().unwrap_or(0));
+                    Err(error)
+                }
             };
-            if let Err(error) = settled
-                && self.is_still_there(&bound).await
-            {
-                // The rows stay; the next replay takes the steps once more, which changes nothing.
-                tracing::warn!(bucket = id.0, %error, "steps could not be settled");
+            match settled {
+                Ok(()) => self.0.inline.sub(kept),
+                // The rows stay; the next replay takes the steps once more.
+                Err(error) if self.is_still_there(&bound).await => {
+                    tracing::warn!(bucket = id.0, %error, "steps could not be settled");
+                }
+                Err(_) => {}
             }
         }
+    }
+
+    /// Makes what lies in a container durable. Kept bytes may only go if it is the container they were laid out in, and
+    /// not a directory that is there while its mount is missing.
+    async fn settle_container(&self, bound: &Bound, kept: bool) -> Result<()> {
+        bound.provider.settle(bound.place()).await?;
+        if kept { self.require_container(bound).await } else { Ok(()) }
     }
 
     /// Whether a bucket was not deleted meanwhile, with what was owed to it.

@@ -32,7 +32,8 @@ impl Store {
         let mut stage = bound.provider.stage(bound.place(), version).await.map_err(stage_error)?;
         let digest = receive(request.body, &mut *stage, PUT_BYTES_MAX).await?;
         let draft = draft(&bound, caller, &request.key, version, request.content, &digest);
-        self.write(Write { bound, stage, draft, conditions: request.conditions, upload: None }).await
+        let whole = digest.whole;
+        self.write(Write { bound, stage, draft, whole, conditions: request.conditions, upload: None }).await
     }
 
     /// A condition that fails now is told before the body is read; the commit checks it again.

@@ -272,7 +272,9 @@ impl Store {
             };
             match self.reconcile(walk.bound, &object).await {
                 Ok(crate::store::adopt::Reconciled::Gone) => {}
-                Ok(crate::store::adopt::Reconciled::Again) => walk.report.removed -= 1,
+                Ok(crate::store::adopt::Reconciled::Again | crate::store::adopt::Reconciled::Kept(_)) => {
+                    walk.report.removed -= 1
+                }
                 // Not to be reached is not absence.
                 Err(Error::Internal(cause)) => {
                     tracing::warn!(bucket = %walk.bound.bucket.name, key = %row.key, %cause, "an object cannot be looked at");

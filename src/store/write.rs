@@ -8,6 +8,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::catalog::{self, Change, Commit, NewTask, Step, UploadEnd};
 use crate::model::condition::{Conditions, Current, WriteRefusal};
 use crate::model::object::Object;
@@ -17,6 +19,7 @@ use crate::model::upload::{UploadResult, UploadState};
 use crate::provider::{Seal, Stage};
 use crate::store::bound::Bound;
 use crate::store::error::{Error, Result};
+use crate::store::inline::placing;
 use crate::store::{SERVICE, Store};
 
 /// A body that was taken in and what it is to become. Version, counter, stamp and date of the draft are settled here.
@@ -24,6 +27,8 @@ pub(super) struct Write {
     pub(super) bound: Arc<Bound>,
     pub(super) stage: Box<dyn Stage>,
     pub(super) draft: Object,
+    /// The body once more, if it is short: the catalog may keep it until the file is durable.
+    pub(super) whole: Option<Bytes>,
     pub(super) conditions: Conditions,
     pub(super) upload: Option<EndOfUpload>,
 }
@@ -44,15 +49,17 @@ impl Store {
     }
 
     async fn publish_and_decide(&self, write: Write) -> Result<Object> {
-        let Write { bound, stage, mut draft, conditions, upload } = write;
+        let Write { bound, stage, mut draft, whole, conditions, upload } = write;
+        let kept = self.0.inline.admit(&bound, whole);
         draft.modified = self.0.clock.unique();
         draft.counter = u64::try_from(draft.modified.0).unwrap_or(0);
         draft.placed = bound.placed(&draft.key);
         let record = Record::of(&draft, &bound.bucket.name);
-        let seal = Seal { modified: draft.modified, size: draft.size, record: Some(&record) };
+        let unsynced = kept.is_some();
+        let seal = Seal { modified: draft.modified, size: draft.size, record: Some(&record), unsynced };
         draft.stamp = stage.publish(seal).await?;
         let (version, stamp) = (draft.version, draft.stamp.clone());
-        let decided = self.decide_write(&bound, draft, &conditions, upload).await;
+        let decided = self.decide_write(&bound, draft, kept, &conditions, upload).await;
         if let Err((_, Outcome::Refused)) = decided
             && let Err(error) = bound.provider.delete_managed(bound.place(), version, Some(&stamp)).await
         {
@@ -65,6 +72,7 @@ impl Store {
         &self,
         bound: &Arc<Bound>,
         mut draft: Object,
+        kept: Option<Bytes>,
         conditions: &Conditions,
         upload: Option<EndOfUpload>,
     ) -> std::result::Result<Object, (Error, Outcome)> {
@@ -74,9 +82,10 @@ impl Store {
             let displaced = self.displaced(bound, &draft, conditions).await.map_err(refused)?;
             check_write(conditions, displaced.as_ref()).map_err(refused)?;
             self.put_after(bound, &mut draft, displaced.as_ref()).await.map_err(refused)?;
-            let commit = commit_of(bound, &draft, displaced.as_ref(), upload.as_ref());
+            let commit = commit_of(bound, &draft, kept.clone(), displaced.as_ref(), upload.as_ref());
             match self.catalog().commit(&SERVICE, commit).await {
                 Ok(tasks) => {
+                    self.0.inline.add(kept.map_or(0, |kept| kept.len() as u64));
                     // The row says where the bytes are owed; the lay-out is taken before the answer, and again by the
                     // outbox if it fails now.
                     self.take_steps(bound, tasks).await;
@@ -142,13 +151,18 @@ pub(super) fn current_of(object: &Object) -> Current<'_> {
     Current { etag: &object.etag, modified: object.modified, size: object.size }
 }
 
-fn commit_of(bound: &Bound, draft: &Object, displaced: Option<&Object>, upload: Option<&EndOfUpload>) -> Commit {
-    let task = |version, step| NewTask { bucket: bound.bucket.id, key: draft.key.clone(), version, step };
+fn commit_of(
+    bound: &Bound,
+    draft: &Object,
+    kept: Option<Bytes>,
+    displaced: Option<&Object>,
+    upload: Option<&EndOfUpload>,
+) -> Commit {
+    let task = |version, step| NewTask { bucket: bound.bucket.id, key: draft.key.clone(), version, step, bytes: None };
     let mut tasks = Vec::new();
-    if draft.placed == Placed::Natural {
-        let over = displaced.filter(|d| d.placed == Placed::Natural).map(|d| d.stamp.clone());
-        let step = Step::LayOut { stamp: draft.stamp.clone(), over, counter: draft.counter };
-        tasks.push(task(draft.version, step));
+    let over = displaced.filter(|d| d.placed == Placed::Natural).map(|d| d.stamp.clone());
+    if let Some(step) = placing(draft, over, kept.is_some()) {
+        tasks.push(NewTask { bytes: kept, ..task(draft.version, step) });
     }
     // A lay-out frees the file it displaces at the key. The step is for the rest: a managed place, or a file that a
     // delete which did not come to its commit has left aside.

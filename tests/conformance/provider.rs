@@ -70,13 +70,19 @@ async fn capabilities_are_pinned() {
     let of = |durability| FsProvider::open(root.path(), durability).expect("the directory opens").capabilities();
     let synced = of(Durability::Fsync);
     // Sharing of blocks depends on the file system that the tests run on.
-    let expected =
-        Capabilities { natural: true, exchange: true, records: true, durable: true, reflink: synced.reflink };
+    let expected = Capabilities {
+        natural: true,
+        exchange: true,
+        records: true,
+        durable: true,
+        reflink: synced.reflink,
+        inline: true,
+    };
     assert_eq!(synced, expected);
-    assert_eq!(of(Durability::Os), Capabilities { durable: false, ..expected });
+    assert_eq!(of(Durability::Os), Capabilities { durable: false, inline: false, ..expected });
     assert_eq!(
         MemoryProvider::new().capabilities(),
-        Capabilities { natural: true, exchange: true, records: true, durable: false, reflink: false }
+        Capabilities { natural: true, exchange: true, records: true, durable: false, reflink: false, inline: false }
     );
     assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0, "a probe leaves nothing");
 }

@@ -18,7 +18,8 @@ const APPLICATION_ID: i64 = 0x4C53_4852;
 
 /// The steps. Texts compare by bytes (BINARY) everywhere; ids are blobs of 16 bytes; times are nanoseconds; unsigned
 /// numbers are checked to fit into 63 bits, except CRC-64s, which are kept bit by bit.
-const STEPS: &[&str] = &["
+const STEPS: &[&str] = &[
+    "
 CREATE TABLE meta (
     name TEXT PRIMARY KEY,
     value ANY NOT NULL
@@ -126,7 +127,12 @@ CREATE TABLE access_keys (
     created INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX access_keys_of ON access_keys (user, access_key);
-"];
+",
+    "
+-- The bytes of a small version, until its file is durable. Last, so that whoever reads the steps never reads them.
+ALTER TABLE outbox ADD COLUMN bytes BLOB;
+",
+];
 
 /// Refuses a database that is not a catalog, or that is one of a newer release. Changes nothing.
 pub(super) fn check(connection: &Connection) -> Result<()> {

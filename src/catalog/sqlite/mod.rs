@@ -12,6 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use rusqlite::Connection;
 
 use crate::catalog::{AccessKey, Catalog, Commit, Error, NewBucket, PartAdded, Result, Scope, Task, Window};
@@ -232,6 +233,10 @@ impl Catalog for SqliteCatalog {
 
     async fn tasks_of(&self, scope: &Scope, bucket: BucketId, key: &ObjectKey) -> Result<Vec<Task>> {
         self.look(scope, |c| outbox::tasks_of(c, bucket, key)).await
+    }
+
+    async fn inline(&self, scope: &Scope, bucket: BucketId, version: VersionId) -> Result<Option<Bytes>> {
+        self.look(scope, |c| outbox::inline(c, bucket, version)).await
     }
 
     async fn tasks_done(&self, scope: &Scope, done: &[i64]) -> Result<()> {

@@ -4,7 +4,8 @@
 
 use std::collections::HashSet;
 
-use rusqlite::{Connection, Row, params};
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{rows, span, statements as sql};
 use crate::catalog::{NewTask, Result, Step, Task};
@@ -17,17 +18,27 @@ fn read(row: &Row<'_>) -> rows::Read<Task> {
         key: rows::key(row, 2)?,
         version: rows::version(row, 3)?,
         step: rows::json(row, 4)?,
+        bytes: None,
     };
-    Ok(Task { id: row.get(0)?, task })
+    let inline = row.get::<_, Option<i64>>(5)?.and_then(|bytes| u64::try_from(bytes).ok());
+    Ok(Task { id: row.get(0)?, task, inline })
 }
 
 /// Writes a step and numbers it.
-pub(super) fn add(connection: &Connection, task: NewTask) -> Result<Task> {
+pub(super) fn add(connection: &Connection, mut task: NewTask) -> Result<Task> {
     let frees = matches!(task.step, Step::FreeUpload { .. });
     let step = rows::to_json(&task.step)?;
+    let (version, bytes) = (rows::bytes(task.version), task.bytes.take());
     let mut statement = connection.prepare_cached(sql::INSERT_TASK)?;
-    let id = statement.insert(params![task.bucket.0, task.key.as_str(), rows::bytes(task.version), frees, step])?;
-    Ok(Task { id, task })
+    let id = statement.insert(params![task.bucket.0, task.key.as_str(), version, frees, step, bytes.as_deref()])?;
+    Ok(Task { id, task, inline: bytes.map(|bytes| bytes.len() as u64) })
+}
+
+/// The bytes kept with the newest step of a version.
+pub(super) fn inline(connection: &Connection, bucket: BucketId, version: VersionId) -> Result<Option<Bytes>> {
+    let mut statement = connection.prepare_cached(sql::INLINE)?;
+    let found = statement.query_row(params![rows::bytes(version), bucket.0], |row| row.get::<_, Vec<u8>>(0));
+    Ok(found.optional()?.map(Bytes::from))
 }
 
 /// Steps still owed, in the order they were written.

@@ -65,9 +65,12 @@ statements! {
             AND upload_id IN (SELECT id FROM uploads WHERE id = upload_id AND bucket_id = ?1)) \
         OR EXISTS (SELECT 1 FROM outbox WHERE version = ?2 AND bucket_id = ?1)";
 
-    INSERT_TASK = "INSERT INTO outbox (bucket_id, name, version, frees, step) VALUES (?1, ?2, ?3, ?4, ?5)";
-    TASKS = "SELECT id, bucket_id, name, version, step FROM outbox WHERE id > ?1 ORDER BY id LIMIT ?2";
-    TASKS_OF = "SELECT id, bucket_id, name, version, step FROM outbox WHERE bucket_id = ?1 AND name = ?2 ORDER BY id";
+    INSERT_TASK = "INSERT INTO outbox (bucket_id, name, version, frees, step, bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    TASKS = "SELECT id, bucket_id, name, version, step, length(bytes) FROM outbox WHERE id > ?1 ORDER BY id LIMIT ?2";
+    TASKS_OF = "SELECT id, bucket_id, name, version, step, length(bytes) FROM outbox \
+        WHERE bucket_id = ?1 AND name = ?2 ORDER BY id";
+    INLINE = "SELECT bytes FROM outbox WHERE version = ?1 AND bucket_id = ?2 AND bytes IS NOT NULL \
+        ORDER BY id DESC LIMIT 1";
     FREEING_STEPS = "SELECT step FROM outbox WHERE bucket_id = ?1 AND frees = 1";
     DELETE_TASK = "DELETE FROM outbox WHERE id = ?1";
 

@@ -134,7 +134,7 @@ pub(super) fn set_state(
     let attempts = attempts(connection, id)?;
     delete_parts(connection, id)?;
     let step = Step::FreeUpload { handle: upload.handle, attempts };
-    let task = NewTask { bucket: upload.bucket, key: upload.key, version: VersionId::fresh(), step };
+    let task = NewTask { bucket: upload.bucket, key: upload.key, version: VersionId::fresh(), step, bytes: None };
     outbox::add(connection, task).map(Some)
 }
 
@@ -196,7 +196,7 @@ pub(super) fn add_part(connection: &Connection, id: UploadId, part: &Part) -> Re
     ])?;
     let Some((version, stamp)) = displaced else { return Ok(PartAdded { displaced: None }) };
     let step = Step::Drop { stamp: Some(stamp) };
-    let task = NewTask { bucket: upload.bucket, key: upload.key, version, step };
+    let task = NewTask { bucket: upload.bucket, key: upload.key, version, step, bytes: None };
     Ok(PartAdded { displaced: Some(outbox::add(connection, task)?) })
 }
 

@@ -183,13 +183,13 @@ impl Draft {
         Ok(())
     }
 
-    /// Gives it its mtime, its record and its managed name. Each step is durable before the next if `space` is.
+    /// Gives it its mtime, its record and its managed name. Each step is durable before the next if `durable`.
     pub(super) fn publish(
         mut self,
-        space: &Space,
         modified: Timestamp,
         size: u64,
         record: Option<&Record>,
+        durable: bool,
     ) -> Result<Stamp> {
         if self.written != size {
             return Err(failed("other than the announced number of bytes was written"));
@@ -206,12 +206,12 @@ impl Draft {
                 record::write(&self.file, &Record { modified: facts.modified, ..record.clone() })?;
             }
         }
-        if space.durable {
+        if durable {
             fsync(&self.file).doing("sync a staged file")?;
         }
         self.name()?;
         let named = (|| {
-            if space.durable {
+            if durable {
                 fsync(&*self.home.dir).doing("sync the directory of a managed file")?;
             }
             Facts::of_open(&self.file)

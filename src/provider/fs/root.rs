@@ -65,6 +65,7 @@ impl Root {
             records: found.records,
             durable,
             reflink: found.reflink,
+            inline: durable,
         };
         let without = Without { exchange: !exchange, ..without };
         let root = Self {

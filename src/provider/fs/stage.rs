@@ -172,10 +172,11 @@ impl Stage for FsStage {
         let held = self.take_held();
         let (space, version) = (self.space.clone(), self.version);
         let (modified, size, record) = (seal.modified, seal.size, seal.record.cloned());
+        let durable = space.durable && !seal.unsynced;
         blocking(move || {
             let mut draft = opened(draft, &space, version)?;
             draft.write(&held)?;
-            draft.publish(&space, modified, size, record.as_ref())
+            draft.publish(modified, size, record.as_ref(), durable)
         })
         .await
     }

@@ -13,7 +13,7 @@ async fn owe(catalog: &dyn Catalog, tasks: Vec<NewTask>) -> Vec<Task> {
 
 pub(super) async fn steps_are_numbered_and_kept_until_done(catalog: &dyn Catalog) {
     let b = bucket(catalog, "b").await.id;
-    let step = |step| NewTask { bucket: b, key: key("k'\n"), version: VersionId::fresh(), step };
+    let step = |step| NewTask { bucket: b, key: key("k'\n"), version: VersionId::fresh(), step, bytes: None };
     let stamp = Stamp::new("s\"'\\");
     let new = vec![
         step(Step::LayOut { stamp: stamp.clone(), over: Some(stamp.clone()), counter: u64::MAX }),
@@ -31,6 +31,31 @@ pub(super) async fn steps_are_numbered_and_kept_until_done(catalog: &dyn Catalog
     assert_eq!(tasks(catalog).await, [written[1].clone(), written[3].clone(), written[4].clone()]);
     catalog.tasks_done(US, &[]).await.unwrap();
     catalog.tasks_done(US, &[written[0].id]).await.expect("a step may be done twice");
+}
+
+pub(super) async fn bytes_stay_with_their_step_until_it_is_done(catalog: &dyn Catalog) {
+    let (b, c) = (bucket(catalog, "b").await.id, bucket(catalog, "c").await.id);
+    let (version, bare) = (VersionId::fresh(), VersionId::fresh());
+    let step = Step::Settle { stamp: Stamp::new("s") };
+    let with = |bytes: &'static [u8]| NewTask {
+        bucket: b,
+        key: key("k"),
+        version,
+        step: step.clone(),
+        bytes: Some(bytes::Bytes::from_static(bytes)),
+    };
+    let plain = NewTask { version: bare, bytes: None, ..with(b"") };
+    let written = owe(catalog, vec![with(b"old\0"), with(b"newer"), with(b""), plain]).await;
+    assert_eq!(written.iter().map(|task| task.inline).collect::<Vec<_>>(), [Some(4), Some(5), Some(0), None]);
+    assert_eq!(tasks(catalog).await, written, "the bytes stay where they are");
+    assert_eq!(catalog.tasks_of(US, b, &key("k")).await.unwrap(), written);
+    let inline = async |bucket, version| catalog.inline(US, bucket, version).await.unwrap();
+    assert_eq!(inline(b, version).await.as_deref(), Some(&b""[..]), "the newest");
+    assert_eq!((inline(b, bare).await, inline(c, version).await), (None, None));
+    catalog.tasks_done(US, &[written[2].id]).await.unwrap();
+    assert_eq!(inline(b, version).await.as_deref(), Some(&b"newer"[..]));
+    catalog.tasks_done(US, &[written[0].id, written[1].id]).await.unwrap();
+    assert_eq!(inline(b, version).await, None);
 }
 
 pub(super) async fn steps_of_one_key_come_oldest_first(catalog: &dyn Catalog) {

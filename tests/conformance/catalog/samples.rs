@@ -100,7 +100,7 @@ pub(super) fn assert_missing<T: std::fmt::Debug>(outcome: Result<T, Error>) {
 }
 
 pub(super) fn drop_of(bucket: BucketId, text: &str, version: VersionId) -> NewTask {
-    NewTask { bucket, key: key(text), version, step: Step::Drop { stamp: Some(Stamp::new("s")) } }
+    NewTask { bucket, key: key(text), version, step: Step::Drop { stamp: Some(Stamp::new("s")) }, bytes: None }
 }
 
 pub(super) async fn tasks(catalog: &dyn Catalog) -> Vec<Task> {

@@ -32,7 +32,7 @@ fn finish(bucket: BucketId, upload: &Upload, version: VersionId, attempts: Vec<V
     let step = Step::FreeUpload { handle: upload.handle.clone(), attempts };
     Commit {
         changes: vec![change(bucket, upload.key.as_str(), None, Some(&object))],
-        tasks: vec![NewTask { bucket, key: upload.key.clone(), version: VersionId::fresh(), step }],
+        tasks: vec![NewTask { bucket, key: upload.key.clone(), version: VersionId::fresh(), step, bytes: None }],
         upload: Some(UploadEnd { id: upload.id, state: done(version) }),
     }
 }
@@ -107,7 +107,7 @@ pub(super) async fn a_part_replaces_the_one_before(catalog: &dyn Catalog) {
     assert_eq!(catalog.add_part(US, id, first.clone()).await.unwrap().displaced, None);
     let displaced = catalog.add_part(US, id, second.clone()).await.unwrap().displaced.expect("the first attempt");
     let step = Step::Drop { stamp: Some(first.stamp) };
-    assert_eq!(displaced.task, NewTask { bucket: b, key: key("k"), version: first.attempt, step });
+    assert_eq!(displaced.task, NewTask { bucket: b, key: key("k"), version: first.attempt, step, bytes: None });
     assert_eq!(tasks(catalog).await, [displaced]);
     assert_eq!(all_parts(catalog, id).await, std::slice::from_ref(&second));
     let again = catalog.add_part(US, id, second.clone()).await.unwrap();

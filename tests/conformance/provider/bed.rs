@@ -170,7 +170,7 @@ impl<'a> Bed<'a> {
         for block in bytes.chunks(100_000) {
             stage.write(Bytes::copy_from_slice(block)).await?;
         }
-        stage.publish(Seal { modified, size: bytes.len() as u64, record }).await
+        stage.publish(Seal { modified, size: bytes.len() as u64, record, unsynced: false }).await
     }
 
     pub(crate) async fn lay_out(&self, put: &Put, over: Option<&Stamp>) -> Result<LaidOut> {

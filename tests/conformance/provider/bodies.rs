@@ -60,7 +60,7 @@ async fn a_wrong_size_leaves_nothing(bed: &Bed<'_>) {
         let version = VersionId::fresh();
         let mut stage = bed.provider.stage(&bed.container, version).await.expect("a stage");
         stage.write(pattern(written)).await.expect("written");
-        let seal = Seal { modified: bed.clock.unique(), size: said as u64, record: None };
+        let seal = Seal { modified: bed.clock.unique(), size: said as u64, record: None, unsynced: false };
         assert_error!(stage.publish(seal).await, Error::Failed(_));
         assert_error!(bed.provider.stat(&bed.container, &Place::Managed(version)).await, Error::NotFound);
     }
@@ -78,7 +78,7 @@ async fn pieces_of_any_size_are_joined(bed: &Bed<'_>) {
                 stage.write(Bytes::new()).await.expect("an empty block is no end");
             }
         }
-        let seal = Seal { modified: bed.clock.unique(), size: body.len() as u64, record: None };
+        let seal = Seal { modified: bed.clock.unique(), size: body.len() as u64, record: None, unsynced: false };
         let stamp = stage.publish(seal).await.expect("published");
         let read = bed.read(&Place::Managed(version), &stamp, body.len() as u64).await.expect("read");
         assert!(read == body, "pieces of {piece} bytes came back changed");
@@ -159,7 +159,7 @@ async fn append_copies_what_its_stamp_names(bed: &Bed<'_>) {
     stage.append(&bed.container, &natural("source"), &source.stamp, 3..len).await.expect("appended");
     stage.append(&bed.container, &natural("source"), &source.stamp, 0..0).await.expect("nothing appended");
     stage.write(Bytes::from_static(b"tail")).await.expect("written");
-    let seal = Seal { modified: bed.clock.unique(), size: len + 5, record: None };
+    let seal = Seal { modified: bed.clock.unique(), size: len + 5, record: None, unsynced: false };
     let stamp = stage.publish(seal).await.expect("published");
     let read = bed.read(&Place::Managed(version), &stamp, len + 5).await.expect("read");
     assert!(read == [b"head", &body[3..], b"tail"].concat());

@@ -136,7 +136,7 @@ async fn a_dropped_stage_leaves_no_file(bed: &Bed<'_>) {
     stage.write(pattern(2 * BLOCK_BYTES)).await.expect("written");
     stage.write(pattern(2 * BLOCK_BYTES)).await.expect("written, and the first is on disk");
     drop(stage);
-    let seal = longshore::provider::Seal { modified: bed.clock.unique(), size: 1, record: None };
+    let seal = longshore::provider::Seal { modified: bed.clock.unique(), size: 1, record: None, unsynced: false };
     let mut wrong = bed.provider.stage(&bed.container, VersionId::fresh()).await.expect("a stage");
     wrong.write(Bytes::from_static(b"two")).await.expect("written");
     assert_error!(wrong.publish(seal).await, Error::Failed(_));

@@ -14,7 +14,7 @@ async fn part(bed: &Bed<'_>, handle: &str, number: u32, bytes: Bytes) -> PartRef
     let (attempt, size) = (VersionId::fresh(), bytes.len() as u64);
     let mut stage = bed.provider.stage_part(&bed.container, handle, number, attempt).await.expect("a stage");
     stage.write(bytes).await.expect("written");
-    let seal = Seal { modified: bed.clock.unique(), size, record: None };
+    let seal = Seal { modified: bed.clock.unique(), size, record: None, unsynced: false };
     PartRef { attempt, stamp: stage.publish(seal).await.expect("published"), size }
 }
 
@@ -29,12 +29,15 @@ async fn parts_are_joined_in_the_order_given(bed: &Bed<'_>) {
     let again = part(bed, &handle, 1, pattern(11)).await;
     let size = bodies.iter().map(|body| body.len() as u64).sum();
     let stage = bed.provider.assemble(&bed.container, &handle, &parts, version).await.expect("joined");
-    let seal = Seal { modified: bed.clock.unique(), size, record: None };
+    let seal = Seal { modified: bed.clock.unique(), size, record: None, unsynced: false };
     let stamp = stage.publish(seal).await.expect("published");
     assert!(bed.read(&Place::Managed(version), &stamp, size).await.expect("read") == bodies.concat());
     assert_eq!(bed.read(&Place::Managed(again.attempt), &again.stamp, 11).await.expect("stays"), pattern(11));
     let empty = bed.provider.assemble(&bed.container, &handle, &[], VersionId::fresh()).await.expect("of no parts");
-    empty.publish(Seal { modified: bed.clock.unique(), size: 0, record: None }).await.expect("published");
+    empty
+        .publish(Seal { modified: bed.clock.unique(), size: 0, record: None, unsynced: false })
+        .await
+        .expect("published");
 }
 
 async fn a_changed_part_is_refused(bed: &Bed<'_>) {

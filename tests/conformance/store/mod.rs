@@ -3,6 +3,7 @@
 //! What the store wrote is checked another way wherever there is one: by hashing here, by reading the directory.
 
 mod edits;
+mod inline;
 mod multipart;
 mod objects;
 
@@ -36,6 +37,7 @@ pub(crate) struct Bed {
     pub(crate) layout: Layout,
     /// The directory of the bucket, if the provider has one.
     pub(crate) files: Option<PathBuf>,
+    kind: Kind,
     dir: tempfile::TempDir,
 }
 
@@ -44,6 +46,8 @@ pub(crate) const ROOT: Caller = Caller::Root;
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
     Fs,
+    /// Synced, so that small bodies are kept in the catalog first.
+    Synced,
     Memory,
 }
 
@@ -54,8 +58,8 @@ impl Bed {
         store.attach(Attach::Serve).await.expect("attaches");
         let bucket = BucketName::new("bed").expect("legal");
         store.create_bucket(&ROOT, &bucket).await.expect("a bucket");
-        let files = (kind == Kind::Fs).then(|| dir.path().join("data/bed"));
-        Self { store, bucket, layout, files, dir }
+        let files = (kind != Kind::Memory).then(|| dir.path().join("data/bed"));
+        Self { store, bucket, layout, files, kind, dir }
     }
 
     /// Stops the store cleanly and opens another one, with the catalog or without it.
@@ -68,9 +72,23 @@ impl Bed {
                 }
             }
         }
-        self.store = open(Kind::Fs, self.layout, self.dir.path());
+        self.store = open(self.kind, self.layout, self.dir.path());
         let why = if keep_catalog { Attach::Serve } else { Attach::Rebuild };
         self.store.attach(why).await.expect("attaches");
+    }
+
+    /// Ends the store without a stop, lets `damage` do what a crash does, and starts another one.
+    pub(crate) async fn crash(&mut self, damage: impl FnOnce()) {
+        damage();
+        self.store = open(self.kind, self.layout, self.dir.path());
+        self.store.attach(Attach::Serve).await.expect("attaches");
+    }
+
+    /// How many versions the catalog keeps the bytes of, as its file says.
+    pub(crate) fn kept(&self) -> i64 {
+        let catalog = rusqlite::Connection::open(self.dir.path().join("catalog.db")).expect("opens");
+        let count = "SELECT count(*) FROM outbox WHERE bytes IS NOT NULL";
+        catalog.query_row(count, [], |row| row.get(0)).expect("counts")
     }
 
     pub(crate) async fn put(&self, key: &str, body: &[u8]) -> Result<Object, Error> {
@@ -148,6 +166,7 @@ fn open(kind: Kind, layout: Layout, dir: &std::path::Path) -> Store {
     std::fs::create_dir_all(&root).expect("a directory");
     let provider: Arc<dyn Provider> = match kind {
         Kind::Fs => Arc::new(FsProvider::open(&root, fs::Durability::Os).expect("opens")),
+        Kind::Synced => Arc::new(FsProvider::open(&root, fs::Durability::Fsync).expect("opens")),
         Kind::Memory => Arc::new(MemoryProvider::new()),
     };
     let options = OpenOptions { durability: sqlite::Durability::Os };
@@ -156,6 +175,7 @@ fn open(kind: Kind, layout: Layout, dir: &std::path::Path) -> Store {
         catalog: Arc::new(catalog),
         providers: BTreeMap::from([("default".to_owned(), provider)]),
         default_provider: "default".into(),
+        inline_bytes_max: longshore::config::limits::INLINE_BYTES_MAX,
         bucket_rules: BucketRules(vec![("*".into(), BucketSettings { layout, ..BucketSettings::default() })]),
         master_key: MasterKey::generate(),
         root: RootCredentials { access_key: "root".into(), secret: Secret::new("not needed here") },
@@ -246,6 +266,15 @@ const ON_FILES: &[Behaviour] = behaviours![
     edits::a_mount_that_is_missing_at_the_start_deletes_nothing,
 ];
 
+/// What keeping small bodies in the catalog adds.
+const INLINE: &[Behaviour] = behaviours![
+    inline::small_bodies_are_kept_until_they_are_settled,
+    inline::damaged_files_are_written_anew_after_a_crash,
+    inline::what_was_deleted_or_overwritten_stays_so_after_a_crash,
+    inline::an_edit_shows_at_once_and_is_never_hidden_by_kept_bytes,
+    inline::an_edit_that_a_crash_left_at_a_managed_place_is_kept,
+];
+
 async fn run(kind: Kind, layout: Layout, behaviours: &[Behaviour]) {
     for (name, behaviour) in behaviours {
         println!("behaviour: {name}");
@@ -264,6 +293,20 @@ async fn store_over_fs_natural() {
 async fn store_over_fs_managed() {
     run(Kind::Fs, Layout::Managed, EVERYWHERE).await;
     run(Kind::Fs, Layout::Managed, &ON_FILES[1..]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn store_over_synced_fs_natural() {
+    run(Kind::Synced, Layout::Natural, INLINE).await;
+    run(Kind::Synced, Layout::Natural, EVERYWHERE).await;
+    run(Kind::Synced, Layout::Natural, ON_FILES).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn store_over_synced_fs_managed() {
+    run(Kind::Synced, Layout::Managed, INLINE).await;
+    run(Kind::Synced, Layout::Managed, EVERYWHERE).await;
+    run(Kind::Synced, Layout::Managed, &ON_FILES[1..]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,0 +1,131 @@
+//! Small bodies: kept in the catalog by the commit itself until their files are durable.
+//!
+//! A sync of each small file and of its directory costs far more than its bytes. So the bytes go into the outbox row
+//! of the deciding commit, whose one sync serves every writer that waits; the file is published and laid out unsynced,
+//! and a settlement (`syncfs`) of the container makes many of them durable at once, after which the bytes go.
+//!
+//! **Invariant:** while the catalog keeps the bytes of a version they are the version, whatever lies at its places. They
+//! go only behind a settlement that began after the file was in its place and that succeeded; after a crash or a
+//! settlement that failed the file is written anew from them first.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+
+use crate::catalog::{self, Change, Commit, NewTask, Step, Task};
+use crate::config::limits::INLINE_TOTAL_BYTES_MAX;
+use crate::model::object::Object;
+use crate::model::place::{Placed, Stamp};
+use crate::model::record::Record;
+use crate::provider::{LayOut, Seal};
+use crate::store::bound::Bound;
+use crate::store::error::{Error, Result};
+use crate::store::{SERVICE, Store};
+
+/// Which bodies are kept in the catalog, and how many bytes of them are.
+#[derive(Debug)]
+pub(super) struct Inline {
+    bytes_max: usize,
+    kept: AtomicU64,
+}
+
+impl Inline {
+    /// Bodies up to `bytes_max` bytes; 0: none.
+    pub(super) fn new(bytes_max: usize) -> Self {
+        Self { bytes_max, kept: AtomicU64::new(0) }
+    }
+
+    /// The body, if it is to be kept in the catalog of a bucket.
+    pub(super) fn admit(&self, bound: &Bound, body: Option<Bytes>) -> Option<Bytes> {
+        let room = INLINE_TOTAL_BYTES_MAX.saturating_sub(self.kept.load(Ordering::Relaxed));
+        let fits = |body: &Bytes| self.bytes_max > 0 && body.len() <= self.bytes_max && body.len() as u64 <= room;
+        body.filter(|body| bound.provider.capabilities().inline && fits(body))
+    }
+
+    /// Bytes that a commit has put there.
+    pub(super) fn add(&self, bytes: u64) {
+        self.kept.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes that went. Those of an earlier process were never added.
+    pub(super) fn sub(&self, bytes: u64) {
+        let less = |kept: u64| Some(kept.saturating_sub(bytes));
+        self.kept.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).ok();
+    }
+}
+
+/// The step that a version placed as `object` owes; its bytes go with it.
+pub(super) fn placing(object: &Object, over: Option<Stamp>, kept: bool) -> Option<Step> {
+    let stamp = object.stamp.clone();
+    match object.placed {
+        Placed::Natural => Some(Step::LayOut { stamp, over, counter: object.counter }),
+        Placed::Managed => kept.then_some(Step::Settle { stamp }),
+    }
+}
+
+impl Store {
+    /// The bytes of a version whose file is not as its row says, if the catalog still keeps them. Files that were laid
+    /// out are settled first, so that an outside edit of one is not hidden behind them. Under the key's lock.
+    pub(super) async fn kept(&self, bound: &Arc<Bound>, row: &Object) -> Result<Option<Bytes>> {
+        if !bound.provider.capabilities().inline {
+            return Ok(None);
+        }
+        if self.catalog().inline(&SERVICE, bound.bucket.id, row.version).await?.is_none() {
+            return Ok(None);
+        }
+        self.settle().await;
+        Ok(self.catalog().inline(&SERVICE, bound.bucket.id, row.version).await?)
+    }
+
+    /// Writes the file of a version anew from the bytes kept with its step, as its old file cannot be relied on. Returns
+    /// the step that is owed instead; `None` if there is nothing to write.
+    pub(super) async fn write_anew(&self, bound: &Arc<Bound>, task: &Task) -> Result<Option<Task>> {
+        let (key, version) = (&task.task.key, task.task.version);
+        let row = self.catalog().object(&SERVICE, bound.bucket.id, key).await?;
+        let Some(mut row) = row.filter(|row| row.version == version) else { return Ok(None) };
+        let Some(bytes) = self.catalog().inline(&SERVICE, bound.bucket.id, version).await? else { return Ok(None) };
+        self.clear(bound, &row, &task.task.step).await?;
+        let old = row.stamp.clone();
+        row.stamp = self.publish_kept(bound, &row, &bytes).await?;
+        let len = bytes.len() as u64;
+        let Some(step) = placing(&row, Some(old), true) else { return Ok(None) };
+        let (bucket, stamp) = (bound.bucket.id, row.stamp.clone());
+        let change = Change { bucket, key: key.clone(), expect: Some(version), becomes: Some(row) };
+        let owed = NewTask { bucket, key: key.clone(), version, step, bytes: Some(bytes) };
+        let commit = Commit { changes: vec![change], tasks: vec![owed], upload: None };
+        match self.catalog().commit(&SERVICE, commit).await {
+            Ok(tasks) => {
+                self.0.inline.add(len);
+                Ok(tasks.into_iter().next())
+            }
+            Err(catalog::Error::Conflict) => {
+                bound.provider.delete_managed(bound.place(), version, Some(&stamp)).await?;
+                Ok(None)
+            }
+            Err(catalog::Error::NotFound) => Err(Error::NoSuchBucket),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Frees the managed place of a version. What a lay-out that was cut short left there may be somebody's edit, so the
+    /// lay-out is finished first: it judges what came out, and keeps what is not ours.
+    async fn clear(&self, bound: &Bound, row: &Object, step: &Step) -> Result<()> {
+        if let Step::LayOut { stamp, over, counter } = step {
+            let (key, version) = (&row.key, row.version);
+            let step = LayOut { version, stamp, key, over: over.as_ref(), counter: *counter };
+            if let Err(error) = bound.provider.lay_out(bound.place(), step).await {
+                tracing::debug!(bucket = %bound.bucket.name, key = %row.key, %error, "nothing to lay out before it is written anew");
+            }
+        }
+        Ok(bound.provider.delete_managed(bound.place(), row.version, None).await?)
+    }
+
+    async fn publish_kept(&self, bound: &Bound, row: &Object, bytes: &Bytes) -> Result<Stamp> {
+        let mut stage = bound.provider.stage(bound.place(), row.version).await?;
+        stage.write(bytes.clone()).await?;
+        let record = Record::of(row, &bound.bucket.name);
+        let seal = Seal { modified: row.modified, size: row.size, record: Some(&record), unsynced: true };
+        Ok(stage.publish(seal).await?)
+    }
+}
