@@ -22,3 +22,6 @@ pub(super) const WRITER_CACHE_KIB: i64 = 8 * 1024;
 pub(super) const STATEMENTS_KEPT: usize = 80;
 /// Bytes that the WAL keeps on disk after a checkpoint; one large transaction may make it longer for a while.
 pub(super) const WAL_BYTES_KEPT: i64 = 64 * 1024 * 1024;
+/// Bytes kept back so that a full disk can be emptied: twice what the WAL grows to between two checkpoints, which SQLite
+/// makes every 1,000 pages of 4 KiB.
+pub(super) const RESERVE_BYTES: u64 = 8 * 1024 * 1024;

@@ -36,6 +36,7 @@ mod outbox;
 #[cfg(test)]
 mod plans;
 mod readers;
+mod reserve;
 mod rows;
 mod span;
 mod statements;
@@ -43,6 +44,7 @@ mod uploads;
 mod writer;
 
 use readers::Readers;
+use reserve::Reserve;
 use writer::Writer;
 
 /// When a commit counts as kept.
@@ -79,6 +81,7 @@ pub struct SqliteCatalog {
     writer: Writer,
     lookups: Arc<Readers>,
     walks: Arc<Readers>,
+    reserve: Arc<Reserve>,
 }
 
 /// Whether a statement may run under this scope: SQLite knows no roles, so only Longshore's own may.
@@ -105,6 +108,7 @@ impl SqliteCatalog {
             writer: Writer::start(connection, options.durability)?,
             lookups: Readers::new(path.to_owned(), limits::LOOKUP_CONNECTIONS_MAX),
             walks: Readers::new(path.to_owned(), limits::WALK_CONNECTIONS_MAX),
+            reserve: Arc::new(Reserve::beside(path)),
         })
     }
 
@@ -132,6 +136,23 @@ impl SqliteCatalog {
     {
         admit(scope)?;
         self.writer.run(Durability::Fsync, work).await
+    }
+
+    /// Writes what frees something: on a full disk, into the space that is kept back for it.
+    async fn write_freeing<T, F>(&self, scope: &Scope, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Fn(&Connection) -> Result<T> + Clone + Send + 'static,
+    {
+        match self.write(scope, work.clone()).await {
+            Err(Error::NoSpace) => {
+                let reserve = Arc::clone(&self.reserve);
+                let given_up = tokio::task::spawn_blocking(move || reserve.give_up()).await;
+                given_up.map_err(|error| Error::Failed(Box::new(error)))?;
+                self.write(scope, work).await
+            }
+            written => written,
+        }
     }
 
     /// Writes what a loss of power may take back, because it would only be done again: whatever it leaves behind is
@@ -203,7 +224,7 @@ impl Catalog for SqliteCatalog {
     }
 
     async fn delete_bucket(&self, scope: &Scope, bucket: BucketId, with_objects: bool) -> Result<()> {
-        self.write(scope, move |c| buckets::delete(c, bucket, with_objects)).await
+        self.write_freeing(scope, move |c| buckets::delete(c, bucket, with_objects)).await
     }
 
     async fn object(&self, scope: &Scope, bucket: BucketId, key: &ObjectKey) -> Result<Option<Object>> {
@@ -219,6 +240,10 @@ impl Catalog for SqliteCatalog {
     }
 
     async fn commit(&self, scope: &Scope, commit: Commit) -> Result<Vec<Task>> {
+        if commit.changes.iter().all(|change| change.becomes.is_none()) {
+            let commit = Arc::new(commit);
+            return self.write_freeing(scope, move |c| objects::commit(c, &commit)).await;
+        }
         self.write(scope, move |c| objects::commit(c, &commit)).await
     }
 
@@ -241,7 +266,13 @@ impl Catalog for SqliteCatalog {
 
     async fn tasks_done(&self, scope: &Scope, done: &[i64]) -> Result<()> {
         let done = done.to_vec();
-        self.write_hint(scope, move |c| outbox::done(c, &done)).await
+        self.write_hint(scope, move |c| outbox::done(c, &done)).await?;
+        if !self.reserve.is_held() {
+            let reserve = Arc::clone(&self.reserve);
+            let taken = tokio::task::spawn_blocking(move || reserve.take()).await;
+            taken.map_err(|error| Error::Failed(Box::new(error)))?;
+        }
+        Ok(())
     }
 
     async fn set_place(
@@ -288,6 +319,9 @@ impl Catalog for SqliteCatalog {
         to: UploadState,
     ) -> Result<Option<Task>> {
         let from = from.clone();
+        if to == UploadState::Aborted {
+            return self.write_freeing(scope, move |c| uploads::set_state(c, id, &from, &to)).await;
+        }
         self.write(scope, move |c| uploads::set_state(c, id, &from, &to)).await
     }
 
