@@ -11,6 +11,7 @@ mod ledger;
 mod load;
 mod memory;
 mod order;
+mod power;
 mod races;
 mod script;
 mod syscalls;
