@@ -6,9 +6,12 @@ FLAGS ?= --ignore-rust-version
 VENV := .venv
 REQUIREMENTS := compat/clients/requirements.txt
 JS := compat/clients/js
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?= $(notdir $(wildcard tests/fuzz/seeds/*))
+FUZZ_FLAGS := -Cpasses=sancov-module $(addprefix -Cllvm-args=-sanitizer-coverage-,level=4 inline-8bit-counters pc-table trace-compares)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help run build test lint fmt compat compat-selftest s3-tests fault bench clean tools
+.PHONY: help run build test lint fmt compat compat-selftest s3-tests fault fuzz bench clean tools
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' Makefile
@@ -45,6 +48,20 @@ s3-tests: build ## run ceph/s3-tests, checked out at S3TESTS_DIR
 
 fault: ## run the tests of crashes and broken storage at full size
 	LONGSHORE_FAULT=full $(CARGO) test --release $(FLAGS) --no-fail-fast --test main fault 2>&1 | .ci/count
+
+fuzz: ## run each fuzz target for FUZZ_SECONDS (60), or those that FUZZ_TARGETS names
+	# Coverage as libFuzzer wants it, for the target alone: build scripts have nothing that takes the counts.
+	host=$$(rustc -vV | sed -n 's/^host: //p')
+	export CARGO_TARGET_DIR=$(CURDIR)/target/fuzz
+	RUSTFLAGS='$(FUZZ_FLAGS)' $(CARGO) build --release $(FLAGS) --manifest-path tests/fuzz/Cargo.toml --target $$host
+	for target in $(FUZZ_TARGETS); do
+	  corpus=$$CARGO_TARGET_DIR/corpus/$$target
+	  mkdir -p $$corpus
+	  echo "fuzz: $$target, $(FUZZ_SECONDS) seconds"
+	  $$CARGO_TARGET_DIR/$$host/release/$$target -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=1024 -max_len=4096 \
+	    -print_final_stats=1 -artifact_prefix=$$CARGO_TARGET_DIR/$$target- $$corpus tests/fuzz/seeds/$$target 2>&1 \
+	    | tail -n 40
+	done
 
 bench: build tools ## measure beside rclone and nginx on the same files
 	compat/bench/run

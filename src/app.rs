@@ -76,7 +76,8 @@ impl App {
         let metrics = Arc::new(Metrics::default());
         let mut providers = BTreeMap::new();
         for provider in &config.providers {
-            let opened = open_provider(provider, config.server.durability, make);
+            let notes = state.notes(&provider.name);
+            let opened = open_provider(provider, config.server.durability, make, Some(notes));
             let opened = opened.map_err(|error| AppError::Provider(provider.name.clone(), error))?;
             let metered = provider::wrap::Metered::new(opened, &provider.name, Arc::clone(&metrics));
             providers.insert(provider.name.clone(), Arc::new(metered) as Arc<dyn Provider>);
@@ -102,11 +103,16 @@ impl App {
     }
 }
 
-/// Opens one provider.
+/// Opens one provider. What it cannot note beside the bytes it keeps in `notes`.
 ///
 /// # Errors
 /// Failures of the storage.
-pub fn open_provider(config: &ProviderConfig, durability: Durability, make: bool) -> io::Result<Arc<dyn Provider>> {
+pub fn open_provider(
+    config: &ProviderConfig,
+    durability: Durability,
+    make: bool,
+    notes: Option<PathBuf>,
+) -> io::Result<Arc<dyn Provider>> {
     match &config.kind {
         ProviderKind::Filesystem { root } => {
             if make {
@@ -116,7 +122,7 @@ pub fn open_provider(config: &ProviderConfig, durability: Durability, make: bool
                 Durability::Fsync => fs::Durability::Fsync,
                 Durability::Os => fs::Durability::Os,
             };
-            Ok(Arc::new(FsProvider::open(root, durability)?))
+            Ok(Arc::new(FsProvider::open_keeping(root, durability, notes)?))
         }
         ProviderKind::Memory => Ok(Arc::new(MemoryProvider::new())),
     }

@@ -5,5 +5,6 @@ mod cli;
 mod conformance;
 mod fault;
 mod harness;
+mod model;
 mod s3;
 mod security;

@@ -5,11 +5,9 @@
 
 use serde::Deserialize;
 
+use crate::config::limits::POLICY_BYTES_MAX;
 use crate::model::action::Action;
 use crate::model::pattern::wild_match;
-
-/// Most bytes of a policy document (the IAM limit of a bucket policy).
-pub const POLICY_BYTES_MAX: usize = 20 * 1024;
 
 /// What a matching statement says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -25,6 +23,7 @@ pub enum Effect {
 pub struct Statement {
     /// The effect.
     pub effect: Effect,
+    /// In lower case: actions match in any.
     actions: Vec<String>,
     resources: Vec<String>,
 }
@@ -78,14 +77,14 @@ impl Statement {
     /// A statement on one action and one resource pattern.
     #[must_use]
     pub fn allow(action: &str, resource: &str) -> Self {
-        Self { effect: Effect::Allow, actions: vec![action.to_owned()], resources: vec![resource.to_owned()] }
+        Self { effect: Effect::Allow, actions: vec![action.to_ascii_lowercase()], resources: vec![resource.to_owned()] }
     }
 
     /// Whether it speaks of `action` on `resource` (an ARN).
     #[must_use]
     pub fn matches(&self, action: Action, resource: &str) -> bool {
         let action = action.name().to_ascii_lowercase();
-        self.actions.iter().any(|pattern| wild_match(&pattern.to_ascii_lowercase(), &action))
+        self.actions.iter().any(|pattern| wild_match(pattern, &action))
             && self.resources.iter().any(|pattern| wild_match(pattern, resource))
     }
 }
@@ -104,7 +103,7 @@ pub fn compile(policy: &str) -> Result<Vec<Statement>, Malformed> {
 }
 
 fn parse(text: &str) -> Result<Vec<Statement>, Malformed> {
-    if text.len() > POLICY_BYTES_MAX {
+    if text.len() as u64 > POLICY_BYTES_MAX {
         return Err(Malformed("it exceeds 20 KiB".into()));
     }
     let document: Document = serde_json::from_str(text).map_err(|error| Malformed(error.to_string()))?;
@@ -130,6 +129,7 @@ fn statement(raw: RawStatement) -> Result<Statement, Malformed> {
     if !actions.iter().all(|a| a == "*" || a.contains(':')) {
         return Err(Malformed("an Action without a service prefix".into()));
     }
+    let actions = actions.iter().map(|action| action.to_ascii_lowercase()).collect();
     Ok(Statement { effect: raw.effect, actions, resources })
 }
 

@@ -57,7 +57,7 @@ async fn describe(provider: &ProviderConfig, config: &Config) -> Result<String, 
         }
         ProviderKind::Filesystem { root } => format!("filesystem at {}", root.display()),
     };
-    let opened = open_provider(provider, config.server.durability, false).map_err(|error| error.to_string())?;
+    let opened = open_provider(provider, config.server.durability, false, None).map_err(|error| error.to_string())?;
     let containers = opened.containers().await.map_err(|error| error.to_string())?;
     let read_only = containers.iter().filter(|container| !container.writable).count();
     Ok(format!("{kind}, {} containers, {read_only} of them read-only", containers.len()))

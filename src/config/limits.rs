@@ -26,8 +26,13 @@ pub const INLINE_BYTES_MAX: usize = 16 * 1024;
 pub const INLINE_BYTES_MOST: usize = 64 * 1024;
 /// Most bytes that the catalog keeps for files that are not durable yet; past it small bodies are synced like others.
 pub const INLINE_TOTAL_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Blocks kept for the next body: more than are filled at a time, and no memory to speak of.
+pub const BLOCKS_KEPT_MAX: usize = 16;
 /// Largest XML body, in bytes: 1,000 deletes or 10,000 parts fit.
 pub const BODY_XML_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Age under which a file whose mtime moves in ticks may be written again without a new mtime, in nanoseconds: the
+/// coarsest tick in use is that of FAT, two seconds.
+pub const STAMP_YOUNG_NANOS: i64 = 2_000_000_000;
 /// Seconds between two frames of a body before the client is given up.
 pub const BODY_IDLE_SECONDS_MAX: u64 = 60;
 /// Seconds a client may take to send the head of a request.
@@ -48,6 +53,11 @@ pub const CONNECTIONS_MAX: usize = 16_384;
 pub const OPENING_BYTES: usize = 24;
 /// Seconds a client may leave its receive window closed before its connection is cut.
 pub const WRITE_STALL_SECONDS_MAX: u64 = 60;
+/// Bytes of a body that are read and thrown away after an early answer, so that its client comes to read it: what is
+/// under way on a fast line.
+pub const LINGER_BYTES_MAX: usize = 1024 * 1024;
+/// Seconds for which they are.
+pub const LINGER_SECONDS_MAX: u64 = 2;
 /// Milliseconds to wait before accepting again when the process is out of file descriptors.
 pub const ACCEPT_RETRY_MILLIS: u64 = 50;
 /// Most concurrent streams of one HTTP/2 connection.
@@ -72,3 +82,28 @@ pub const URI_BYTES_MAX: usize = 8 * 1024;
 pub const FIELDS_BYTES_MAX: usize = 16 * 1024;
 /// Largest policy document, in bytes (the limit of IAM for a bucket policy).
 pub const POLICY_BYTES_MAX: u64 = 20 * 1024;
+/// Jobs that may wait for the writer of the catalog. Past it callers wait for a place, so a burst costs time and not
+/// memory; several groups' worth, so that the writer never runs dry.
+pub const CATALOG_QUEUE_JOBS_MAX: usize = 512;
+/// Jobs of one transaction of the catalog. The gain of sharing one fsync flattens out long before, and whoever comes
+/// first waits for the whole group.
+pub const CATALOG_GROUP_JOBS_MAX: usize = 128;
+/// Seconds a statement waits for another process (the command line) to end its transaction.
+pub const CATALOG_BUSY_SECONDS_MAX: u64 = 5;
+/// Connections to the catalog for point lookups. They are held only while a thread of the runtime computes.
+pub const CATALOG_LOOKUPS_MAX: u32 = 8;
+/// Connections to the catalog for listings and other walks, and so the threads they occupy at a time.
+pub const CATALOG_WALKS_MAX: u32 = 4;
+/// Page cache of one reader of the catalog, in KiB. The pages are in the cache of the operating system too; this saves
+/// only copies.
+pub const CATALOG_READER_CACHE_KIB: i64 = 2 * 1024;
+/// Page cache of the writer of the catalog, in KiB: what one group changes should fit, else SQLite spills into the WAL
+/// early.
+pub const CATALOG_WRITER_CACHE_KIB: i64 = 8 * 1024;
+/// Prepared statements that each connection to the catalog keeps: all that there are.
+pub const CATALOG_STATEMENTS_KEPT_MAX: usize = 80;
+/// Bytes that the catalog's WAL keeps on disk after a checkpoint; one large transaction may make it longer for a while.
+pub const CATALOG_WAL_BYTES_KEPT: i64 = 64 * 1024 * 1024;
+/// Bytes kept back beside the catalog so that a full disk can be emptied: twice what its WAL grows to between two
+/// checkpoints, which SQLite makes every 1,000 pages of 4 KiB.
+pub const CATALOG_RESERVE_BYTES: u64 = 8 * 1024 * 1024;

@@ -173,16 +173,25 @@ impl Config {
     /// # Errors
     /// Every mistake that was found.
     pub fn load(overrides: &Overrides) -> Result<Self, ConfigError> {
+        let named = |error: ConfigError| ConfigError { file: overrides.config.clone(), ..error };
+        let text = match &overrides.config {
+            Some(file) => read(file).map_err(|what| named(ConfigError { file: None, problems: vec![what] }))?,
+            None => String::new(),
+        };
+        Self::parse(&text, overrides).map_err(named)
+    }
+
+    /// Reads the text of a file and puts `overrides` over it.
+    ///
+    /// # Errors
+    /// Every mistake that was found.
+    pub fn parse(text: &str, overrides: &Overrides) -> Result<Self, ConfigError> {
+        let wrong = |problems| ConfigError { file: None, problems };
+        let table = text.parse::<toml::Table>().map_err(|error| wrong(vec![error.to_string()]))?;
         let problems = Problems::default();
-        let table = match &overrides.config {
-            Some(file) => {
-                read_table(file).map_err(|what| ConfigError { file: Some(file.clone()), problems: vec![what] })
-            }
-            None => Ok(toml::Table::new()),
-        }?;
         let config = Self::from_table(table, overrides, &problems);
         let problems = problems.into_inner();
-        if problems.is_empty() { Ok(config) } else { Err(ConfigError { file: overrides.config.clone(), problems }) }
+        if problems.is_empty() { Ok(config) } else { Err(wrong(problems)) }
     }
 
     fn from_table(table: toml::Table, overrides: &Overrides, problems: &Problems) -> Self {
@@ -365,13 +374,12 @@ fn bucket_rules(sections: Vec<Section<'_>>) -> BucketRules {
     BucketRules(rules.collect())
 }
 
-fn read_table(file: &Path) -> Result<toml::Table, String> {
+fn read(file: &Path) -> Result<String, String> {
     let size = std::fs::metadata(file).map_err(|error| format!("it cannot be read: {error}"))?.len();
     if size > limits::CONFIG_BYTES_MAX {
         return Err(format!("it is larger than {} bytes", limits::CONFIG_BYTES_MAX));
     }
-    let text = std::fs::read_to_string(file).map_err(|error| format!("it cannot be read: {error}"))?;
-    text.parse::<toml::Table>().map_err(|error| error.to_string())
+    std::fs::read_to_string(file).map_err(|error| format!("it cannot be read: {error}"))
 }
 
 #[cfg(test)]
@@ -379,10 +387,7 @@ mod tests {
     use super::*;
 
     fn load(text: &str, overrides: &Overrides) -> Result<Config, Vec<String>> {
-        let problems = Problems::default();
-        let config = Config::from_table(text.parse().expect("TOML"), overrides, &problems);
-        let problems = problems.into_inner();
-        if problems.is_empty() { Ok(config) } else { Err(problems) }
+        Config::parse(text, overrides).map_err(|error| error.problems)
     }
 
     #[test]

@@ -19,6 +19,7 @@ const CATALOG: &str = "catalog.db";
 const LOCK: &str = "lock";
 const MASTER_KEY: &str = "master.key";
 const ROOT: &str = "root.json";
+const NOTES: &str = "notes";
 
 /// Largest file of this module, in bytes.
 const FILE_BYTES_MAX: u64 = 4096;
@@ -96,6 +97,13 @@ impl State {
     #[must_use]
     pub fn catalog(&self) -> PathBuf {
         self.0.join(CATALOG)
+    }
+
+    /// The directory of what a provider cannot note in a container that takes no writes. Any name of a provider makes
+    /// one segment.
+    #[must_use]
+    pub fn notes(&self, provider: &str) -> PathBuf {
+        self.0.join(NOTES).join(hex(provider.as_bytes()))
     }
 
     /// The file of generated root credentials.

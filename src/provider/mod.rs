@@ -287,6 +287,15 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
     /// [`Error::NotEmpty`], with nothing removed; [`Error::NotFound`].
     async fn delete_container(&self, container: &BucketName) -> Result<()>;
 
+    /// Whether nothing but the reserved tree and empty directories is in a container: what cannot be a key (symbolic
+    /// links, odd names, mounts) counts as its users' too.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if the container is missing.
+    async fn is_vacant(&self, container: &BucketName) -> Result<bool> {
+        Ok(self.list(container, "", None, 1).await?.files.is_empty())
+    }
+
     /// Reads a note; `None` if it is not there. A missing container is [`Error::NotFound`].
     ///
     /// # Errors

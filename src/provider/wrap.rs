@@ -63,6 +63,10 @@ impl Provider for Metered {
         self.time("delete_container", self.inner.delete_container(container)).await
     }
 
+    async fn is_vacant(&self, container: &BucketName) -> Result<bool> {
+        self.time("is_vacant", self.inner.is_vacant(container)).await
+    }
+
     async fn read_note(&self, container: &BucketName, note: Note) -> Result<Option<Bytes>> {
         self.time("read_note", self.inner.read_note(container, note)).await
     }

@@ -19,6 +19,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 
 use crate::front::facts::RequestFacts;
 use crate::metrics::{Held, Metrics, Served};
+use crate::server::log::REQUEST;
 
 /// What a body of an answer can end with.
 pub type BoxError = Box<dyn Error + Send + Sync>;
@@ -113,7 +114,7 @@ impl Body for AnswerBody {
             }
             Poll::Ready(None) => self.whole = true,
             Poll::Ready(Some(Err(error))) => {
-                tracing::warn!(target: "longshore::request", id = self.record.facts.id().as_str(), %error, "answer cut");
+                tracing::warn!(target: REQUEST, id = self.record.facts.id().as_str(), %error, "answer cut");
             }
             Poll::Pending => {}
         }
@@ -144,14 +145,14 @@ impl Drop for AnswerBody {
         // Names are quoted, so that a hostile one cannot write a second line. The query is left out: it may hold a
         // signature.
         tracing::info!(
-            target: "longshore::request",
+            target: REQUEST,
             id = facts.id().as_str(),
             front,
             method = method.as_str(),
             operation = served.operation,
-            caller = ?facts.caller().unwrap_or("-"),
-            bucket = ?facts.bucket().unwrap_or("-"),
-            key = ?facts.key().unwrap_or("-"),
+            caller = facts.caller().unwrap_or("-"),
+            bucket = facts.bucket().unwrap_or("-"),
+            key = facts.key().unwrap_or("-"),
             status = served.status,
             bytes_in = served.bytes_in,
             bytes_out = served.bytes_out,

@@ -23,12 +23,14 @@ use crate::config::limits::{FIELDS_BYTES_MAX, URI_BYTES_MAX};
 use crate::front::facts::RequestFacts;
 use crate::metrics::Metrics;
 use crate::server::body::{AnswerBody, BoxError, CountedBody, Record};
+use crate::server::linger::Lingering;
+use crate::server::log::REQUEST;
 
 /// The answer of a front.
 pub type Answer = Response<UnsyncBoxBody<Bytes, BoxError>>;
 
 /// The body of a request as a front reads it.
-pub type RequestBody = CountedBody<Incoming>;
+pub type RequestBody = CountedBody<Lingering>;
 
 /// Where a connection comes from, in the extensions of its requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +88,8 @@ impl<F: Front> Exchange<F> {
             Some(status) => self.failure(status, &facts, request.method()),
             None => {
                 let bytes = Arc::clone(&record.bytes_in);
-                let mut request = request.map(|body| CountedBody::new(body, bytes));
+                let awaited = request.headers().contains_key(EXPECT);
+                let mut request = request.map(|body| CountedBody::new(Lingering::new(body, awaited), bytes));
                 request.extensions_mut().insert(facts.clone());
                 request.extensions_mut().insert(Peer(peer));
                 self.answer(request, &facts).await
@@ -118,7 +121,7 @@ impl<F: Front> Exchange<F> {
             return answer;
         }
         self.metrics.panicked();
-        tracing::error!(target: "longshore::request", id = facts.id().as_str(), "the request ended in a panic");
+        tracing::error!(target: REQUEST, id = facts.id().as_str(), "the request ended in a panic");
         self.failure(StatusCode::INTERNAL_SERVER_ERROR, facts, &method)
     }
 }

@@ -13,7 +13,7 @@ use md5::{Digest as _, Md5};
 
 use crate::catalog::{self, Change, Commit, Step};
 use crate::model::caller::ROOT;
-use crate::model::id::{VersionId, hex};
+use crate::model::id::{VersionId, hex, unhex};
 use crate::model::name::ObjectKey;
 use crate::model::object::{Content, Object};
 use crate::model::place::{Place, Placed, Stamp};
@@ -21,6 +21,7 @@ use crate::model::time::Clock;
 use crate::provider::{self, Body, Note, Stat};
 use crate::store::bound::{Bound, container_is_gone, is_absent};
 use crate::store::error::{Error, Result};
+use crate::store::young::{is_due, young_etag};
 use crate::store::{SERVICE, Store};
 
 /// Files up to this size are hashed while they are adopted by a read, if the bucket asks for it; larger ones by a scan.
@@ -43,15 +44,22 @@ pub(super) fn provisional_etag(stamp: &Stamp) -> String {
     format!("{}-1", hex(&Md5::digest(stamp.as_str().as_bytes())))
 }
 
+/// Whether a record's ETag is one that bytes can have. Whoever can write the directory can forge one, and it goes into
+/// headers.
+fn is_etag(text: &str) -> bool {
+    let (md5, parts) = text.split_once('-').unwrap_or((text, "1"));
+    unhex::<16>(md5).is_some() && !parts.is_empty() && parts.len() <= 5 && parts.bytes().all(|b| b.is_ascii_digit())
+}
+
 /// An object for a file that others put: content facts from its record if that is live, else none.
 pub(super) fn object_of_file(key: &ObjectKey, stat: Stat, counter: u64) -> Object {
-    let record = stat.record.filter(|record| record.is_live(stat.size, stat.modified));
+    let record = stat.record.filter(|record| record.is_live(stat.size, stat.modified) && is_etag(&record.etag));
     let mut object = Object {
         key: key.clone(),
         version: VersionId::fresh(),
         counter,
         placed: Placed::Natural,
-        etag: provisional_etag(&stat.stamp),
+        etag: if stat.young { young_etag(&stat.stamp) } else { provisional_etag(&stat.stamp) },
         stamp: stat.stamp,
         size: stat.size,
         modified: stat.modified,
@@ -166,8 +174,9 @@ impl Store {
     }
 
     /// Hashes an adopted file, if its bucket asks for it, so that its ETag is its MD5 from the start.
-    async fn hash_adopted(&self, bound: &Bound, object: &mut Object) -> Result<()> {
-        let provisional = object.etag.contains('-') && object.parts.is_empty();
+    pub(super) async fn hash_adopted(&self, bound: &Bound, object: &mut Object) -> Result<()> {
+        // A file that is young is hashed when its stamp is final.
+        let provisional = object.etag == provisional_etag(&object.stamp) && object.parts.is_empty();
         if !bound.bucket.settings.hash_on_adopt || !provisional || object.size > HASH_ON_READ_BYTES_MAX {
             return Ok(());
         }
@@ -179,6 +188,7 @@ impl Store {
 
     /// Hex MD5 of the bytes of an object; `None` if they moved meanwhile.
     pub(super) async fn md5_of(&self, bound: &Bound, object: &Object) -> Result<Option<String>> {
+        Self::until_final(object).await;
         let read = bound.provider.read(bound.place(), &object.place(), &object.stamp, 0..object.size).await;
         let mut md5 = Md5::new();
         match read {
@@ -202,7 +212,12 @@ impl Store {
     pub(super) async fn verified(&self, bound: &Arc<Bound>, row: Object) -> Result<Option<Object>> {
         for place in [row.place(), row.other_place()] {
             match bound.provider.read(bound.place(), &place, &row.stamp, 0..0).await {
-                Ok(_) => return Ok(Some(row)),
+                Ok(_) if !is_due(&row) => return Ok(Some(row)),
+                // A condition is about the ETag that is due now.
+                Ok(_) => {
+                    self.settle_stamp(bound, &row.key).await?;
+                    return Ok(self.catalog().object(&SERVICE, bound.bucket.id, &row.key).await?);
+                }
                 Err(error) if is_absent(&error) => {}
                 Err(error) => return Err(error.into()),
             }

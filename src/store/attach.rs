@@ -38,6 +38,18 @@ pub struct AttachReport {
     pub buckets: usize,
     /// Buckets whose last server did not stop cleanly.
     pub unclean: Vec<BucketName>,
+    /// Containers that could not be looked at, and providers of which none could. They are served when they can be.
+    pub failed: Vec<String>,
+}
+
+/// How the claim of a container ended.
+enum Claimed {
+    /// It is ours, and the last server stopped cleanly.
+    Clean,
+    /// It is ours, and something may be owed.
+    Unclean,
+    /// It belongs to another catalog.
+    Foreign,
 }
 
 /// The text of `.longshore/id`.
@@ -82,18 +94,25 @@ impl Store {
     pub async fn attach(&self, why: Attach) -> Result<AttachReport> {
         let mut report = AttachReport::default();
         for (name, provider) in &self.0.providers {
-            for container in provider.containers().await? {
-                if self.finish_deletion(&**provider, &container).await? {
+            let containers = match provider.containers().await {
+                Ok(containers) => containers,
+                Err(error) => {
+                    tracing::error!(provider = %name, %error, "the containers of a provider cannot be listed");
+                    report.failed.push(name.clone());
                     continue;
                 }
-                let clean = self.claim_for(&**provider, &container, why).await?;
-                if !clean {
-                    report.unclean.push(container.name.clone());
-                }
-                if self.catalog().bucket(&SERVICE, &container.name).await?.is_none() {
-                    let bucket = self.adopt(name, &container).await?;
-                    if why == Attach::Rebuild {
-                        self.restore_settings(&**provider, &bucket).await?;
+            };
+            for container in containers {
+                // One that is damaged must not keep all others from being served; another's must not be touched.
+                match self.attach_one(name, &**provider, &container, why).await {
+                    Ok(Some(Claimed::Foreign)) => return Err(foreign(&container.name)),
+                    Ok(None) => continue,
+                    Ok(Some(Claimed::Clean)) => {}
+                    Ok(Some(Claimed::Unclean)) => report.unclean.push(container.name.clone()),
+                    Err(error) => {
+                        tracing::error!(bucket = %container.name, %error, "a container cannot be attached");
+                        report.failed.push(container.name.as_str().to_owned());
+                        continue;
                     }
                 }
                 report.buckets += 1;
@@ -108,6 +127,27 @@ impl Store {
         Ok(report)
     }
 
+    /// Claims one container and adopts it; `None` if it was only what is left of a bucket that was deleted.
+    async fn attach_one(
+        &self,
+        name: &str,
+        provider: &dyn Provider,
+        container: &Container,
+        why: Attach,
+    ) -> Result<Option<Claimed>> {
+        if self.finish_deletion(provider, container).await? {
+            return Ok(None);
+        }
+        let claimed = self.claim_for(provider, container, why).await?;
+        if !matches!(claimed, Claimed::Foreign) && self.catalog().bucket(&SERVICE, &container.name).await?.is_none() {
+            let bucket = self.adopt(name, container).await?;
+            if why == Attach::Rebuild {
+                self.restore_settings(provider, &bucket).await?;
+            }
+        }
+        Ok(Some(claimed))
+    }
+
     /// Claims a container on the way; see [`Store::attach`].
     pub(super) async fn claim(&self, provider: &dyn Provider, container: &Container, clean: bool) -> Result<()> {
         match provider.read_note(&container.name, Note::Id).await? {
@@ -118,29 +158,30 @@ impl Store {
         self.mark(provider, container, clean, false).await
     }
 
-    /// Claims a container and says whether its last server stopped cleanly.
-    async fn claim_for(&self, provider: &dyn Provider, container: &Container, why: Attach) -> Result<bool> {
+    /// Claims a container.
+    async fn claim_for(&self, provider: &dyn Provider, container: &Container, why: Attach) -> Result<Claimed> {
         let text = provider.read_note(&container.name, Note::Id).await?;
         let mark = text.as_deref().and_then(Mark::read);
         let clean = mark.as_ref().is_none_or(|mark| mark.clean);
+        let found = if clean { Claimed::Clean } else { Claimed::Unclean };
         match (&mark, why) {
             (Some(mark), Attach::Serve | Attach::Scan) if mark.catalog != self.catalog().id() => {
-                return Err(foreign(&container.name));
+                return Ok(Claimed::Foreign);
             }
-            (None, Attach::Serve | Attach::Scan) if text.is_some() => return Err(foreign(&container.name)),
-            (Some(_), Attach::Scan) => return Ok(clean),
+            (None, Attach::Serve | Attach::Scan) if text.is_some() => return Ok(Claimed::Foreign),
+            (Some(_), Attach::Scan) => return Ok(found),
             // A bucket with objects and a container that is not marked: its mount is missing, and what lies there
             // instead must not be taken for it.
             (None, Attach::Serve | Attach::Scan) if self.has_objects(&container.name).await? => {
                 tracing::error!(bucket = %container.name, "the directory is not the one that was served: is its mount missing?");
-                return Ok(true);
+                return Ok(Claimed::Clean);
             }
             // An unclean container stays so until somebody decides that its rebuild is right.
-            (Some(_), Attach::Rebuild) if !clean => return Ok(false),
+            (Some(_), Attach::Rebuild) if !clean => return Ok(found),
             _ => {}
         }
         self.mark(provider, container, why != Attach::Serve, false).await?;
-        Ok(clean)
+        Ok(found)
     }
 
     async fn has_objects(&self, name: &BucketName) -> Result<bool> {
@@ -164,11 +205,12 @@ impl Store {
     }
 
     async fn mark(&self, provider: &dyn Provider, container: &Container, clean: bool, deleting: bool) -> Result<()> {
-        if !container.writable {
-            return Ok(());
-        }
         let mark = Mark { catalog: self.catalog().id(), clean, deleting };
-        Ok(provider.write_note(&container.name, Note::Id, json(&mark)?).await?)
+        match provider.write_note(&container.name, Note::Id, json(&mark)?).await {
+            // Of a provider that keeps no notes elsewhere. What is absent there is never taken for deleted.
+            Err(provider::Error::ReadOnly | provider::Error::Denied) if !container.writable => Ok(()),
+            written => Ok(written?),
+        }
     }
 
     /// Whether a container is what is left of a bucket of ours that is being deleted.
@@ -194,18 +236,28 @@ impl Store {
     /// Makes the containers of empty buckets whose creation was cut short after its commit.
     async fn restore_containers(&self) -> Result<()> {
         for bucket in self.all_buckets().await? {
-            let bound = self.bind(bucket).await?;
-            if bound.container.is_none() && self.catalog().usage(&SERVICE, bound.bucket.id).await?.0 == 0 {
-                match self.make_container(&bound.bucket, &*bound.provider).await {
-                    // The others are served all the same, and this one is when its name is free.
-                    Err(Error::BucketTaken) => {
-                        tracing::warn!(bucket = %bound.bucket.name, "something else lies where its container belongs");
-                    }
-                    other => other?,
+            let name = bucket.name.clone();
+            if self.catalog().usage(&SERVICE, bucket.id).await?.0 > 0 {
+                continue;
+            }
+            // The others are served all the same, and this one is when its storage answers or its name is free.
+            match self.restore_container(bucket).await {
+                Ok(()) => {}
+                Err(Error::BucketTaken) => {
+                    tracing::warn!(bucket = %name, "something else lies where its container belongs");
                 }
+                Err(error) => tracing::warn!(bucket = %name, %error, "its container cannot be made"),
             }
         }
         Ok(())
+    }
+
+    async fn restore_container(&self, bucket: Bucket) -> Result<()> {
+        let bound = self.bind(bucket).await?;
+        match bound.container {
+            None => self.make_container(&bound.bucket, &*bound.provider).await,
+            Some(_) => Ok(()),
+        }
     }
 
     /// Makes the container of a bucket and writes its notes.
@@ -293,7 +345,8 @@ impl Store {
         }
     }
 
-    async fn is_marked(&self, bound: &crate::store::bound::Bound) -> Result<bool> {
+    /// Whether the container is the one that was claimed, and not the place where its mount is missing.
+    pub(super) async fn is_marked(&self, bound: &crate::store::bound::Bound) -> Result<bool> {
         let text = bound.provider.read_note(bound.place(), Note::Id).await?;
         Ok(text.is_some_and(|text| self.is_ours(&text)))
     }

@@ -11,11 +11,11 @@ use crate::catalog::NewBucket;
 use crate::model::action::Action;
 use crate::model::bucket::Bucket;
 use crate::model::caller::{Caller, ROOT};
-use crate::model::id::BucketId;
+use crate::model::id::{BucketId, VersionId};
 use crate::model::name::{BucketName, ObjectKey};
 use crate::model::place::{Layout, Placed};
 use crate::model::time::Clock;
-use crate::provider::{self, Container, Provider};
+use crate::provider::{self, Container, Provider, Stage};
 use crate::store::error::{Error, Result};
 use crate::store::{SERVICE, Store};
 
@@ -194,6 +194,24 @@ impl Store {
     pub(super) fn default_provider(&self) -> Result<Arc<dyn Provider>> {
         let provider = self.0.providers.get(&self.0.default_provider).cloned();
         provider.ok_or_else(|| Error::Unavailable("the default provider is not configured".into()))
+    }
+
+    /// Begins a body that will be published at the managed place of `version`.
+    pub(super) async fn stage(&self, bound: &Bound, version: VersionId) -> Result<Box<dyn Stage>> {
+        match bound.provider.stage(bound.place(), version).await {
+            Err(error) if is_absent(&error) => Err(self.lost_container(bound).await),
+            staged => Ok(staged?),
+        }
+    }
+
+    /// What a write is told whose container went away meanwhile: with its bucket, or with its mount.
+    pub(super) async fn lost_container(&self, bound: &Bound) -> Error {
+        self.forget_bucket(&bound.bucket.name);
+        match self.catalog().bucket(&SERVICE, &bound.bucket.name).await {
+            Ok(Some(row)) if row.id == bound.bucket.id => container_is_gone(),
+            Ok(_) => Error::NoSuchBucket,
+            Err(error) => error.into(),
+        }
     }
 
     /// Forgets a bucket whose row or container changed.

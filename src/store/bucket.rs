@@ -12,7 +12,7 @@ use crate::model::bucket::{Bucket, BucketSettings};
 use crate::model::caller::Caller;
 use crate::model::name::BucketName;
 use crate::provider;
-use crate::store::bound::Bound;
+use crate::store::bound::{Bound, is_absent};
 use crate::store::error::{Error, Result};
 use crate::store::request::{BucketPage, BucketQuery};
 use crate::store::{SERVICE, Store};
@@ -146,8 +146,10 @@ impl Store {
         self.forget_bucket(name);
         let bucket = Bucket { settings, ..bound.bucket.clone() };
         match &bound.container {
-            Some(container) => self.note_settings(&bucket, &*bound.provider, container).await,
-            None => Ok(()),
+            Some(container) if self.is_marked(&bound).await? => {
+                self.note_settings(&bucket, &*bound.provider, container).await
+            }
+            _ => Ok(()),
         }
     }
 
@@ -179,11 +181,17 @@ impl Store {
         if !self.is_still_there(bound).await {
             return Err(Error::NoSuchBucket);
         }
+        // A mark in the place of a mount that is missing would make every row there count as deleted.
+        self.require_container(bound).await?;
         // Objects that are being freed are no longer there for anyone, but their files may be, for a moment.
-        self.replay(i64::MAX).await?;
-        let files = bound.provider.list(bound.place(), "", None, 1).await?;
-        if !files.files.is_empty() {
-            return Err(Error::BucketNotEmpty);
+        self.replay_of(bound.bucket.id).await?;
+        // What others put there that cannot be an object keeps the bucket too: it would be found by the next look, and be
+        // a bucket again.
+        match bound.provider.is_vacant(bound.place()).await {
+            Ok(true) => {}
+            Ok(false) => return Err(Error::BucketNotEmpty),
+            Err(error) if is_absent(&error) => return Err(self.lost_container(bound).await),
+            Err(error) => return Err(error.into()),
         }
         self.mark_deleting(&*bound.provider, container, true).await?;
         match self.catalog().delete_bucket(&SERVICE, bound.bucket.id, false).await {

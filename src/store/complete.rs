@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use dashmap::DashSet;
 use md5::{Digest as _, Md5};
 
 use crate::catalog::{self, Step};
@@ -13,7 +14,7 @@ use crate::config::limits::{OBJECT_BYTES_MAX, PART_BYTES_MIN, PART_NUMBER_MAX};
 use crate::model::action::Action;
 use crate::model::caller::Caller;
 use crate::model::checksum::{Algorithm, Checksum, ChecksumKind};
-use crate::model::id::{VersionId, hex};
+use crate::model::id::{UploadId, VersionId, hex};
 use crate::model::object::{Object, PartFact};
 use crate::model::place::{Placed, Stamp};
 use crate::model::time::Timestamp;
@@ -36,7 +37,7 @@ impl Store {
         bound.writable()?;
         match &row.state {
             UploadState::Open => {}
-            UploadState::Completing => return Err(Error::ConditionalConflict),
+            UploadState::Completing => self.reopen_if_left(row.id).await?,
             UploadState::Aborted => return Err(Error::NoSuchUpload),
             UploadState::Done(result) => {
                 let same = result.listed == digest_of_list(&request.parts);
@@ -61,6 +62,7 @@ impl Store {
         owner: String,
     ) -> Result<Completed> {
         let (open, completing) = (UploadState::Open, UploadState::Completing);
+        let Some(_here) = Completing::enter(&self.0.completing, row.id) else { return Err(Error::ConditionalConflict) };
         match self.catalog().set_upload_state(&SERVICE, row.id, &open, completing.clone()).await {
             Ok(_) => {}
             Err(catalog::Error::Conflict) => return Err(Error::ConditionalConflict),
@@ -72,10 +74,25 @@ impl Store {
         if result.is_err()
             && let Err(error) = self.catalog().set_upload_state(&SERVICE, id, &completing, open).await
         {
-            // Done after all, or to be reopened at the next start.
+            // Done after all, or to be reopened by whoever needs it next.
             tracing::debug!(upload = %id, %error, "the upload is not reopened");
         }
         result
+    }
+
+    /// Reopens an upload whose Complete failed and could not reopen it then. One that is under way is left alone.
+    ///
+    /// # Errors
+    /// [`Error::ConditionalConflict`]: it is under way.
+    pub(super) async fn reopen_if_left(&self, id: UploadId) -> Result<()> {
+        let Some(_here) = Completing::enter(&self.0.completing, id) else { return Err(Error::ConditionalConflict) };
+        let (open, completing) = (UploadState::Open, UploadState::Completing);
+        match self.catalog().set_upload_state(&SERVICE, id, &completing, open).await {
+            // Somebody else was faster: what it is now is seen by the swap that follows.
+            Ok(_) | Err(catalog::Error::Conflict) => Ok(()),
+            Err(catalog::Error::NotFound) => Err(Error::NoSuchUpload),
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn assemble(
@@ -107,6 +124,25 @@ impl Store {
         let limit = usize::try_from(PART_NUMBER_MAX).unwrap_or(usize::MAX);
         let parts = self.catalog().parts(&SERVICE, row.id, 0, limit).await?;
         Ok(parts.into_iter().map(|part| (part.number, part)).collect())
+    }
+}
+
+/// An upload that this process is completing, for as long as the value lives.
+struct Completing<'a> {
+    all: &'a DashSet<UploadId>,
+    id: UploadId,
+}
+
+impl<'a> Completing<'a> {
+    /// `None`: it is being completed already.
+    fn enter(all: &'a DashSet<UploadId>, id: UploadId) -> Option<Self> {
+        all.insert(id).then_some(Self { all, id })
+    }
+}
+
+impl Drop for Completing<'_> {
+    fn drop(&mut self) {
+        self.all.remove(&self.id);
     }
 }
 

@@ -19,7 +19,7 @@ use crate::store::bound::Bound;
 use crate::store::error::{Error, Result};
 use crate::store::get::{Opened, blocks};
 use crate::store::ingest::pour;
-use crate::store::put::{draft, stage_error};
+use crate::store::put::draft;
 use crate::store::request::{CopyContent, CopyRequest};
 use crate::store::write::{Write, check_write, current_of};
 
@@ -47,7 +47,7 @@ impl Store {
             return Err(Error::InvalidRequest("The source of a copy may have at most 5 GiB."));
         }
         let version = VersionId::fresh();
-        let mut stage = bound.provider.stage(bound.place(), version).await.map_err(stage_error)?;
+        let mut stage = self.stage(&bound, version).await?;
         let draft = self.copy_bytes(&source, opened, &bound, &mut stage, &request, caller, version).await?;
         self.write(Write { bound, stage, draft, whole: None, conditions: request.conditions, upload: None }).await
     }

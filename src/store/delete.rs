@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::catalog::{self, Change, Commit, NewTask, Step, Task};
+use crate::catalog::{self, Change, Commit, NewTask, Step};
 use crate::config::limits::COMMIT_TRIES_MAX;
 use crate::model::action::Action;
 use crate::model::caller::Caller;
@@ -90,17 +90,6 @@ impl Store {
             Err(provider::Error::StampMismatch) => Ok(false),
             Err(error) => Err(error.into()),
         }
-    }
-
-    /// Frees what was deleted behind the answer.
-    fn free_later(&self, bound: &Arc<Bound>, tasks: Vec<Task>) {
-        let (store, bound) = (self.clone(), bound.clone());
-        tokio::spawn(async move {
-            for task in tasks {
-                let _order = store.0.locks.lock(bound.bucket.id, &task.task.key).await;
-                store.take_step(&bound, &task).await;
-            }
-        });
     }
 }
 

@@ -169,6 +169,8 @@ impl From<provider::Error> for Error {
         match error {
             provider::Error::NoSpace => Self::NoSpace,
             provider::Error::ReadOnly => Self::ReadOnly,
+            // Whoever expects absence asks for it; all others have lost what they were working on to somebody else.
+            error @ (provider::Error::NotFound | provider::Error::StampMismatch) => Self::Unavailable(error.into()),
             error if error.retryable() => Self::Unavailable(error.into()),
             error => Self::Internal(error.into()),
         }

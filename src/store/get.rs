@@ -20,6 +20,7 @@ use crate::store::bound::{Bound, is_absent};
 use crate::store::error::{Error, Result};
 use crate::store::request::{Found, FoundBody, GetRequest, Portion};
 use crate::store::write::current_of;
+use crate::store::young::Sight;
 use crate::store::{SERVICE, Store};
 
 /// An object whose bytes were opened.
@@ -94,12 +95,17 @@ impl Store {
                     None => return Err(Self::missing_key(caller, bound)),
                 },
             };
-            let range = choose(&row);
+            let shown = match self.sight(bound, &row).await? {
+                Sight::Final => None,
+                Sight::Young(shown) => Some(*shown),
+                Sight::Settled => continue,
+            };
+            let range = choose(shown.as_ref().unwrap_or(&row));
             // A refusal is about what is there, so the bytes are looked at before it is told.
             let wanted = range.as_ref().map_or(0..0, Clone::clone);
             if let Some((place, body)) = self.open_row(bound, &row, wanted).await? {
                 range?;
-                return Ok(Opened { object: row, place, body });
+                return Ok(Opened { object: shown.unwrap_or(row), place, body });
             }
             let again = self.catalog().object(&SERVICE, bound.bucket.id, key).await?;
             if again.as_ref() != Some(&row) {

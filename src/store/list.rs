@@ -19,6 +19,7 @@ use crate::provider::{self, Listed};
 use crate::store::adopt::object_of_file;
 use crate::store::bound::{Bound, container_is_gone};
 use crate::store::error::Result;
+use crate::store::young::listed;
 use crate::store::{SERVICE, Store};
 
 /// Rows read at first if there is a delimiter: most of what follows a common prefix is skipped. Doubled while rows are
@@ -73,7 +74,7 @@ impl Store {
                     row.key.as_str().clone_into(&mut last);
                     seek = Seek::After(last.clone());
                     skipped = false;
-                    page.entries.push(row);
+                    page.entries.push(listed(row));
                 }
             }
             if ended {
@@ -137,7 +138,7 @@ impl Store {
                     let (stamp, size, modified) = (stat.stamp, stat.size, stat.modified);
                     files.push(Listed { key, stamp, size, modified });
                 }
-                Err(provider::Error::NotFound) => {}
+                Err(provider::Error::NotFound | provider::Error::Denied) => {}
                 Err(error) => return Err(error.into()),
             }
         }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use dashmap::DashMap;
+use dashmap::{DashMap, DashSet};
 
 use crate::auth::decide::{Target, decide};
 use crate::auth::secret::{MasterKey, Secret};
@@ -16,6 +16,7 @@ use crate::catalog::{Catalog, Scope};
 use crate::model::action::Action;
 use crate::model::bucket::BucketRules;
 use crate::model::caller::Caller;
+use crate::model::id::UploadId;
 use crate::model::name::BucketName;
 use crate::model::time::Clock;
 use crate::provider::Provider;
@@ -40,6 +41,7 @@ mod put;
 pub mod request;
 mod scan;
 mod write;
+mod young;
 
 pub use crate::auth::users::RootCredentials;
 pub use attach::{Attach, AttachReport};
@@ -87,6 +89,8 @@ struct Inner {
     bounds: DashMap<BucketName, Arc<Bound>>,
     /// Moves before anything is forgotten, so that what was read before is not remembered after.
     bounds_epoch: AtomicU64,
+    /// Uploads that are being completed by this process; one in that state that is not here was left so.
+    completing: DashSet<UploadId>,
     /// The bucket whose creation or removal is under way: one at a time, they are rare.
     bucket_changes: tokio::sync::Mutex<()>,
 }
@@ -110,6 +114,7 @@ impl Store {
             inline: Inline::new(parts.inline_bytes_max),
             bounds: DashMap::new(),
             bounds_epoch: AtomicU64::new(0),
+            completing: DashSet::new(),
             bucket_changes: tokio::sync::Mutex::new(()),
         }))
     }

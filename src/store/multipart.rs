@@ -17,11 +17,10 @@ use crate::model::page::PageQuery;
 use crate::model::time::Clock;
 use crate::model::upload::{Part, Upload, UploadState};
 use crate::provider::{Seal, Stage};
-use crate::store::bound::Bound;
+use crate::store::bound::{Bound, is_absent};
 use crate::store::error::{Error, Result};
 use crate::store::get::blocks;
 use crate::store::ingest::{Digest, pour, receive};
-use crate::store::put::stage_error;
 use crate::store::request::{
     CreateUpload, Incoming, PartCopy, PartPage, PartStored, UploadPage, UploadQuery, UploadRef,
 };
@@ -35,7 +34,10 @@ impl Store {
     pub async fn create_upload(&self, caller: &Caller, request: CreateUpload) -> Result<UploadId> {
         let bound = self.enter_object(caller, &request.bucket, &request.key, Action::PutObject).await?;
         bound.writable()?;
-        let handle = bound.provider.begin_upload(bound.place(), VersionId::fresh()).await.map_err(stage_error)?;
+        let handle = match bound.provider.begin_upload(bound.place(), VersionId::fresh()).await {
+            Err(error) if is_absent(&error) => return Err(self.lost_container(&bound).await),
+            handle => handle?,
+        };
         let upload = Upload {
             id: UploadId::fresh(),
             bucket: bound.bucket.id,
@@ -142,11 +144,18 @@ impl Store {
     async fn enter_open(&self, caller: &Caller, upload: &UploadRef) -> Result<(Arc<Bound>, Upload)> {
         let (bound, row) = self.enter_upload(caller, upload, Action::PutObject).await?;
         bound.writable()?;
-        if row.state == UploadState::Open { Ok((bound, row)) } else { Err(Error::NoSuchUpload) }
+        match row.state {
+            UploadState::Open => Ok((bound, row)),
+            UploadState::Completing if self.reopen_if_left(row.id).await.is_ok() => Ok((bound, row)),
+            UploadState::Completing | UploadState::Aborted | UploadState::Done(_) => Err(Error::NoSuchUpload),
+        }
     }
 
     async fn stage_part(&self, bound: &Bound, row: &Upload, number: u32, attempt: VersionId) -> Result<Box<dyn Stage>> {
-        bound.provider.stage_part(bound.place(), &row.handle, number, attempt).await.map_err(stage_error)
+        match bound.provider.stage_part(bound.place(), &row.handle, number, attempt).await {
+            Err(error) if is_absent(&error) => Err(self.lost_container(bound).await),
+            staged => Ok(staged?),
+        }
     }
 
     #[expect(clippy::too_many_arguments, reason = "a part, its upload and its bytes")]
@@ -163,7 +172,10 @@ impl Store {
         let store = self.clone();
         let section = tokio::spawn(async move {
             let modified = store.0.clock.unique();
-            let stamp = stage.publish(Seal { modified, size: digest.size, record: None, unsynced: false }).await?;
+            let stamp = match stage.publish(Seal { modified, size: digest.size, record: None, unsynced: false }).await {
+                Err(error) if is_absent(&error) => return Err(store.lost_container(&bound).await),
+                stamp => stamp?,
+            };
             let part = Part {
                 number,
                 attempt,
@@ -177,7 +189,7 @@ impl Store {
             let stored = PartStored { etag: part.etag.clone(), checksum: part.checksum.clone(), modified };
             match store.catalog().add_part(&SERVICE, row.id, part).await {
                 Ok(added) => {
-                    store.take_steps(&bound, added.displaced.into_iter().collect()).await;
+                    store.free_later(&bound, added.displaced.into_iter().collect());
                     Ok(stored)
                 }
                 Err(error @ (catalog::Error::Conflict | catalog::Error::NotFound | catalog::Error::NoSpace)) => {
@@ -204,13 +216,13 @@ impl Store {
         let (bound, row) = self.enter_upload(caller, upload, Action::AbortMultipartUpload).await?;
         match row.state {
             UploadState::Open => {}
-            UploadState::Completing => return Err(Error::ConditionalConflict),
+            UploadState::Completing => self.reopen_if_left(row.id).await?,
             UploadState::Done(_) | UploadState::Aborted => return Err(Error::NoSuchUpload),
         }
         let swap = self.catalog().set_upload_state(&SERVICE, row.id, &UploadState::Open, UploadState::Aborted).await;
         match swap {
             Ok(task) => {
-                self.take_steps(&bound, task.into_iter().collect()).await;
+                self.free_later(&bound, task.into_iter().collect());
                 Ok(())
             }
             Err(catalog::Error::Conflict) => Err(Error::ConditionalConflict),

@@ -77,16 +77,40 @@ impl Outbox {
 }
 
 impl Store {
-    /// Takes the steps of a commit. What fails is taken again later, so there is nothing to report to the client.
-    pub(super) async fn take_steps(&self, bound: &Arc<Bound>, tasks: Vec<Task>) {
-        for task in tasks {
-            self.take_step(bound, &task).await;
+    /// Takes the steps of a commit that was just made, under its key's lock: the version is placed before the answer,
+    /// what it displaced is freed behind it. What fails is taken again later, so there is nothing to report.
+    pub(super) async fn take_fresh(&self, bound: &Arc<Bound>, tasks: Vec<Task>) {
+        let (placing, freeing): (Vec<_>, Vec<_>) =
+            tasks.into_iter().partition(|task| matches!(task.task.step, Step::LayOut { .. } | Step::Settle { .. }));
+        for task in placing {
+            let placed = self.place(bound, &task, true).await;
+            self.took(bound, &task, placed);
         }
+        self.free_later(bound, freeing);
+    }
+
+    /// Frees what was displaced or deleted, behind the answer.
+    pub(super) fn free_later(&self, bound: &Arc<Bound>, tasks: Vec<Task>) {
+        if tasks.is_empty() {
+            return;
+        }
+        let (store, bound) = (self.clone(), bound.clone());
+        tokio::spawn(async move {
+            for task in tasks {
+                let _order = store.0.locks.lock(bound.bucket.id, &task.task.key).await;
+                store.take_step(&bound, &task).await;
+            }
+        });
     }
 
     /// Takes one step, and notes it as taken.
     pub(super) async fn take_step(&self, bound: &Arc<Bound>, task: &Task) {
-        match self.perform(bound, task).await {
+        let taken = self.perform(bound, task).await;
+        self.took(bound, task, taken);
+    }
+
+    fn took(&self, bound: &Arc<Bound>, task: &Task, taken: Result<()>) {
+        match taken {
             Ok(()) => self.0.outbox.note(bound, task),
             Err(error) => {
                 let (bucket, key) = (&bound.bucket.name, &task.task.key);
@@ -99,19 +123,22 @@ impl Store {
         if self.0.outbox.is_distrusted(task)
             && let Some(anew) = self.write_anew(bound, task).await?
         {
-            self.place(bound, &anew).await?;
+            self.place(bound, &anew, false).await?;
             self.0.outbox.note(bound, &anew);
             return Ok(());
         }
-        self.place(bound, task).await
+        self.place(bound, task, false).await
     }
 
-    async fn place(&self, bound: &Arc<Bound>, task: &Task) -> Result<()> {
+    /// Takes a step. `fresh`: its commit was made under this key's lock a moment ago. If another gateway has displaced
+    /// it since, the lay-out finds the newer version at the key and leaves it there.
+    async fn place(&self, bound: &Arc<Bound>, task: &Task, fresh: bool) -> Result<()> {
         let (key, version) = (&task.task.key, task.task.version);
         match &task.task.step {
             Step::LayOut { stamp, over, counter } => {
                 let step = LayOut { version, stamp, key, over: over.as_ref(), counter: *counter };
-                let there = self.lay_out(bound, step).await?;
+                let there =
+                    if fresh { self.lay_out_current(bound, step).await? } else { self.lay_out(bound, step).await? };
                 if !there && task.inline.is_some() {
                     // The next pass writes it anew.
                     self.0.outbox.distrust(task.id);
@@ -141,13 +168,19 @@ impl Store {
             }
             return Ok(true);
         }
+        self.lay_out_current(bound, step).await
+    }
+
+    async fn lay_out_current(&self, bound: &Bound, step: LayOut<'_>) -> Result<bool> {
+        let (key, version) = (step.key, step.version);
         match bound.provider.lay_out(bound.place(), step).await {
             Ok(LaidOut::Done | LaidOut::Superseded) => Ok(true),
             Ok(LaidOut::DoneKeeping(name)) => {
                 tracing::warn!(bucket = %bound.bucket.name, %key, name, "an outside edit was displaced and is kept in .longshore/lost");
                 Ok(true)
             }
-            Err(provider::Error::Clash) => {
+            // Where we may not write the bytes stay where we may.
+            Err(provider::Error::Clash | provider::Error::Denied) => {
                 let place = Place::Managed(version);
                 self.catalog().set_place(&SERVICE, bound.bucket.id, key, version, &place).await?;
                 Ok(true)
@@ -163,7 +196,13 @@ impl Store {
 
     /// Frees bytes that no row names, under the key's lock: at their managed place and, if power loss brought them back there, at the key.
     async fn free(&self, bound: &Bound, key: &ObjectKey, version: VersionId, stamp: Option<&Stamp>) -> Result<()> {
-        bound.provider.delete_managed(bound.place(), version, stamp).await?;
+        match bound.provider.delete_managed(bound.place(), version, stamp).await {
+            // Somebody wrote where only we should. His bytes stay, and there is nothing to free that is ours.
+            Err(provider::Error::StampMismatch) => {
+                tracing::warn!(bucket = %bound.bucket.name, %key, %version, "a managed file was changed outside and is kept");
+            }
+            freed => freed?,
+        }
         let Some(stamp) = stamp.filter(|_| key.as_path(bound.folds()).is_some()) else { return Ok(()) };
         // Looked at before it is moved: the key may well hold a newer version, which must not move even for a moment.
         match bound.provider.stat(bound.place(), &Place::Natural(key.clone())).await {
@@ -189,7 +228,13 @@ impl Store {
             if row.version != version || row.placed != Placed::Natural {
                 return;
             }
-            let step = LayOut { version, stamp: &row.stamp, key: &key, over: None, counter: row.counter };
+            // A lay-out that is still owed knows what it displaces; that is no outside edit.
+            let owed = store.catalog().tasks_of(&SERVICE, bound.bucket.id, &key).await.unwrap_or_default();
+            let over = owed.iter().filter(|task| task.task.version == version).find_map(|task| match &task.task.step {
+                Step::LayOut { over, .. } => over.as_ref(),
+                Step::Settle { .. } | Step::Drop { .. } | Step::FreeUpload { .. } => None,
+            });
+            let step = LayOut { version, stamp: &row.stamp, key: &key, over, counter: row.counter };
             if let Err(error) = store.lay_out(&bound, step).await {
                 tracing::warn!(bucket = %bound.bucket.name, %key, %error, "a version could not be put back to its key");
             }
@@ -204,13 +249,22 @@ impl Store {
 
     /// Takes every step up to number `until` that is still owed.
     pub(super) async fn replay(&self, until: i64) -> Result<()> {
+        self.replay_those(until, |_| true).await
+    }
+
+    /// Takes every step that is still owed in one bucket.
+    pub(super) async fn replay_of(&self, bucket: BucketId) -> Result<()> {
+        self.replay_those(i64::MAX, |task| task.task.bucket == bucket).await
+    }
+
+    async fn replay_those(&self, until: i64, wanted: impl Fn(&Task) -> bool + Send) -> Result<()> {
         let mut after = 0;
         loop {
             let page = self.catalog().tasks(&SERVICE, after, TASKS_PAGE).await?;
             let Some(last) = page.last() else { return Ok(()) };
             after = last.id;
             let mut bounds: BTreeMap<BucketId, Option<Arc<Bound>>> = BTreeMap::new();
-            for task in page.iter().filter(|task| task.id <= until) {
+            for task in page.iter().filter(|task| task.id <= until && wanted(task)) {
                 let id = task.task.bucket;
                 if let std::collections::btree_map::Entry::Vacant(entry) = bounds.entry(id) {
                     entry.insert(self.bound_by_id(id).await?);

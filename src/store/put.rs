@@ -12,8 +12,8 @@ use crate::model::object::{Content, Object};
 use crate::model::place::{Placed, Stamp};
 use crate::model::time::Timestamp;
 use crate::store::Store;
-use crate::store::bound::{Bound, container_is_gone, is_absent};
-use crate::store::error::{Error, Result};
+use crate::store::bound::Bound;
+use crate::store::error::Result;
 use crate::store::ingest::{Digest, receive};
 use crate::store::request::PutRequest;
 use crate::store::write::{Write, check_write};
@@ -29,7 +29,7 @@ impl Store {
         bound.writable()?;
         self.refuse_early(&bound, &request.key, &request.conditions).await?;
         let version = VersionId::fresh();
-        let mut stage = bound.provider.stage(bound.place(), version).await.map_err(stage_error)?;
+        let mut stage = self.stage(&bound, version).await?;
         let digest = receive(request.body, &mut *stage, PUT_BYTES_MAX).await?;
         let draft = draft(&bound, caller, &request.key, version, request.content, &digest);
         let whole = digest.whole;
@@ -43,11 +43,6 @@ impl Store {
         }
         check_write(conditions, self.really_there(bound, key).await?.as_ref())
     }
-}
-
-/// A container that went away is not a missing object.
-pub(super) fn stage_error(error: crate::provider::Error) -> Error {
-    if is_absent(&error) { container_is_gone() } else { error.into() }
 }
 
 /// An object of bytes that were taken in whole.

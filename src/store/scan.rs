@@ -130,8 +130,11 @@ impl Store {
             // As a read would: under the key's lock, with both places looked at.
             self.reconcile(walk.bound, &current).await?;
             let now = self.catalog().object(&SERVICE, walk.bound.bucket.id, &row.key).await?;
-            if now.is_none_or(|now| now.version != current.version) {
+            if now.as_ref().is_none_or(|now| now.version != current.version) {
                 walk.report.changed += 1;
+            }
+            if let Some(now) = now {
+                self.hash_object(walk, now).await?;
             }
             return Ok(());
         }
@@ -156,18 +159,25 @@ impl Store {
         if !walk.options.hash || row.placed != Placed::Natural || !row.etag.ends_with("-1") {
             return Ok(());
         }
-        let Some(mut object) = self.catalog().object(&SERVICE, walk.bound.bucket.id, &row.key).await? else {
+        let Some(object) = self.catalog().object(&SERVICE, walk.bound.bucket.id, &row.key).await? else {
             return Ok(());
         };
-        if object.version != row.version || !object.parts.is_empty() {
-            return Ok(());
-        }
-        if let Some(md5) = self.md5_of(walk.bound, &object).await? {
-            object.etag = md5;
+        if object.version == row.version && self.hash_object(walk, object).await? {
             walk.report.changed += 1;
-            self.change(walk, Some(row.version), object).await?;
         }
         Ok(())
+    }
+
+    /// Gives an object at its key its true MD5, if that is asked for and nobody computed it. False if not.
+    async fn hash_object(&self, walk: &mut Walk<'_>, mut object: Object) -> Result<bool> {
+        let provisional = object.placed == Placed::Natural && object.etag.ends_with("-1") && object.parts.is_empty();
+        if !walk.options.hash || !provisional {
+            return Ok(false);
+        }
+        let Some(md5) = self.md5_of(walk.bound, &object).await? else { return Ok(false) };
+        object.etag = md5;
+        self.change(walk, Some(object.version), object).await?;
+        Ok(true)
     }
 
     /// The object of a file; `None` if the file went or moved meanwhile.

@@ -17,7 +17,7 @@ use crate::model::place::Placed;
 use crate::model::record::Record;
 use crate::model::upload::{UploadResult, UploadState};
 use crate::provider::{Seal, Stage};
-use crate::store::bound::Bound;
+use crate::store::bound::{Bound, is_absent};
 use crate::store::error::{Error, Result};
 use crate::store::inline::placing;
 use crate::store::{SERVICE, Store};
@@ -57,7 +57,10 @@ impl Store {
         let record = Record::of(&draft, &bound.bucket.name);
         let unsynced = kept.is_some();
         let seal = Seal { modified: draft.modified, size: draft.size, record: Some(&record), unsynced };
-        draft.stamp = stage.publish(seal).await?;
+        draft.stamp = match stage.publish(seal).await {
+            Err(error) if is_absent(&error) => return Err(self.lost_container(&bound).await),
+            stamp => stamp?,
+        };
         let (version, stamp) = (draft.version, draft.stamp.clone());
         let decided = self.decide_write(&bound, draft, kept, &conditions, upload).await;
         if let Err((_, Outcome::Refused)) = decided
@@ -88,7 +91,7 @@ impl Store {
                     self.0.inline.add(kept.map_or(0, |kept| kept.len() as u64));
                     // The row says where the bytes are owed; the lay-out is taken before the answer, and again by the
                     // outbox if it fails now.
-                    self.take_steps(bound, tasks).await;
+                    self.take_fresh(bound, tasks).await;
                     return Ok(draft);
                 }
                 Err(catalog::Error::Conflict) => {}

@@ -55,6 +55,7 @@ every_catalog! {
         buckets_do_not_mix;
     outbox:
         steps_are_numbered_and_kept_until_done
+        bytes_stay_with_their_step_until_it_is_done
         steps_of_one_key_come_oldest_first
         numbers_are_never_used_again
         named_versions_are_found_wherever_they_are;

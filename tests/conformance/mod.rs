@@ -2,4 +2,4 @@
 
 mod catalog;
 mod provider;
-mod store;
+pub(crate) mod store;

@@ -61,7 +61,8 @@ async fn a_directory_behaves_when_not_synced() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_directory_behaves_on_a_kernel_that_lacks_calls() {
     let root = tempfile::tempdir().unwrap();
-    run_in(root.path(), Durability::Os, Without { openat2: true, tmpfile: true, exchange: true }).await;
+    run_in(root.path(), Durability::Os, Without { openat2: true, tmpfile: true, exchange: true, ..Without::default() })
+        .await;
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ mod audit;
 mod clients;
 mod clock;
 mod dice;
+mod edits;
 mod full_disk;
 mod kill;
 mod ledger;

@@ -152,6 +152,17 @@ impl Server {
         }
     }
 
+    /// Waits until no step is owed to the storage any more, as the catalog's file says.
+    pub(crate) fn until_settled(&self) {
+        let catalog = rusqlite::Connection::open(self.data().join(".longshore/catalog.db")).expect("opens");
+        catalog.busy_timeout(Duration::from_secs(5)).expect("waits");
+        let until = Instant::now() + Duration::from_secs(20);
+        while catalog.query_row("SELECT EXISTS (SELECT 1 FROM outbox)", [], |row| row.get(0)).expect("reads") {
+            assert!(Instant::now() < until, "steps stay owed");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// The directory it serves.
     pub(crate) fn data(&self) -> &Path {
         self.options.data.as_deref().expect("set when it was started")

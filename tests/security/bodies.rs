@@ -339,3 +339,33 @@ async fn forms_of_nobody_are_refused_unread() {
     let rise = site.server.peak_memory_bytes().saturating_sub(memory);
     assert!(rise < 64 << 20, "memory rose by {} MiB", rise >> 20);
 }
+
+#[tokio::test]
+async fn a_refusal_reaches_a_client_that_still_writes() {
+    let site = Site::new().await;
+    for (bytes, comes) in [(100 << 10, true), (700 << 10, true), (64 << 20, false)] {
+        let mut signed = site.root.call("PUT", "/vault/new").payload(Payload::Unsigned).body(vec![7; bytes]).signed();
+        signed.set_header("authorization", "AWS4-HMAC-SHA256 nonsense");
+        let mut socket = TcpStream::connect(site.server.s3).await.expect("a connection");
+        socket.write_all(wire::last_head(&signed).as_bytes()).await.expect("written");
+        // The answer is there before most of the body is written, and is looked at only afterwards, as the SDKs do it.
+        let (begin, rest) = signed.body.split_at(64 << 10);
+        socket.write_all(begin).await.expect("written");
+        socket.readable().await.expect("an answer");
+        let mut written = Ok(());
+        for piece in rest.chunks(32 << 10) {
+            written = written.and(socket.write_all(piece).await);
+        }
+        assert_eq!(written.is_ok(), comes, "{bytes} bytes: {written:?}");
+        let mut answer = String::new();
+        let read = socket.read_to_string(&mut answer).await;
+        if comes {
+            assert!(read.is_ok() && answer.starts_with("HTTP/1.1 4"), "{bytes} bytes: {read:?} {answer}");
+        }
+    }
+    // Who waits to be asked for the body is not.
+    let signed = site.root.call("PUT", "/vault/new").payload(Payload::Unsigned).body(vec![7; 1000]).signed();
+    let head = wire::last_head(&signed).replacen("\r\n", "\r\nexpect: 100-continue\r\nx-amz-acl: public-read\r\n", 1);
+    let reply = wire::exchange(site.server.s3, head.as_bytes()).await;
+    assert!(reply.status >= 400, "{reply:?}");
+}

@@ -226,6 +226,8 @@ async fn errors_tell_nothing_of_the_inside() {
     // Failures of the storage: where managed bytes would go, there is a file; then the whole bucket is away.
     let bucket = site.server.data().join(BUCKET);
     let objects = bucket.join(".longshore/objects");
+    // Until then the catalog itself keeps what is small, and gives it without the storage.
+    site.server.until_settled();
     let _ = std::fs::remove_dir_all(&objects);
     std::fs::write(&objects, "in the way").expect("written");
     let failed = call("PUT", "/vault/x").body("x").send().await;

@@ -6,13 +6,17 @@
 use std::fs;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
 use super::failure::Fault;
-use super::limits::{BUSY_WAIT, READER_CACHE_KIB, STATEMENTS_KEPT, WAL_BYTES_KEPT, WRITER_CACHE_KIB};
 use super::{Durability, migrations};
 use crate::catalog::{Error, Result};
+use crate::config::limits::{
+    CATALOG_BUSY_SECONDS_MAX, CATALOG_READER_CACHE_KIB, CATALOG_STATEMENTS_KEPT_MAX, CATALOG_WAL_BYTES_KEPT,
+    CATALOG_WRITER_CACHE_KIB,
+};
 use crate::model::file_system::FileSystem;
 
 /// Refuses a place on a network file system.
@@ -45,8 +49,8 @@ fn failed(error: impl Into<std::io::Error>) -> Error {
 fn connect(path: &Path, cache_kib: i64) -> Result<Connection> {
     let connection =
         Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    connection.busy_timeout(BUSY_WAIT)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    connection.busy_timeout(Duration::from_secs(CATALOG_BUSY_SECONDS_MAX))?;
+    connection.set_prepared_statement_cache_capacity(CATALOG_STATEMENTS_KEPT_MAX);
     connection.pragma_update(None, "mmap_size", 0)?;
     connection.pragma_update(None, "cache_size", -cache_kib)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
@@ -56,20 +60,20 @@ fn connect(path: &Path, cache_kib: i64) -> Result<Connection> {
 
 /// The connection that writes. The file is looked at before anything about it is changed.
 pub(super) fn connect_writer(path: &Path, durability: Durability) -> Result<Connection> {
-    let connection = connect(path, WRITER_CACHE_KIB)?;
+    let connection = connect(path, CATALOG_WRITER_CACHE_KIB)?;
     migrations::check(&connection)?;
     let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
     if mode != "wal" {
         return Err(Fault::NoWal(mode).into());
     }
     connection.pragma_update(None, "synchronous", durability.synchronous())?;
-    connection.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT)?;
+    connection.pragma_update(None, "journal_size_limit", CATALOG_WAL_BYTES_KEPT)?;
     Ok(connection)
 }
 
 /// A connection that reads. It needs the right to write for the shared memory of the WAL, and refuses to use it.
 pub(super) fn connect_reader(path: &Path) -> Result<Connection> {
-    let connection = connect(path, READER_CACHE_KIB)?;
+    let connection = connect(path, CATALOG_READER_CACHE_KIB)?;
     connection.pragma_update(None, "query_only", true)?;
     Ok(connection)
 }

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use rusqlite::Connection;
 
 use crate::catalog::{AccessKey, Catalog, Commit, Error, NewBucket, PartAdded, Result, Scope, Task, Window};
+use crate::config::limits::{CATALOG_LOOKUPS_MAX, CATALOG_WALKS_MAX};
 use crate::model::bucket::{Bucket, BucketSettings};
 use crate::model::caller::User;
 use crate::model::id::{BucketId, CatalogId, UploadId, VersionId};
@@ -29,7 +30,6 @@ mod buckets;
 mod failure;
 mod file;
 mod identities;
-mod limits;
 mod migrations;
 mod objects;
 mod outbox;
@@ -106,8 +106,8 @@ impl SqliteCatalog {
         Ok(Self {
             id,
             writer: Writer::start(connection, options.durability)?,
-            lookups: Readers::new(path.to_owned(), limits::LOOKUP_CONNECTIONS_MAX),
-            walks: Readers::new(path.to_owned(), limits::WALK_CONNECTIONS_MAX),
+            lookups: Readers::new(path.to_owned(), CATALOG_LOOKUPS_MAX),
+            walks: Readers::new(path.to_owned(), CATALOG_WALKS_MAX),
             reserve: Arc::new(Reserve::beside(path)),
         })
     }

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, params};
 
 use super::{migrations, span, statements as sql};
+use crate::config::limits::CATALOG_STATEMENTS_KEPT_MAX;
 use crate::model::page::Seek;
 
 fn catalog() -> Connection {
@@ -25,7 +26,7 @@ fn plan(connection: &Connection, text: &str) -> String {
 #[test]
 fn every_statement_prepares() {
     let connection = catalog();
-    assert!(sql::ALL.len() <= super::limits::STATEMENTS_KEPT, "all of them are kept");
+    assert!(sql::ALL.len() <= CATALOG_STATEMENTS_KEPT_MAX, "all of them are kept");
     for (name, text) in sql::ALL {
         connection.prepare(text).unwrap_or_else(|e| panic!("{name}: {e}"));
     }

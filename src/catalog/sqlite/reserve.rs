@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{FallocateFlags, fallocate};
 
-use super::limits::RESERVE_BYTES;
+use crate::config::limits::CATALOG_RESERVE_BYTES;
 
 /// The space kept back.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ impl Reserve {
 
     fn allocate(&self) -> io::Result<()> {
         let file: File = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&self.path)?;
-        Ok(fallocate(&file, FallocateFlags::empty(), 0, RESERVE_BYTES)?)
+        Ok(fallocate(&file, FallocateFlags::empty(), 0, CATALOG_RESERVE_BYTES)?)
     }
 
     /// Gives it up. Blocks.
@@ -78,7 +78,7 @@ mod tests {
         let path = directory.path().join("catalog.db-reserve");
         assert!(reserve.is_held());
         let meta = path.metadata().unwrap();
-        assert!(meta.blocks() * 512 >= RESERVE_BYTES, "it holds space, and is not only long");
+        assert!(meta.blocks() * 512 >= CATALOG_RESERVE_BYTES, "it holds space, and is not only long");
         assert_eq!(meta.mode() & 0o777, 0o600);
         reserve.give_up();
         reserve.give_up();

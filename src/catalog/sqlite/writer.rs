@@ -20,9 +20,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::Durability;
 use super::failure::{self, Fault};
-use super::limits::{GROUP_JOBS_MAX, WRITE_QUEUE_JOBS_MAX};
 use super::statements as sql;
 use crate::catalog::{Error, Result};
+use crate::config::limits::{CATALOG_GROUP_JOBS_MAX, CATALOG_QUEUE_JOBS_MAX};
 
 /// How a job ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -121,7 +121,7 @@ pub(super) struct Writer {
 impl Writer {
     /// Starts the thread, which owns the connection. `durability` is the most that any commit gets.
     pub(super) fn start(connection: Connection, durability: Durability) -> Result<Self> {
-        let (queue, jobs) = mpsc::channel(WRITE_QUEUE_JOBS_MAX);
+        let (queue, jobs) = mpsc::channel(CATALOG_QUEUE_JOBS_MAX);
         thread::Builder::new()
             .name("catalog-writer".into())
             .spawn(move || serve(Committer { connection, most: durability, set: durability }, jobs))
@@ -172,7 +172,7 @@ fn serve(mut committer: Committer, mut jobs: mpsc::Receiver<Message>) {
                     break;
                 }
             }
-            next = if group.len() < GROUP_JOBS_MAX { jobs.try_recv().ok() } else { None };
+            next = if group.len() < CATALOG_GROUP_JOBS_MAX { jobs.try_recv().ok() } else { None };
         }
         committer.commit(group);
         if let Some(reply) = close {

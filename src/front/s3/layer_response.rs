@@ -3,7 +3,7 @@
 //! **Invariant:** every answer has a request id, which is the one in its error body; a HEAD is never answered with a
 //! body; what s3s gives up on is an answer too, not a cut connection.
 
-use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName};
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, SERVER, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Method, Response, StatusCode};
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesText, Event};
@@ -50,17 +50,15 @@ pub(super) fn dress(served: Result<Response<Body>, Refusal>, asked: &Asked, exch
         }
         *response.body_mut() = Body::empty();
     }
-    let id = exchange.facts().id().as_str();
+    let id = HeaderValue::from_str(exchange.facts().id().as_str());
     let headers = response.headers_mut();
-    let mut set = |name: &'static str, value: &str| {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            headers.insert(HeaderName::from_static(name), value);
-        }
-    };
-    set("x-amz-request-id", id);
-    set("x-amz-id-2", HOST_ID);
-    set("x-content-type-options", "nosniff");
-    set("server", "Longshore");
+    headers.reserve(4);
+    if let Ok(id) = id {
+        headers.insert(HeaderName::from_static("x-amz-request-id"), id);
+    }
+    headers.insert(HeaderName::from_static("x-amz-id-2"), HeaderValue::from_static(HOST_ID));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(SERVER, HeaderValue::from_static("Longshore"));
     response
 }
 

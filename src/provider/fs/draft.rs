@@ -57,7 +57,7 @@ fn sweep(space: &Space) {
                 tracing::warn!(%error, container = %space.name, "an abandoned staged file could not be removed");
             }
         }
-        if process != space.process {
+        if process != space.terms.process {
             // One that another process uses is not empty, or is made again by it.
             unlinkat(&staged, process.to_string(), AtFlags::REMOVEDIR).ok();
         }
@@ -89,7 +89,7 @@ impl Draft {
         let home = space.managed_made(version)?;
         let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::WGRP | Mode::ROTH | Mode::WOTH;
         let flags = OFlags::WRONLY | OFlags::CLOEXEC;
-        if !space.without.tmpfile {
+        if !space.terms.without.tmpfile {
             match openat(&*home.dir, ".", flags | OFlags::TMPFILE, mode) {
                 Ok(file) => return Ok(Self { file, home, named: None, written: 0 }),
                 Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT) => {}
@@ -103,7 +103,7 @@ impl Draft {
     fn named(space: &Space, home: Spot, flags: OFlags, mode: Mode) -> Result<Self> {
         space.first_staged.call_once(|| sweep(space));
         for _ in 0..TRIES_MAX {
-            let dir = space.make_dir(&format!("{STAGED}/{}", space.process), open::DIRECTORY, Make::Reserved);
+            let dir = space.make_dir(&format!("{STAGED}/{}", space.terms.process), open::DIRECTORY, Make::Reserved);
             let dir = dir.doing("make the directory of staged files")?;
             let named = Spot { dir: Arc::new(dir), name: VersionId::fresh().to_string() };
             match openat(&*named.dir, &named.name, flags, mode) {

@@ -159,7 +159,7 @@ pub(super) fn lay_out(space: &Space, step: &Step) -> Result<LaidOut> {
                 }
             }
             Act::Drop => {
-                Space::discard(managed, &facts)?;
+                space.discard(managed, &facts)?;
             }
             Act::Keep => kept = space.keep(managed, &facts, step.version)?.or(kept),
             Act::Superseded => return Ok(LaidOut::Superseded),
@@ -267,7 +267,8 @@ pub(super) fn take_aside(space: &Space, key: &ObjectKey, version: VersionId, sta
         let out = managed.look()?;
         let there = out.is_some_and(|facts| facts.is(stamp));
         let home = match path.map(|path| space.natural(path, false)) {
-            None | Some(Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NAMETOOLONG)) => None,
+            // Nor is anything of ours in a mount that came over the directory.
+            None | Some(Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NAMETOOLONG | Errno::XDEV)) => None,
             Some(Err(errno)) => return Err(meaning(errno, "open the directory of a key")),
             Some(Ok(home)) => home.look()?.filter(|facts| facts.regular).map(|facts| (home, facts)),
         };
@@ -315,7 +316,7 @@ fn settle_leftover(
     match (counter(managed, out), counter(home, top)) {
         (Err(Moved), _) | (_, Err(Moved)) => {}
         (Ok(Some(out_counter)), Ok(Some(top_counter))) if out_counter < top_counter => {
-            Space::discard(managed, out)?;
+            space.discard(managed, out)?;
         }
         _ => {
             space.keep(managed, out, version)?;
@@ -344,7 +345,7 @@ pub(super) fn delete_managed(space: &Space, version: VersionId, stamp: Option<&S
         if !facts.is(stamp) {
             return Err(Error::StampMismatch);
         }
-        if Space::discard(&managed, &facts)? {
+        if space.discard(&managed, &facts)? {
             return Ok(());
         }
     }

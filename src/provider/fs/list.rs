@@ -9,8 +9,7 @@
 use std::collections::BinaryHeap;
 use std::os::fd::OwnedFd;
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
-use rustix::fs::{openat, statat};
+use rustix::fs::{AtFlags, Dir, FileType, statat};
 use rustix::io::Errno;
 
 use super::error::{Doing, if_there, meaning};
@@ -142,13 +141,12 @@ impl Walk<'_> {
                 self.page.unnameable += 1;
                 return Ok(true);
             }
-            let flags = open::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            return match openat(at, segment, flags, Mode::empty()) {
+            return match self.space.entry(at, segment, open::DIRECTORY) {
                 Ok(below) => self.directory(below, &full, depth + 1),
                 // It went away, or something else took its place: then the next page or scan meets that.
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(true),
-                // One directory that is somebody else's (lost+found) must not hide all others.
-                Err(Errno::ACCESS | Errno::PERM) => {
+                // One directory that is somebody else's (lost+found, a mount) must not hide all others.
+                Err(Errno::ACCESS | Errno::PERM | Errno::XDEV) => {
                     self.page.unnameable += 1;
                     Ok(true)
                 }
@@ -268,6 +266,6 @@ pub(super) fn stat(space: &Space, place: &Place) -> Result<Stat> {
         size: facts.size,
         modified: facts.modified,
         record: super::record::read(&file),
-        young: facts.young(),
+        young: space.is_young(&facts),
     })
 }

@@ -8,6 +8,7 @@
 //! **Invariant:** stamps are of descriptors, never of paths: inode, mtime in nanoseconds and size. The mtime is set by
 //! us and never repeats, so an outside edit always shows.
 
+mod block;
 mod draft;
 mod error;
 mod layout;
@@ -16,6 +17,7 @@ mod note;
 mod open;
 mod probe;
 mod read;
+mod reap;
 mod record;
 mod root;
 mod space;
@@ -23,7 +25,7 @@ mod spot;
 mod stage;
 
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -59,6 +61,10 @@ pub struct Without {
     pub tmpfile: bool,
     /// A version is renamed over its key after what is there was linked aside.
     pub exchange: bool,
+    /// A write soon after another one may leave the mtime as it is.
+    pub fine_times: bool,
+    /// Names that differ in case are taken for one.
+    pub case: bool,
 }
 
 /// Storage in a directory.
@@ -81,7 +87,16 @@ impl FsProvider {
     /// # Errors
     /// Whatever stands in the way of opening the directory.
     pub fn open_without(root: &Path, durability: Durability, without: Without) -> std::io::Result<Self> {
-        Ok(Self { root: Arc::new(Root::open(root, durability, without)?) })
+        Ok(Self { root: Arc::new(Root::open(root, durability, without, None)?) })
+    }
+
+    /// The same as [`FsProvider::open`]; notes of containers that take no writes are kept in `notes`, which is made when
+    /// it is needed.
+    ///
+    /// # Errors
+    /// Whatever stands in the way of opening the directory.
+    pub fn open_keeping(root: &Path, durability: Durability, notes: Option<PathBuf>) -> std::io::Result<Self> {
+        Ok(Self { root: Arc::new(Root::open(root, durability, Without::default(), notes)?) })
     }
 
     /// Runs `work` on a blocking thread, in the container.
@@ -140,6 +155,11 @@ impl Provider for FsProvider {
         self.at_root(move |root| root.delete(&name)).await
     }
 
+    async fn is_vacant(&self, container: &BucketName) -> Result<bool> {
+        let name = container.clone();
+        self.at_root(move |root| root.is_vacant(&name)).await
+    }
+
     async fn read_note(&self, container: &BucketName, note: Note) -> Result<Option<Bytes>> {
         self.within(container, move |space| note::read(space, note)).await
     }
@@ -163,7 +183,11 @@ impl Provider for FsProvider {
     }
 
     async fn stage(&self, container: &BucketName, version: VersionId) -> Result<Box<dyn Stage>> {
-        let space = blocking(self.enter(container)).await?;
+        // Nothing is made before there are bytes, so there is seldom anything to wait for.
+        let space = match self.root.entered(container) {
+            Some(space) => space,
+            None => blocking(self.enter(container)).await?,
+        };
         Ok(Box::new(FsStage::new(self.root.clone(), space, version)))
     }
 

@@ -1,22 +1,27 @@
 //! Opening what lies beneath a directory, and nothing else.
 //!
-//! A path is resolved by the kernel in one `openat2` that refuses to leave the directory, to follow a symbolic link or
-//! a link of procfs. Where a kernel or a sandbox does not have the call, the same is had segment by segment: each is
-//! opened relative to the descriptor before it, without following links.
+//! A path is resolved by the kernel in one `openat2` that refuses to leave the directory, to enter a mount, to follow a
+//! symbolic link or a link of procfs. Where a kernel or a sandbox does not have the call, the same is had segment by
+//! segment: each is opened relative to the descriptor before it, without following links, and a directory of another
+//! device is a mount.
 //!
 //! **Invariant:** no descriptor given out here was reached through a symbolic link or lies outside the directory, also
-//! if somebody exchanges directories for links meanwhile.
+//! if somebody exchanges directories for links meanwhile. None lies in a mount below it: a file there cannot be renamed
+//! to or from a place of ours, so it could neither be replaced nor deleted whole.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat, openat2};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2};
 use rustix::io::{Errno, Result};
 
 /// Tries of a resolution that the kernel asks to repeat.
 const TRIES_MAX: usize = 4;
 
-/// Within the directory, and through no link of any kind.
-const BENEATH: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
+/// Within the directory, into no mount, and through no link of any kind.
+const BENEATH: ResolveFlags = ResolveFlags::BENEATH
+    .union(ResolveFlags::NO_XDEV)
+    .union(ResolveFlags::NO_SYMLINKS)
+    .union(ResolveFlags::NO_MAGICLINKS);
 
 /// A directory that is only a place to name things in.
 pub(super) const PLACE: OFlags = OFlags::PATH.union(OFlags::DIRECTORY);
@@ -54,27 +59,43 @@ impl Opener {
         }
     }
 
-    /// Opens `path` beneath `dir`.
+    /// Opens the entry `name` of `dir`, which may be any bytes.
+    pub(super) fn entry(self, dir: impl AsFd, name: &[u8], flags: OFlags) -> Result<OwnedFd> {
+        let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let dir = dir.as_fd();
+        match self {
+            Self::Kernel => again(|| openat2(dir, name, flags, Mode::empty(), BENEATH)),
+            Self::Walk => stay(dir, again(|| openat(dir, name, flags, Mode::empty()))?),
+        }
+    }
+
+    /// Opens `path` beneath `dir`. A mount in between is [`Errno::XDEV`].
     pub(super) fn open(self, dir: impl AsFd, path: &str, flags: OFlags, mode: Mode) -> Result<OwnedFd> {
         let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let dir = dir.as_fd();
         match self {
-            Self::Kernel => resolve(dir, path, flags, mode),
+            Self::Kernel => again(|| openat2(dir, path, flags, mode, BENEATH)),
             Self::Walk => walk(dir, path, flags, mode),
         }
     }
 }
 
-fn resolve(dir: BorrowedFd<'_>, path: &str, flags: OFlags, mode: Mode) -> Result<OwnedFd> {
+fn again(open: impl Fn() -> Result<OwnedFd>) -> Result<OwnedFd> {
     for _ in 0..TRIES_MAX {
-        match openat2(dir, path, flags, mode, BENEATH) {
+        match open() {
             Err(Errno::AGAIN | Errno::INTR) => {}
-            // Only a path that leads out is on another device here; to a caller that is nothing.
-            Err(Errno::XDEV) => return Err(Errno::NOENT),
             other => return other,
         }
     }
     Err(Errno::AGAIN)
+}
+
+/// What was opened in `dir`, unless it is the directory of a mount. Files are not asked: on some file systems that lie
+/// over others they have a device of their own.
+fn stay(dir: BorrowedFd<'_>, found: OwnedFd) -> Result<OwnedFd> {
+    let stat = fstat(&found)?;
+    let directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+    if directory && stat.st_dev != fstat(dir)?.st_dev { Err(Errno::XDEV) } else { Ok(found) }
 }
 
 fn walk(dir: BorrowedFd<'_>, path: &str, flags: OFlags, mode: Mode) -> Result<OwnedFd> {
@@ -88,18 +109,13 @@ fn walk(dir: BorrowedFd<'_>, path: &str, flags: OFlags, mode: Mode) -> Result<Ow
             return Err(Errno::NOENT);
         }
         let from = at.as_ref().map_or(dir, AsFd::as_fd);
-        at = Some(openat(from, segment, PLACE | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty())?);
+        at = Some(stay(dir, openat(from, segment, PLACE | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty())?)?);
     }
     if name.is_empty() || name == ".." {
         return Err(Errno::NOENT);
     }
     let from = at.as_ref().map_or(dir, AsFd::as_fd);
-    loop {
-        match openat(from, name, flags, mode) {
-            Err(Errno::INTR) => {}
-            other => return other,
-        }
-    }
+    stay(dir, again(|| openat(from, name, flags, mode))?)
 }
 
 #[cfg(test)]

@@ -1,23 +1,23 @@
 //! Reading the bytes that a stamp identifies.
 //!
-//! A small object whose name and bytes the kernel has in memory is read at once, without waiting for the disk and so
-//! without a thread that may wait. Otherwise the first block is read in the same hop to a blocking thread that opens the
-//! file. A large one is read one block ahead of its client, into blocks that the client is done with.
+//! Bytes that the kernel has in memory are read at once, on the thread that sends them: no thread is woken for a block,
+//! and what was just copied is still in the cache of the processor that copies it again. What would have to wait for the
+//! disk is read by a blocking thread, and as long as the disk is slower than the client, one block ahead of it.
 //!
 //! **Invariant:** the last block is given out only after the stamp was found unchanged behind it, and no block is
 //! shorter than it should be; so a body that ends well is the body that was named.
 
-use std::collections::VecDeque;
 use std::io::IoSliceMut;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::stream;
 use rustix::io::{Errno, ReadWriteFlags, pread, preadv2};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 
+use super::block::Block;
 use super::error::{failed, meaning};
 use super::space::Space;
 use super::spot::Facts;
@@ -26,56 +26,54 @@ use crate::config::limits::BLOCK_BYTES;
 use crate::model::place::{Place, Stamp};
 use crate::provider::{Body, Error, Result};
 
-/// Bytes that are copied from memory at once, on the thread that asks.
-const READ_AT_ONCE_BYTES_MAX: usize = 64 * 1024;
-/// Blocks given out that are remembered, to be read into again when the client is done with them: one on its way, one
-/// ahead, one being read.
-const BLOCKS_REMEMBERED: usize = 3;
+/// Whether a read may wait for the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    May,
+    MustNot,
+}
 
 /// An open file of which a range is still to be read.
 #[derive(Debug)]
 struct Reader {
-    file: Arc<OwnedFd>,
+    file: OwnedFd,
     stamp: Stamp,
     at: u64,
     end: u64,
-    given: VecDeque<Bytes>,
 }
 
 impl Reader {
-    /// Reads the next block; the last one only if the file is still the one that was named.
-    fn next_block(&mut self) -> Result<Bytes> {
-        let left = usize::try_from(self.end - self.at).unwrap_or(usize::MAX);
-        let len = left.min(BLOCK_BYTES);
-        let mut block = self.buffer(len);
-        read_exactly(&self.file, self.at, &mut block)?;
-        let block = block.freeze();
-        self.at += len as u64;
-        if self.at < self.end {
-            self.given.push_back(block.clone());
-        }
-        if self.at == self.end && !Facts::of_open(&*self.file)?.is(&self.stamp) {
+    /// A reader of an open file with these facts, if it is the one that was named.
+    fn new(file: OwnedFd, facts: &Facts, stamp: &Stamp, range: &Range<u64>) -> Result<Self> {
+        if !facts.is(stamp) {
             return Err(Error::StampMismatch);
         }
-        Ok(block)
+        if range.start > range.end || range.end > facts.size {
+            return Err(failed("a range beyond the end of the bytes was asked for"));
+        }
+        let Range { start: at, end } = *range;
+        Ok(Self { file, stamp: stamp.clone(), at, end })
     }
 
-    /// A block that its client is done with, or a new one. Fresh memory costs a page fault for every page.
-    fn buffer(&mut self, len: usize) -> BytesMut {
-        for _ in 0..self.given.len() {
-            match self.given.pop_front().map(Bytes::try_into_mut) {
-                Some(Ok(mut block)) if block.len() >= len => {
-                    block.truncate(len);
-                    return block;
-                }
-                Some(Err(in_use)) => self.given.push_back(in_use),
-                Some(Ok(_)) | None => {}
-            }
+    /// Reads the next block; the last one only if the file is still the one that was named. `None`: it would have to
+    /// wait.
+    fn next_block(&mut self, wait: Wait) -> Result<Option<Bytes>> {
+        let left = usize::try_from(self.end - self.at).unwrap_or(usize::MAX);
+        let len = left.min(BLOCK_BYTES);
+        if len == 0 {
+            return Ok(Some(Bytes::new()));
         }
-        while self.given.len() >= BLOCKS_REMEMBERED {
-            self.given.pop_front();
+        let mut block = Block::new(len);
+        match wait {
+            Wait::May => read_exactly(&self.file, self.at, block.room())?,
+            Wait::MustNot if read_at_once(&self.file, self.at, block.room()) => {}
+            Wait::MustNot => return Ok(None),
         }
-        BytesMut::zeroed(len)
+        self.at += len as u64;
+        if self.at == self.end && !Facts::of_open(&self.file)?.is(&self.stamp) {
+            return Err(Error::StampMismatch);
+        }
+        Ok(Some(block.into_bytes()))
     }
 
     fn is_done(&self) -> bool {
@@ -97,36 +95,32 @@ fn read_exactly(file: &OwnedFd, offset: u64, block: &mut [u8]) -> Result<()> {
     Ok(())
 }
 
-/// Reads `range` if the kernel has the name and the bytes in memory, and if they are few.
+/// Fills `block` from `offset` if the kernel has the bytes in memory.
+fn read_at_once(file: &OwnedFd, offset: u64, block: &mut [u8]) -> bool {
+    let len = block.len();
+    preadv2(file, &mut [IoSliceMut::new(block)], offset, ReadWriteFlags::NOWAIT) == Ok(len)
+}
+
+/// Reads `range` if the kernel has the name and the first block in memory.
 pub(super) fn read_cached(space: &Space, place: &Place, stamp: &Stamp, range: &Range<u64>) -> Option<Body> {
-    let len = usize::try_from(range.end.checked_sub(range.start)?).ok().filter(|len| *len <= READ_AT_ONCE_BYTES_MAX)?;
     let (file, facts) = space.open_file_cached(place)?;
-    if !facts.is(stamp) || range.end > facts.size {
-        return None;
-    }
-    let mut block = vec![0; len];
-    if len > 0 {
-        let into = &mut [IoSliceMut::new(&mut block)];
-        let got = preadv2(&file, into, range.start, ReadWriteFlags::NOWAIT).ok()?;
-        if got < len || !Facts::of_open(&file).ok()?.is(stamp) {
-            return None;
-        }
-    }
-    Some(Body::Whole(Bytes::from(block)))
+    // What fails here is told by the read that may wait.
+    let mut reader = Reader::new(file, &facts, stamp, range).ok()?;
+    let first = reader.next_block(Wait::MustNot).ok()??;
+    Some(body(first, reader, Rest::Idle))
 }
 
 /// Opens a place and reads the first block of `range`.
-fn begin(space: &Space, place: &Place, stamp: Stamp, range: &Range<u64>) -> Result<(Reader, Bytes)> {
+fn begin(space: &Space, place: &Place, stamp: &Stamp, range: &Range<u64>) -> Result<(Bytes, Reader)> {
     let (file, facts) = space.open_file(place)?;
-    if !facts.is(&stamp) {
-        return Err(Error::StampMismatch);
-    }
-    if range.start > range.end || range.end > facts.size {
-        return Err(failed("a range beyond the end of the bytes was asked for"));
-    }
-    let mut reader = Reader { file: Arc::new(file), stamp, at: range.start, end: range.end, given: VecDeque::new() };
-    let first = reader.next_block()?;
-    Ok((reader, first))
+    let mut reader = Reader::new(file, &facts, stamp, range)?;
+    let first = must(reader.next_block(Wait::May))?;
+    Ok((first, reader))
+}
+
+/// The block of a read that may wait.
+fn must(block: Result<Option<Bytes>>) -> Result<Bytes> {
+    block?.ok_or_else(|| failed("a read that may wait gave nothing"))
 }
 
 /// Reads `range` of the bytes that `stamp` identifies.
@@ -136,57 +130,75 @@ pub(super) async fn read(
     stamp: Stamp,
     range: Range<u64>,
 ) -> Result<Body> {
-    let (reader, first) = blocking(move || begin(&*enter()?, &place, stamp, &range)).await?;
-    if reader.is_done() {
-        return Ok(Body::Whole(first));
-    }
-    let ahead = Ahead { first: Some(first), rest: Rest::Idle(reader) };
-    Ok(Body::Blocks(Box::pin(stream::unfold(ahead, Ahead::next))))
+    let (first, reader) = blocking(move || begin(&*enter()?, &place, &stamp, &range)).await?;
+    Ok(body(first, reader, Rest::ahead))
 }
+
+/// A body of a first block and the rest.
+fn body(first: Bytes, reader: Reader, rest: impl FnOnce(Reader) -> Rest) -> Body {
+    if reader.is_done() {
+        return Body::Whole(first);
+    }
+    let blocks = Blocks { first: Some(first), rest: rest(reader) };
+    Body::Blocks(Box::pin(stream::unfold(blocks, Blocks::next)))
+}
+
+/// What a blocking thread makes of a reader.
+type Read = (Reader, Result<Bytes>);
 
 /// What comes after the block that is given out.
 enum Rest {
+    /// To be read when it is asked for.
     Idle(Reader),
-    Reading(JoinHandle<(Reader, Result<Bytes>)>),
+    /// Being read.
+    Ahead(JoinHandle<Read>),
     Ended,
 }
 
-/// A reader one block ahead.
-struct Ahead {
+impl Rest {
+    fn ahead(reader: Reader) -> Self {
+        if reader.is_done() { Self::Ended } else { Self::Ahead(on_a_thread(reader)) }
+    }
+}
+
+fn on_a_thread(mut reader: Reader) -> JoinHandle<Read> {
+    tokio::task::spawn_blocking(move || {
+        let block = must(reader.next_block(Wait::May));
+        (reader, block)
+    })
+}
+
+/// The blocks of a body that are still to be given out.
+struct Blocks {
     first: Option<Bytes>,
     rest: Rest,
 }
 
-impl Ahead {
+impl Blocks {
     async fn next(mut self) -> Option<(Result<Bytes>, Self)> {
         if let Some(first) = self.first.take() {
-            self.rest = match self.rest {
-                Rest::Idle(reader) => Rest::start(reader),
-                other => other,
-            };
             return Some((Ok(first), self));
         }
-        match self.rest {
-            Rest::Reading(task) => {
-                let (result, rest) = match joined(task.await) {
-                    Ok((reader, Ok(block))) => (Ok(block), Rest::start(reader)),
-                    Ok((_, Err(error))) | Err(error) => (Err(error), Rest::Ended),
-                };
-                Some((result, Self { first: None, rest }))
-            }
-            Rest::Idle(_) | Rest::Ended => None,
-        }
+        let (block, rest) = match self.rest {
+            Rest::Idle(reader) if reader.is_done() => return None,
+            Rest::Ended => return None,
+            Rest::Idle(mut reader) => match reader.next_block(Wait::MustNot) {
+                Ok(Some(block)) => (Ok(block), Rest::Idle(reader)),
+                Ok(None) => waited(on_a_thread(reader).await, Rest::ahead),
+                Err(error) => (Err(error), Rest::Ended),
+            },
+            // Where the disk is the faster one, the next block is likely in memory by the time it is asked for.
+            Rest::Ahead(task) if task.is_finished() => waited(task.await, Rest::Idle),
+            Rest::Ahead(task) => waited(task.await, Rest::ahead),
+        };
+        Some((block, Self { first: None, rest }))
     }
 }
 
-impl Rest {
-    fn start(mut reader: Reader) -> Self {
-        if reader.is_done() {
-            return Self::Ended;
-        }
-        Self::Reading(tokio::task::spawn_blocking(move || {
-            let block = reader.next_block();
-            (reader, block)
-        }))
+/// The block that a thread has read, and what comes then.
+fn waited(read: std::result::Result<Read, JoinError>, then: impl FnOnce(Reader) -> Rest) -> (Result<Bytes>, Rest) {
+    match joined(read) {
+        Ok((reader, Ok(block))) => (Ok(block), then(reader)),
+        Ok((_, Err(error))) | Err(error) => (Err(error), Rest::Ended),
     }
 }

@@ -15,7 +15,8 @@ use rustix::io::Errno;
 
 use super::error::{Doing, failed, if_there, meaning};
 use super::open::{self, Opener};
-use super::space::{Make, Space};
+use super::reap::Reaper;
+use super::space::{Make, Space, Terms};
 use super::{Durability, Without, probe};
 use crate::model::id::VersionId;
 use crate::model::name::{BucketName, PATH_DEPTH_MAX, RESERVED};
@@ -33,10 +34,7 @@ const SPACES_MAX: usize = 256;
 pub(super) struct Root {
     path: PathBuf,
     dir: OwnedFd,
-    opener: Opener,
-    durable: bool,
-    without: Without,
-    process: VersionId,
+    terms: Terms,
     folds: bool,
     capabilities: Capabilities,
     spaces: Mutex<HashMap<BucketName, Arc<Space>>>,
@@ -53,7 +51,12 @@ impl fmt::Debug for Root {
 
 impl Root {
     /// Opens the directory, finds out what its file system can do, and removes what a deletion left behind.
-    pub(super) fn open(path: &Path, durability: Durability, without: Without) -> std::io::Result<Self> {
+    pub(super) fn open(
+        path: &Path,
+        durability: Durability,
+        without: Without,
+        notes: Option<PathBuf>,
+    ) -> std::io::Result<Self> {
         let dir = rustix::fs::open(path, open::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         let opener = if without.openat2 { Opener::Walk } else { Opener::probe(&dir) };
         let durable = durability == Durability::Fsync;
@@ -67,15 +70,16 @@ impl Root {
             reflink: found.reflink,
             inline: durable,
         };
+        let fine_times_on = (found.fine_times && !without.fine_times)
+            .then(|| rustix::fs::fstat(&dir).map(|stat| stat.st_dev))
+            .transpose()?;
         let without = Without { exchange: !exchange, ..without };
+        let process = VersionId::fresh();
         let root = Self {
             path: path.to_owned(),
             dir,
-            opener,
-            durable,
-            without,
-            process: VersionId::fresh(),
-            folds: found.folds,
+            terms: Terms { opener, durable, without, process, fine_times_on, notes, reaper: Arc::new(Reaper::start()) },
+            folds: found.folds || without.case,
             capabilities,
             spaces: Mutex::new(HashMap::new()),
         };
@@ -116,7 +120,7 @@ impl Root {
         }
         let flags = open::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let dir = openat(&self.dir, name.as_str(), flags, Mode::empty()).doing("open a container")?;
-        let space = Arc::new(Space::new(name.clone(), dir, self.opener, self.durable, self.without, self.process)?);
+        let space = Arc::new(Space::new(name.clone(), dir, self.terms.clone())?);
         let mut spaces = self.spaces.lock().unwrap_or_else(PoisonError::into_inner);
         if spaces.len() >= SPACES_MAX
             && let Some(other) = spaces.keys().next().cloned()
@@ -192,6 +196,11 @@ impl Root {
         self.sync()
     }
 
+    /// Whether a container holds nothing of its users'.
+    pub(super) fn is_vacant(&self, name: &BucketName) -> Result<bool> {
+        is_empty(&*self.enter(name)?)
+    }
+
     /// Removes a container that holds nothing of its users'.
     ///
     /// It is looked through first, then renamed and looked through again, so that a file that arrives meanwhile is
@@ -220,14 +229,40 @@ impl Root {
     }
 
     fn sync(&self) -> Result<()> {
-        if self.durable { fsync(&self.dir).doing("sync the root directory") } else { Ok(()) }
+        if self.terms.durable { fsync(&self.dir).doing("sync the root directory") } else { Ok(()) }
     }
 
     fn remove_tree(&self, name: &str) -> Result<()> {
         let flags = open::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let dir = openat(&self.dir, name, flags, Mode::empty()).doing("open a deleted container")?;
-        empty(dir, EMPTY_DEPTH_MAX)?;
+        self.empty(dir, EMPTY_DEPTH_MAX)?;
         unlinkat(&self.dir, name, AtFlags::REMOVEDIR).doing("remove a container")
+    }
+
+    /// Removes everything in a directory of ours. A mount that somebody put there stays, and so does the rest.
+    fn empty(&self, dir: OwnedFd, depth: usize) -> Result<()> {
+        if depth == 0 {
+            return Err(failed("a deleted container is too deep to remove"));
+        }
+        let mut entries = Dir::new(dir).doing("read a directory")?;
+        while let Some(entry) = entries.read() {
+            let entry = entry.doing("read a directory")?;
+            let name = entry.file_name();
+            if matches!(name.to_bytes(), b"." | b"..") {
+                continue;
+            }
+            let at = entries.fd().doing("read a directory")?;
+            let removed = match self.terms.opener.entry(at, name.to_bytes(), open::DIRECTORY) {
+                Ok(below) => {
+                    self.empty(below, depth - 1)?;
+                    unlinkat(at, name, AtFlags::REMOVEDIR)
+                }
+                Err(Errno::NOTDIR | Errno::LOOP) => unlinkat(at, name, AtFlags::empty()),
+                Err(errno) => Err(errno),
+            };
+            if_there(removed.doing("remove what is in a deleted container"))?;
+        }
+        Ok(())
     }
 
     /// Removes what an earlier deletion left. What cannot be removed now is tried again at the next start.
@@ -251,58 +286,31 @@ fn is_ours(name: &str) -> bool {
 /// Whether nothing but the reserved tree and empty directories is in a container.
 fn is_empty(space: &Space) -> Result<bool> {
     let dir = space.open(".", open::DIRECTORY).doing("open a container")?;
-    only_directories(dir, EMPTY_DEPTH_MAX, &|name| space.is_reserved(name))
+    only_directories(space, dir, EMPTY_DEPTH_MAX)
 }
 
-fn only_directories(dir: OwnedFd, depth: usize, skip: &dyn Fn(&str) -> bool) -> Result<bool> {
+fn only_directories(space: &Space, dir: OwnedFd, depth: usize) -> Result<bool> {
     let mut entries = Dir::new(dir).doing("read a directory")?;
     while let Some(entry) = entries.read() {
         let entry = entry.doing("read a directory")?;
         let name = entry.file_name();
-        if matches!(name.to_bytes(), b"." | b"..") || name.to_str().is_ok_and(skip) {
+        let top = depth == EMPTY_DEPTH_MAX;
+        if matches!(name.to_bytes(), b"." | b"..") || (top && name.to_str().is_ok_and(|name| space.is_reserved(name))) {
             continue;
         }
         if depth == 0 {
             return Ok(false);
         }
-        let flags = open::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        match openat(entries.fd().doing("read a directory")?, name, flags, Mode::empty()) {
+        match space.entry(entries.fd().doing("read a directory")?, name.to_bytes(), open::DIRECTORY) {
             Ok(below) => {
-                if !only_directories(below, depth - 1, &|_| false)? {
+                if !only_directories(space, below, depth - 1)? {
                     return Ok(false);
                 }
             }
-            Err(Errno::NOTDIR | Errno::LOOP) => return Ok(false),
+            Err(Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => return Ok(false),
             Err(Errno::NOENT) => {}
             Err(errno) => return Err(meaning(errno, "open a directory")),
         }
     }
     Ok(true)
-}
-
-/// Removes everything in a directory of ours.
-fn empty(dir: OwnedFd, depth: usize) -> Result<()> {
-    if depth == 0 {
-        return Err(failed("a deleted container is too deep to remove"));
-    }
-    let mut entries = Dir::new(dir).doing("read a directory")?;
-    while let Some(entry) = entries.read() {
-        let entry = entry.doing("read a directory")?;
-        let name = entry.file_name();
-        if matches!(name.to_bytes(), b"." | b"..") {
-            continue;
-        }
-        let at = entries.fd().doing("read a directory")?;
-        let flags = open::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let removed = match openat(at, name, flags, Mode::empty()) {
-            Ok(below) => {
-                empty(below, depth - 1)?;
-                unlinkat(at, name, AtFlags::REMOVEDIR)
-            }
-            Err(Errno::NOTDIR | Errno::LOOP) => unlinkat(at, name, AtFlags::empty()),
-            Err(errno) => Err(errno),
-        };
-        if_there(removed.doing("remove what is in a deleted container"))?;
-    }
-    Ok(())
 }

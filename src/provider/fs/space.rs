@@ -5,6 +5,7 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Once, OnceLock, PoisonError};
 
@@ -15,12 +16,14 @@ use rustix::io::Errno;
 use super::Without;
 use super::error::{Doing, failed, is_clash};
 use super::open::{self, Opener};
+use super::reap::Reaper;
 use super::spot::{Facts, Spot};
+use crate::config::limits::STAMP_YOUNG_NANOS;
 use crate::model::file_system::FileSystem;
 use crate::model::id::VersionId;
 use crate::model::name::{BucketName, ObjectKey, RESERVED};
 use crate::model::place::Place;
-use crate::model::time::Timestamp;
+use crate::model::time::{Clock, Timestamp};
 use crate::provider::{Error, Result};
 
 /// Tries to make a directory that somebody prunes at the same time.
@@ -46,24 +49,40 @@ pub(super) enum Make {
     Natural,
 }
 
-/// One container.
-#[derive(Debug)]
-pub(super) struct Space {
-    /// Its name.
-    pub(super) name: BucketName,
+/// What holds for every container of a root directory.
+#[derive(Debug, Clone)]
+pub(super) struct Terms {
+    /// How paths are opened.
+    pub(super) opener: Opener,
     /// Whether what is acknowledged is synced.
     pub(super) durable: bool,
     /// The calls that are not to be used here.
     pub(super) without: Without,
     /// Names the directory of staged bodies of this process.
     pub(super) process: VersionId,
+    /// The device on which every write after a look shows in the mtime, if it was found to be one.
+    pub(super) fine_times_on: Option<u64>,
+    /// Where notes are kept of containers that take no writes.
+    pub(super) notes: Option<PathBuf>,
+    /// Removes what was displaced.
+    pub(super) reaper: Arc<Reaper>,
+}
+
+/// One container.
+#[derive(Debug)]
+pub(super) struct Space {
+    /// Its name.
+    pub(super) name: BucketName,
+    /// What holds for all containers.
+    pub(super) terms: Terms,
     /// Ran when the first staged file that needs a name is made.
     pub(super) first_staged: Once,
     dir: OwnedFd,
     identity: (u64, u64),
-    opener: Opener,
     /// Looks at names never wait for anything but the disk.
     local: bool,
+    /// Ran when the first mount below was met.
+    first_mount: Once,
     folds: OnceLock<bool>,
     exchanges: AtomicBool,
     steps: [Mutex<()>; STEPS_AT_ONCE],
@@ -71,35 +90,25 @@ pub(super) struct Space {
 
 impl Space {
     /// A container whose directory was opened for reading.
-    pub(super) fn new(
-        name: BucketName,
-        dir: OwnedFd,
-        opener: Opener,
-        durable: bool,
-        without: Without,
-        process: VersionId,
-    ) -> Result<Self> {
+    pub(super) fn new(name: BucketName, dir: OwnedFd, terms: Terms) -> Result<Self> {
         let stat = rustix::fs::fstat(&dir).doing("stat a container")?;
         let identity = (stat.st_dev, stat.st_ino);
         let kind = rustix::fs::fstatfs(&dir).doing("stat the file system of a container")?.f_type;
         let local = FileSystem::of(kind as u64) == FileSystem::Local;
-        let exchanges = AtomicBool::new(!without.exchange);
-        let (first_staged, folds) = (Once::new(), OnceLock::new());
+        let exchanges = AtomicBool::new(!terms.without.exchange);
+        let (first_staged, first_mount, folds) = (Once::new(), Once::new(), OnceLock::new());
+        if terms.without.case {
+            folds.get_or_init(|| true);
+        }
         let steps = [const { Mutex::new(()) }; STEPS_AT_ONCE];
-        Ok(Self {
-            name,
-            durable,
-            without,
-            process,
-            first_staged,
-            dir,
-            identity,
-            opener,
-            local,
-            folds,
-            exchanges,
-            steps,
-        })
+        Ok(Self { name, terms, first_staged, dir, identity, local, first_mount, folds, exchanges, steps })
+    }
+
+    /// What tells this directory from another one that comes to bear its name, also after a restart of the machine: its
+    /// inode, and the file system it is on.
+    pub(super) fn lasting_identity(&self) -> Result<String> {
+        let system = fstatvfs(&self.dir).doing("stat the file system of a container")?.f_fsid;
+        Ok(format!("{system:x}-{:x}", self.identity.1))
     }
 
     /// Device and inode: a directory of the same name that was mounted or made since has others.
@@ -112,9 +121,35 @@ impl Space {
         self.local
     }
 
-    /// Opens what lies beneath.
+    /// Opens what lies beneath. What is mounted there is nothing.
     pub(super) fn open(&self, path: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
-        self.opener.open(&self.dir, path, flags, Mode::empty())
+        self.open_here(path, flags).map_err(|errno| if errno == Errno::XDEV { Errno::NOENT } else { errno })
+    }
+
+    /// The same, but what is mounted there is [`Errno::XDEV`].
+    fn open_here(&self, path: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+        self.told(self.terms.opener.open(&self.dir, path, flags, Mode::empty()))
+    }
+
+    /// Opens an entry of a directory of this container.
+    pub(super) fn entry(&self, dir: impl AsFd, name: &[u8], flags: OFlags) -> rustix::io::Result<OwnedFd> {
+        self.told(self.terms.opener.entry(dir, name, flags))
+    }
+
+    /// Says once that there is a mount, as nothing else will: what is in it is not served.
+    fn told<T>(&self, opened: rustix::io::Result<T>) -> rustix::io::Result<T> {
+        if matches!(opened, Err(Errno::XDEV)) {
+            self.first_mount.call_once(|| {
+                tracing::warn!(container = %self.name, "a file system is mounted below a container and is not served");
+            });
+        }
+        opened
+    }
+
+    /// Whether a further write to a file might leave its stamp as it is.
+    pub(super) fn is_young(&self, facts: &Facts) -> bool {
+        let fine = self.local && self.terms.fine_times_on == Some(self.identity.0);
+        !fine && facts.modified.0.abs_diff(Clock::now().0) < STAMP_YOUNG_NANOS.unsigned_abs()
     }
 
     /// Whether names that differ in case are one. What is not known yet, because the container is empty and takes no
@@ -147,8 +182,11 @@ impl Space {
                 return Some(folds);
             }
         }
-        self.make_dir(RESERVED, open::PLACE, Make::Reserved).ok()?;
-        same(RESERVED, &RESERVED.to_ascii_uppercase())
+        let name = format!("{RESERVED}-probe-{}", VersionId::fresh());
+        mkdirat(&self.dir, &name, Mode::RWXU).ok()?;
+        let folds = same(&name, &name.to_ascii_uppercase());
+        rustix::fs::unlinkat(&self.dir, &name, AtFlags::REMOVEDIR).ok();
+        folds
     }
 
     /// The path of `key`, if it may have one here.
@@ -183,20 +221,26 @@ impl Space {
         // Whether names fold is found out by the first call that may wait.
         self.folds.get()?;
         let file = match place {
-            Place::Managed(version) => self.opener.open_cached(&self.dir, &Self::managed_path(*version), open::FILE),
-            Place::Natural(key) => self.opener.open_cached(&self.dir, self.path_of(key)?, open::FILE),
+            Place::Managed(version) => {
+                self.terms.opener.open_cached(&self.dir, &Self::managed_path(*version), open::FILE)
+            }
+            Place::Natural(key) => self.terms.opener.open_cached(&self.dir, self.path_of(key)?, open::FILE),
         }?;
         let facts = Facts::of_open(&file).ok()?;
         facts.regular.then_some((file, facts))
     }
 
-    /// Opens the regular file at a place.
+    /// Opens the regular file at a place. What a mount covers may well be there still: that is no absence, but it is
+    /// nothing we may have either.
     pub(super) fn open_file(&self, place: &Place) -> Result<(OwnedFd, Facts)> {
         let file = match place {
             Place::Managed(version) => self.open(&Self::managed_path(*version), open::FILE),
-            Place::Natural(key) => self.open(self.path_of(key).ok_or(Error::NotFound)?, open::FILE),
+            Place::Natural(key) => self.open_here(self.path_of(key).ok_or(Error::NotFound)?, open::FILE),
         };
-        let file = file.doing("open a file")?;
+        let file = match file {
+            Err(Errno::XDEV) => return Err(Error::Denied),
+            file => file.doing("open a file")?,
+        };
         let facts = Facts::of_open(&file)?;
         if facts.regular { Ok((file, facts)) } else { Err(Error::NotFound) }
     }
@@ -219,17 +263,23 @@ impl Space {
         let (parent, name) = path.rsplit_once('/').unwrap_or((".", path));
         let dir = match make && parent != "." {
             true => self.make_dir(parent, open::PLACE, Make::Natural)?,
-            false => self.open(parent, open::PLACE)?,
+            false => self.open_here(parent, open::PLACE)?,
         };
         Ok(Spot { dir: Arc::new(dir), name: name.to_owned() })
     }
 
     /// Opens a directory and makes it, and its parents, if they are not there.
+    ///
+    /// The reserved tree itself is made by its first note alone: a directory without it may be the place of a mount that
+    /// is missing, and what were written there would be gone when the mount is back.
     pub(super) fn make_dir(&self, path: &str, flags: OFlags, make: Make) -> rustix::io::Result<OwnedFd> {
         for _ in 0..TRIES_MAX {
-            match self.open(path, flags) {
+            match self.open_here(path, flags) {
                 Err(Errno::NOENT) => {}
                 other => return other,
+            }
+            if make == Make::Reserved && path != RESERVED {
+                self.open_here(RESERVED, open::PLACE)?;
             }
             match self.make_dirs_once(path, make) {
                 Ok(()) | Err(Errno::NOENT) => {}
@@ -241,7 +291,9 @@ impl Space {
                 }
             }
         }
-        Err(Errno::AGAIN)
+        // In a container that was deleted nothing can be made.
+        let gone = rustix::fs::fstat(&self.dir).is_ok_and(|stat| stat.st_nlink == 0);
+        Err(if gone { Errno::NOENT } else { Errno::AGAIN })
     }
 
     fn make_dirs_once(&self, path: &str, make: Make) -> rustix::io::Result<()> {
@@ -256,7 +308,7 @@ impl Space {
             let next = match openat(from, segment, flags, Mode::empty()) {
                 Err(Errno::NOENT) => {
                     match mkdirat(from, segment, mode) {
-                        Ok(()) if make == Make::Reserved && self.durable => fsync(from)?,
+                        Ok(()) if make == Make::Reserved && self.terms.durable => fsync(from)?,
                         Ok(()) | Err(Errno::EXIST) => {}
                         Err(errno) => return Err(errno),
                     }
@@ -338,6 +390,7 @@ impl Space {
 
     /// Makes every step taken so far durable.
     pub(super) fn settle(&self) -> Result<()> {
+        self.terms.reaper.drain();
         rustix::fs::syncfs(&self.dir).doing("sync the file system of a container")
     }
 
@@ -364,10 +417,10 @@ impl Space {
     }
 
     /// Frees the file at `spot`, a managed place, if it still is what `facts` describe.
-    pub(super) fn discard(spot: &Spot, facts: &Facts) -> Result<bool> {
+    pub(super) fn discard(&self, spot: &Spot, facts: &Facts) -> Result<bool> {
         let aside = Self::aside(spot);
         match spot.take(&aside, facts) {
-            Ok(true) => aside.unlink().map(|()| true),
+            Ok(true) => self.terms.reaper.unlink(aside).map(|()| true),
             Ok(false) | Err(Errno::NOENT) => Ok(false),
             Err(errno) => Err(super::error::meaning(errno, "take a displaced file aside")),
         }

@@ -14,11 +14,8 @@ use super::error::{Doing, if_there};
 use super::{open, record};
 use crate::model::place::Stamp;
 use crate::model::record::Record;
-use crate::model::time::{Clock, Timestamp};
+use crate::model::time::Timestamp;
 use crate::provider::Result;
-
-/// Age under which a further write might not change the mtime: file systems tick, some at two seconds.
-const YOUNG_NANOS: u64 = 2_000_000_000;
 
 /// What a stat tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,11 +60,6 @@ impl Facts {
     /// Whether both are names of one file.
     pub(super) fn same_file(&self, other: &Self) -> bool {
         self.dev == other.dev && self.ino == other.ino
-    }
-
-    /// Whether the mtime is so recent that a further write might not change it.
-    pub(super) fn young(&self) -> bool {
-        self.modified.0.abs_diff(Clock::now().0) < YOUNG_NANOS
     }
 }
 

@@ -172,7 +172,7 @@ impl Stage for FsStage {
         let held = self.take_held();
         let (space, version) = (self.space.clone(), self.version);
         let (modified, size, record) = (seal.modified, seal.size, seal.record.cloned());
-        let durable = space.durable && !seal.unsynced;
+        let durable = space.terms.durable && !seal.unsynced;
         blocking(move || {
             let mut draft = opened(draft, &space, version)?;
             draft.write(&held)?;

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use longshore::config::limits::BLOCK_BYTES;
 use longshore::model::id::VersionId;
 use longshore::model::name::BucketName;
-use longshore::provider::{Error, LaidOut};
+use longshore::provider::{Error, LaidOut, Note};
 
 use super::bed::{Bed, assert_error, behaviours, key, natural, pattern};
 
@@ -212,6 +212,10 @@ async fn a_container_that_was_replaced_is_noticed(bed: &Bed<'_>) {
     assert_error!(bed.provider.stat(&bed.container, &natural("k")).await, Error::NotFound);
     fs::create_dir(home(bed)).unwrap();
     assert_error!(bed.provider.stat(&bed.container, &natural("k")).await, Error::NotFound);
+    let lost = bed.publish_with(VersionId::fresh(), b"bytes", bed.clock.unique(), None).await;
+    assert_error!(lost, Error::NotFound);
+    assert_eq!(fs::read_dir(home(bed)).unwrap().count(), 0, "nothing is written where a mount may be missing");
+    bed.provider.write_note(&bed.container, Note::Id, Bytes::from_static(b"id")).await.expect("it is claimed");
     bed.place("other", b"bytes", 1).await;
     assert!(!aside.join("other").exists(), "it went to the new directory");
     fs::remove_dir_all(home(bed)).unwrap();

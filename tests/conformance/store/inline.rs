@@ -20,9 +20,8 @@ fn file_of(bed: &Bed, key: &str) -> std::path::PathBuf {
     if bed.layout == Layout::Natural {
         return files(bed).join(key);
     }
-    let managed = walk(&files(bed).join(".longshore/objects"));
-    assert_eq!(managed.len(), 1, "{managed:?}");
-    managed[0].clone()
+    bed.assert_managed(1);
+    walk(&files(bed).join(".longshore/objects")).remove(0)
 }
 
 pub(super) async fn small_bodies_are_kept_until_they_are_settled(bed: &mut Bed) {

@@ -3,7 +3,11 @@
 //! What the store wrote is checked another way wherever there is one: by hashing here, by reading the directory.
 
 mod edits;
+mod holes;
+mod holes_of_files;
+mod hooked;
 mod inline;
+mod mended;
 mod multipart;
 mod objects;
 
@@ -12,6 +16,7 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -54,7 +59,13 @@ enum Kind {
 impl Bed {
     async fn new(kind: Kind, layout: Layout) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
-        let store = open(kind, layout, dir.path());
+        let provider = provider(kind, dir.path());
+        Self::over(provider, kind, layout, dir).await
+    }
+
+    /// Over some provider whose containers are in the directory `data`, if they are in any.
+    async fn over(provider: Arc<dyn Provider>, kind: Kind, layout: Layout, dir: tempfile::TempDir) -> Self {
+        let store = open_over(provider, layout, dir.path());
         store.attach(Attach::Serve).await.expect("attaches");
         let bucket = BucketName::new("bed").expect("legal");
         store.create_bucket(&ROOT, &bucket).await.expect("a bucket");
@@ -65,6 +76,11 @@ impl Bed {
     /// Stops the store cleanly and opens another one, with the catalog or without it.
     pub(crate) async fn reopen(&mut self, keep_catalog: bool) {
         self.store.release().await.expect("a clean stop");
+        self.open_again(keep_catalog).await;
+    }
+
+    /// The same after the store was stopped.
+    pub(crate) async fn open_again(&mut self, keep_catalog: bool) {
         if !keep_catalog {
             for entry in std::fs::read_dir(self.dir.path()).expect("reads").flatten() {
                 if entry.file_name().to_string_lossy().starts_with("catalog.db") {
@@ -138,12 +154,17 @@ impl Bed {
         }
     }
 
-    /// Asserts how many managed files there are: a refused or cut request leaves none.
+    /// Asserts how many managed files there are: a refused or cut request leaves none. What was displaced is freed behind
+    /// the answer, so it may take a moment.
     pub(crate) fn assert_managed(&self, count: usize) {
         let Some(files) = &self.files else { return };
         let ours = files.join(".longshore");
-        let managed: Vec<_> = ["objects", "tmp"].iter().flat_map(|dir| walk(&ours.join(dir))).collect();
-        assert_eq!(managed.len(), count, "{managed:?}");
+        let managed = || ["objects", "tmp"].iter().flat_map(|dir| walk(&ours.join(dir))).collect::<Vec<_>>();
+        let until = Instant::now() + Duration::from_secs(10);
+        while managed().len() != count && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(managed().len(), count, "{:?}", managed());
     }
 }
 
@@ -162,13 +183,20 @@ pub(crate) fn walk(dir: &std::path::Path) -> Vec<PathBuf> {
 }
 
 fn open(kind: Kind, layout: Layout, dir: &std::path::Path) -> Store {
+    open_over(provider(kind, dir), layout, dir)
+}
+
+fn provider(kind: Kind, dir: &std::path::Path) -> Arc<dyn Provider> {
     let root = dir.join("data");
     std::fs::create_dir_all(&root).expect("a directory");
-    let provider: Arc<dyn Provider> = match kind {
+    match kind {
         Kind::Fs => Arc::new(FsProvider::open(&root, fs::Durability::Os).expect("opens")),
         Kind::Synced => Arc::new(FsProvider::open(&root, fs::Durability::Fsync).expect("opens")),
         Kind::Memory => Arc::new(MemoryProvider::new()),
-    };
+    }
+}
+
+fn open_over(provider: Arc<dyn Provider>, layout: Layout, dir: &std::path::Path) -> Store {
     let options = OpenOptions { durability: sqlite::Durability::Os };
     let catalog = SqliteCatalog::open(&dir.join("catalog.db"), options).expect("opens");
     Store::new(StoreParts {

@@ -15,6 +15,11 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::LogFormat;
 
+mod line;
+
+use line::Lines;
+pub(crate) use line::REQUEST;
+
 /// The environment variable with the filter.
 pub const FILTER_VARIABLE: &str = "LONGSHORE_LOG";
 
@@ -31,7 +36,9 @@ pub fn start(format: LogFormat) -> Result<(), FilterError> {
     let lines = tracing_subscriber::registry().with(filter).with(filter_fn(may_be_told));
     // A subscriber that is there already is as good: only tests start two.
     let _ = match format {
-        LogFormat::Text => lines.with(layer().with_writer(stderr).with_ansi(false)).try_init(),
+        LogFormat::Text => {
+            lines.with(layer().event_format(Lines::default()).with_writer(stderr).with_ansi(false)).try_init()
+        }
         LogFormat::Json => {
             lines.with(layer().json().flatten_event(true).with_writer(stderr).with_ansi(false)).try_init()
         }

@@ -1,0 +1,157 @@
+//! Properties of what is read without a server: names, ranges, conditions, policies, records, configuration.
+//!
+//! Each takes any bytes and panics if its property does not hold.
+
+use std::path::{Component, Path};
+
+use longshore::auth::policy;
+use longshore::config::{Config, Overrides};
+use longshore::model::action::Action;
+use longshore::model::condition::{Conditions, Current, ReadVerdict, TagMatch, WriteRefusal};
+use longshore::model::name::{BUCKET_NAME_BYTES_MAX, BucketName, KEY_BYTES_MAX, ObjectKey, PATH_DEPTH_MAX, RESERVED};
+use longshore::model::range::ByteRange;
+use longshore::model::record::Record;
+use longshore::model::time::Timestamp;
+
+/// A name is kept byte for byte, and a key that may be a path stays inside its container and out of the reserved tree.
+pub fn names(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    if let Ok(key) = ObjectKey::new(&text) {
+        assert_eq!(key.as_str(), text);
+        assert!((1..=KEY_BYTES_MAX).contains(&text.len()));
+        let json = serde_json::to_string(&key).expect("a text");
+        assert_eq!(serde_json::from_str::<ObjectKey>(&json).expect("the same text"), key);
+        for folds in [false, true] {
+            let Some(path) = key.as_path(folds) else { continue };
+            assert_eq!(path, text);
+            let parts: Vec<_> = Path::new(path).components().collect();
+            assert!(parts.iter().all(|part| matches!(part, Component::Normal(_))), "{path:?}");
+            assert_eq!(parts.len(), path.split('/').count(), "{path:?}");
+            assert!(parts.len() <= PATH_DEPTH_MAX);
+            let first = path.split('/').next().expect("a segment");
+            assert!(first != RESERVED && !(folds && first.eq_ignore_ascii_case(RESERVED)), "{path:?}");
+            assert!(Path::new("/container").join(path).starts_with("/container"), "{path:?}");
+        }
+    }
+    if let Ok(bucket) = BucketName::new(&text) {
+        assert_eq!(bucket.as_str(), text);
+        assert!((1..=BUCKET_NAME_BYTES_MAX).contains(&text.len()));
+        let parts: Vec<_> = Path::new(bucket.as_str()).components().collect();
+        assert!(matches!(parts[..], [Component::Normal(_)]), "{bucket:?}");
+        assert!(!text.eq_ignore_ascii_case(RESERVED) && !text.contains(char::is_control));
+        if bucket.is_aws() {
+            assert!((3..=63).contains(&text.len()) && text.is_ascii() && !text.contains('_'), "{bucket:?}");
+        }
+    }
+}
+
+/// A range means bytes of the body, at least one, and is read the same again.
+pub fn range(data: &[u8]) {
+    let Some((size, header)) = data.split_first_chunk::<8>() else { return };
+    let size = u64::from_le_bytes(*size);
+    let Some(range) = ByteRange::parse(&String::from_utf8_lossy(header)) else { return };
+    let printed = match range {
+        ByteRange::FromTo(from, to) => format!("bytes={from}-{to}"),
+        ByteRange::From(from) => format!("bytes={from}-"),
+        ByteRange::Suffix(count) => format!("bytes=-{count}"),
+    };
+    assert_eq!(ByteRange::parse(&printed), Some(range));
+    for size in [size, size % 16, 0] {
+        match (range.resolve(size), range) {
+            (Ok(bytes), _) => assert!(bytes.start < bytes.end && bytes.end <= size, "{range:?} of {size}"),
+            (Err(_), ByteRange::FromTo(from, to)) => assert!(from >= size || from > to),
+            (Err(_), ByteRange::From(from)) => assert!(from >= size),
+            (Err(_), ByteRange::Suffix(count)) => assert!(count == 0 || size == 0),
+        }
+    }
+}
+
+/// Three lines: If-Match, If-None-Match, the ETag of what is there.
+pub fn conditions(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let mut lines = text.lines();
+    let mut header = || lines.next().filter(|line| !line.is_empty());
+    let (some, none, etag) = (header(), header(), header().unwrap_or("e"));
+    let conditions = Conditions {
+        if_match: some.map(TagMatch::parse),
+        if_none_match: none.map(TagMatch::parse),
+        ..Conditions::default()
+    };
+    let current = Current { etag, modified: Timestamp(0), size: 1 };
+    let names = |header: &str| header.trim() == "*" || header.split(',').any(|tag| bare(tag) == etag);
+    let (some, none) = (some.map(names), none.map(names));
+    let read = match (some, none) {
+        (Some(false), _) => ReadVerdict::Failed,
+        (_, Some(true)) => ReadVerdict::NotModified,
+        _ => ReadVerdict::Proceed,
+    };
+    assert_eq!(conditions.read(current), read);
+    assert_eq!(conditions.copy_source(current), read == ReadVerdict::Proceed);
+    let write = if read == ReadVerdict::Proceed { Ok(()) } else { Err(WriteRefusal::Failed) };
+    assert_eq!(conditions.write(Some(current)), write);
+    assert_eq!(conditions.delete(Some(current)), write);
+    let absent = if some.is_some() { Err(WriteRefusal::Missing) } else { Ok(()) };
+    assert_eq!(conditions.write(None), absent);
+}
+
+/// A tag without its quotes, whether it is weak or not.
+fn bare(tag: &str) -> &str {
+    let tag = tag.trim();
+    tag.strip_prefix("W/").unwrap_or(tag).trim_matches('"')
+}
+
+/// A document that is accepted holds nothing but what is evaluated.
+pub fn policy(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let Ok(statements) = policy::compile(&text) else { return };
+    assert!(!statements.is_empty() && text.len() <= policy::POLICY_BYTES_MAX);
+    for statement in &statements {
+        for resource in ["*", "arn:aws:s3:::b/a/long/key/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"]
+        {
+            let _either = statement.matches(Action::GetObject, resource);
+        }
+    }
+    let Ok(document) = serde_json::from_str::<serde_json::Value>(&text) else {
+        assert!(["readonly", "readwrite", "admin"].contains(&&*text), "{text}");
+        return;
+    };
+    let keys = |value: &serde_json::Value, known: &[&str]| {
+        value.as_object().is_some_and(|map| map.keys().all(|key| known.contains(&key.as_str())))
+    };
+    assert!(keys(&document, &["Version", "Id", "Statement"]), "{text}");
+    let listed = document["Statement"].as_array().cloned().unwrap_or_else(|| vec![document["Statement"].clone()]);
+    assert_eq!(listed.len(), statements.len());
+    for statement in listed {
+        assert!(keys(&statement, &["Sid", "Effect", "Action", "Resource"]), "{text}");
+        assert!(!statement["Resource"].to_string().contains("${"), "{text}");
+    }
+}
+
+/// A record that is read is written the same, and never longer than asked.
+pub fn record(data: &[u8]) {
+    let Some(record) = Record::decode(data) else { return };
+    let whole = record.encode(usize::MAX).expect("without a limit it fits");
+    assert_eq!(Record::decode(&whole).as_ref(), Some(&record));
+    for bytes_max in [0, 200, 3800] {
+        let Some(text) = record.encode(bytes_max) else { continue };
+        assert!(text.len() <= bytes_max);
+        let cut = Record::decode(&text).expect("a record");
+        assert!(cut.is_of(&record.bucket, &record.key) && cut.is_live(record.size, record.modified));
+        assert_eq!((cut.version, &cut.etag, cut.counter), (record.version, &record.etag, record.counter));
+    }
+    assert!(!record.is_live(record.size.wrapping_add(1), record.modified));
+}
+
+/// A sound configuration, or problems in words that name their place.
+pub fn config(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    match Config::parse(&text, &Overrides::default()) {
+        Ok(config) => {
+            assert!(config.default_provider().is_some());
+            assert!(config.limits.connections_max > 0);
+            let names: std::collections::BTreeSet<_> = config.providers.iter().map(|p| &p.name).collect();
+            assert_eq!(names.len(), config.providers.len());
+        }
+        Err(error) => assert!(error.to_string().contains(':')),
+    }
+}
