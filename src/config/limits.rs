@@ -112,3 +112,6 @@ pub const CATALOG_WRITER_CACHE_KIB: i64 = 8 * 1024;
 pub const CATALOG_STATEMENTS_KEPT_MAX: usize = 80;
 /// Bytes that the catalog's WAL keeps on disk after a checkpoint; one large transaction may make it longer for a while.
 pub const CATALOG_WAL_BYTES_KEPT: i64 = 64 * 1024 * 1024;
+/// Bytes kept back beside the catalog so that a full disk can be emptied: twice what its WAL grows to between two
+/// checkpoints, which SQLite makes every 1,000 pages of 4 KiB.
+pub const CATALOG_RESERVE_BYTES: u64 = 8 * 1024 * 1024;

@@ -111,7 +111,10 @@ impl Store {
     /// Frees the managed place of a version. What a lay-out that was cut short left there may be somebody's edit, so the
     /// lay-out is finished first: it judges what came out, and keeps what is not ours.
     async fn clear(&self, bound: &Bound, row: &Object, step: &Step) -> Result<()> {
-        if let Step::LayOut { stamp, over, counter } = step {
+        // Laid out although its row says that it stays aside, it would be a second file, which no deletion knows.
+        if row.placed == Placed::Natural
+            && let Step::LayOut { stamp, over, counter } = step
+        {
             let (key, version) = (&row.key, row.version);
             let step = LayOut { version, stamp, key, over: over.as_ref(), counter: *counter };
             if let Err(error) = bound.provider.lay_out(bound.place(), step).await {

@@ -14,8 +14,8 @@ use super::ledger::{Ledger, Name, Value};
 use super::load::{MANAGED, NATURAL, make_buckets};
 use crate::harness::{Answer, Client, Options, Server};
 
-const DATA_MIB: usize = 24;
-const STATE_MIB: usize = 4;
+const DATA_MIB: usize = 32;
+const STATE_MIB: usize = 24;
 const OBJECT_BYTES: usize = 1 << 20;
 const SECONDS_MAX: u64 = 20;
 

@@ -1,4 +1,5 @@
-//! `kill -9` in the middle of everything, again and again, over one directory.
+//! `kill -9` in the middle of everything, again and again, over one directory. After every other kill the files that
+//! were not synced yet are damaged too, as by a loss of power.
 //!
 //! **Invariant:** after each kill every key that was ever written is read whole, so that what an earlier kill damaged is
 //! found too.
@@ -10,6 +11,7 @@ use super::at_full_size;
 use super::audit::{audit, check_storage, end_uploads};
 use super::dice::{Dice, report};
 use super::load::{Load, make_buckets};
+use super::power::lose_unsynced;
 use crate::harness::{Options, Server};
 
 const ACKNOWLEDGED_MIN: usize = 5;
@@ -29,13 +31,16 @@ async fn what_was_acknowledged_survives_every_kill() {
     let mut server = Server::with(Options::default().env("LONGSHORE_LOG", "warn"));
     make_buckets(&server).await;
     let load = Arc::new(Load::default());
-    let (mut read, mut starts) = (0, 0);
+    let (mut read, mut starts, mut damaged) = (0, 0, 0);
     for kill in 0..kills() {
         let acknowledged = dice.between(ACKNOWLEDGED_MIN, ACKNOWLEDGED_MAX);
         load.until(&mut server, acknowledged, &mut dice, Server::kill).await;
         if kill % KILLS_PER_KILLED_START == 0 {
             server.begin_and_kill(Duration::from_micros(dice.below(START_MICROS) as u64));
             starts += 1;
+        }
+        if kill % 2 == 1 {
+            damaged += lose_unsynced(&server, &mut dice);
         }
         server = server.restart();
         check_storage(&server);
@@ -47,7 +52,9 @@ async fn what_was_acknowledged_survives_every_kill() {
     read += audit(&server, &load.ledger).await;
     check_storage(&server);
     let (kills, acknowledged) = (kills(), load.ledger.acknowledged());
+    assert!(damaged > 0, "no file was found that had not been synced");
     report(&format!(
-        "kill: {kills} kills under load, {starts} of starts, {acknowledged} acknowledged writes, {read} keys checked"
+        "kill: {kills} kills under load, {starts} of starts, {acknowledged} acknowledged writes, {read} keys checked, \
+         {damaged} unsynced files damaged"
     ));
 }

@@ -13,6 +13,7 @@ mod ledger;
 mod load;
 mod memory;
 mod order;
+mod power;
 mod races;
 mod rebuild;
 mod script;

@@ -58,7 +58,7 @@ where
 
 /// Bodies on both sides of what the catalog may hold.
 fn body(round: u64, client: usize) -> Vec<u8> {
-    let len = if round % 3 == 0 { 30_000 } else { 600 };
+    let len = if round.is_multiple_of(3) { 30_000 } else { 600 };
     bytes_of((round << 8) + client as u64, len)
 }
 
@@ -110,11 +110,10 @@ async fn of_many_creations_one_wins_and_the_others_were_never_there() {
         let watching = watch(&root, bucket, &key, &stop);
         let put = |client| {
             let (root, key) = (root.clone(), key.clone());
-            let put = async move {
+            async move {
                 let call = root.call("PUT", &format!("/{bucket}/{key}")).header("if-none-match", "*");
                 call.body(body(round, client)).send().await
-            };
-            put
+            }
         };
         let answers = at_once((0..CLIENTS).map(put).collect()).await;
         let won = body(round, winner(&answers, &key));
@@ -343,7 +342,7 @@ async fn completes_of_one_upload_agree() {
 /// Creations, removals and a PUT of one bucket at once.
 async fn bucket_race(server: &Server, root: &Client, round: u64) -> bool {
     let name = format!("passing-{}", round % 4);
-    let put = round % 2 == 0;
+    let put = round.is_multiple_of(2);
     let request = |client: usize| -> Request {
         let (root, name) = (root.clone(), name.clone());
         match client % 4 {

@@ -38,6 +38,7 @@ mod outbox;
 #[cfg(test)]
 mod plans;
 mod readers;
+mod reserve;
 mod rows;
 mod span;
 mod statements;
@@ -45,6 +46,7 @@ mod uploads;
 mod writer;
 
 use readers::Readers;
+use reserve::Reserve;
 use writer::Writer;
 
 /// When a commit counts as kept.
@@ -81,6 +83,7 @@ pub struct SqliteCatalog {
     writer: Writer,
     lookups: Arc<Readers>,
     walks: Arc<Readers>,
+    reserve: Arc<Reserve>,
 }
 
 /// Whether a statement may run under this scope: SQLite knows no roles, so only Longshore's own may.
@@ -107,6 +110,7 @@ impl SqliteCatalog {
             writer: Writer::start(connection, options.durability)?,
             lookups: Readers::new(path.to_owned(), CATALOG_LOOKUPS_MAX),
             walks: Readers::new(path.to_owned(), CATALOG_WALKS_MAX),
+            reserve: Arc::new(Reserve::beside(path)),
         })
     }
 
@@ -134,6 +138,23 @@ impl SqliteCatalog {
     {
         admit(scope)?;
         self.writer.run(Durability::Fsync, work).await
+    }
+
+    /// Writes what frees something: on a full disk, into the space that is kept back for it.
+    async fn write_freeing<T, F>(&self, scope: &Scope, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Fn(&Connection) -> Result<T> + Clone + Send + 'static,
+    {
+        match self.write(scope, work.clone()).await {
+            Err(Error::NoSpace) => {
+                let reserve = Arc::clone(&self.reserve);
+                let given_up = tokio::task::spawn_blocking(move || reserve.give_up()).await;
+                given_up.map_err(|error| Error::Failed(Box::new(error)))?;
+                self.write(scope, work).await
+            }
+            written => written,
+        }
     }
 
     /// Writes what a loss of power may take back, because it would only be done again: whatever it leaves behind is
@@ -205,7 +226,7 @@ impl Catalog for SqliteCatalog {
     }
 
     async fn delete_bucket(&self, scope: &Scope, bucket: BucketId, with_objects: bool) -> Result<()> {
-        self.write(scope, move |c| buckets::delete(c, bucket, with_objects)).await
+        self.write_freeing(scope, move |c| buckets::delete(c, bucket, with_objects)).await
     }
 
     async fn object(&self, scope: &Scope, bucket: BucketId, key: &ObjectKey) -> Result<Option<Object>> {
@@ -221,6 +242,10 @@ impl Catalog for SqliteCatalog {
     }
 
     async fn commit(&self, scope: &Scope, commit: Commit) -> Result<Vec<Task>> {
+        if commit.changes.iter().all(|change| change.becomes.is_none()) {
+            let commit = Arc::new(commit);
+            return self.write_freeing(scope, move |c| objects::commit(c, &commit)).await;
+        }
         self.write(scope, move |c| objects::commit(c, &commit)).await
     }
 
@@ -255,7 +280,13 @@ impl Catalog for SqliteCatalog {
 
     async fn tasks_done(&self, scope: &Scope, done: &[i64]) -> Result<()> {
         let done = done.to_vec();
-        self.write_hint(scope, move |c| outbox::done(c, &done)).await
+        self.write_hint(scope, move |c| outbox::done(c, &done)).await?;
+        if !self.reserve.is_held() {
+            let reserve = Arc::clone(&self.reserve);
+            let taken = tokio::task::spawn_blocking(move || reserve.take()).await;
+            taken.map_err(|error| Error::Failed(Box::new(error)))?;
+        }
+        Ok(())
     }
 
     async fn set_place(
@@ -302,6 +333,9 @@ impl Catalog for SqliteCatalog {
         to: UploadState,
     ) -> Result<Option<Task>> {
         let from = from.clone();
+        if to == UploadState::Aborted {
+            return self.write_freeing(scope, move |c| uploads::set_state(c, id, &from, &to)).await;
+        }
         self.write(scope, move |c| uploads::set_state(c, id, &from, &to)).await
     }
 

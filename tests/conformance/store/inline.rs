@@ -97,6 +97,19 @@ pub(super) async fn an_edit_shows_at_once_and_is_never_hidden_by_kept_bytes(bed:
     assert!(matches!(bed.get("l").await, Err(Error::NoSuchKey)));
 }
 
+/// Another key was in the way, so the version is at its managed place for good. Its step still says otherwise.
+pub(super) async fn what_stepped_aside_for_another_key_stays_deleted(bed: &mut Bed) {
+    bed.put("way", b"in the way").await.expect("puts");
+    bed.put("way/aside", b"aside").await.expect("puts");
+    bed.delete("way").await.expect("deletes");
+    bed.crash(|| {}).await;
+    assert_eq!(bed.get("way/aside").await.expect("gets").1, b"aside");
+    bed.delete("way/aside").await.expect("deletes");
+    bed.reopen(true).await;
+    assert!(matches!(bed.get("way/aside").await, Err(Error::NoSuchKey)), "it came back");
+    bed.assert_managed(0);
+}
+
 /// A crash between the exchange and the judgement of what came out of the key.
 pub(super) async fn an_edit_that_a_crash_left_at_a_managed_place_is_kept(bed: &mut Bed) {
     if bed.layout == Layout::Managed {

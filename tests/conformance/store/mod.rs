@@ -313,6 +313,7 @@ const INLINE: &[Behaviour] = behaviours![
     inline::what_was_deleted_or_overwritten_stays_so_after_a_crash,
     inline::an_edit_shows_at_once_and_is_never_hidden_by_kept_bytes,
     inline::an_edit_that_a_crash_left_at_a_managed_place_is_kept,
+    inline::what_stepped_aside_for_another_key_stays_deleted,
 ];
 
 async fn run(kind: Kind, layout: Layout, behaviours: &[Behaviour]) {

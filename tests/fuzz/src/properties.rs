@@ -5,6 +5,7 @@
 use std::path::{Component, Path};
 
 use longshore::auth::policy;
+use longshore::config::limits::POLICY_BYTES_MAX;
 use longshore::config::{Config, Overrides};
 use longshore::model::action::Action;
 use longshore::model::condition::{Conditions, Current, ReadVerdict, TagMatch, WriteRefusal};
@@ -104,7 +105,7 @@ fn bare(tag: &str) -> &str {
 pub fn policy(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let Ok(statements) = policy::compile(&text) else { return };
-    assert!(!statements.is_empty() && text.len() as u64 <= longshore::config::limits::POLICY_BYTES_MAX);
+    assert!(!statements.is_empty() && text.len() as u64 <= POLICY_BYTES_MAX);
     for statement in &statements {
         for resource in ["*", "arn:aws:s3:::b/a/long/key/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"]
         {
