@@ -57,6 +57,10 @@
 //!   whichever is later, so that a key that was deleted and made again still goes forward without its old row.
 //! * Where names fold, new bytes go to managed places: two keys may be one path there, and no look at the rows of other
 //!   keys is race-free.
+//! * `gc` asks no clock whether a slow write may still come: the catalog gives a file up in the transaction that owes its
+//!   removal, and from then on no commit can name it. The slow write fails as a whole. The grace only keeps that rare.
+//! * A record says where its version was to end up, so that a rebuild after a clean stop can tell a write that was never
+//!   committed. `.longshore/id` says that a rebuild is under way, and until it has ended nothing is served from there.
 //! * `.longshore/id` is also marked while a bucket is being deleted, so that a deletion cut short is finished at the next
 //!   start instead of being adopted as a bucket again.
 

@@ -146,7 +146,7 @@ impl<'a> Sides<'a> {
 #[derive(Debug)]
 enum Seen {
     /// The row, and its bytes at one of its places.
-    Whole(Object, Place, Stat),
+    Whole(Object, Place, Box<Stat>),
     /// The row, and its bytes at none of them.
     Bare(Object),
     /// The row, and its bytes are still kept in the catalog.
@@ -168,7 +168,7 @@ impl Store {
             // A lay-out may move the bytes to the place that was looked at first, so there is a third look.
             for place in [object.place(), object.other_place(), object.place()] {
                 match bound.provider.stat(bound.place(), &place).await {
-                    Ok(stat) if stat.stamp == object.stamp => return Ok(Seen::Whole(object, place, stat)),
+                    Ok(stat) if stat.stamp == object.stamp => return Ok(Seen::Whole(object, place, Box::new(stat))),
                     Ok(_) | Err(provider::Error::NotFound) => {}
                     Err(provider::Error::Denied) => return Ok(Seen::Denied(object)),
                     Err(error) => return Err(error.into()),

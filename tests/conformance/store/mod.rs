@@ -300,6 +300,7 @@ const ON_FILES: &[Behaviour] = behaviours![
     walks::a_delete_that_was_cut_short_is_put_back,
     walks::a_newer_file_displaces_a_managed_object,
     walks::fsck_tells_what_is_wrong_and_repairs_what_can_be,
+    walks::fsck_holds_records_and_parts_against_their_rows,
     walks::a_rebuild_does_not_bring_back_what_was_never_committed,
     walks::a_rebuild_after_a_crash_takes_the_newest,
     walks::a_rebuild_that_was_cut_short_is_not_served,
