@@ -63,6 +63,13 @@
 //!   committed. `.longshore/id` says that a rebuild is under way, and until it has ended nothing is served from there.
 //! * `.longshore/id` is also marked while a bucket is being deleted, so that a deletion cut short is finished at the next
 //!   start instead of being adopted as a bucket again.
+//! * What is mounted below a container is not served. A file there cannot be exchanged with a place of ours; its rows
+//!   stand until the mount is gone again.
+//! * Only its first note makes the reserved tree, so nothing is written into the empty place of a mount that is missing.
+//! * A stamp whose mtime may not move with the next write has no ETag of its own yet: each answer shows another one, until
+//!   the stamp is two seconds old. Where the file system was found to give every write a new mtime none is young.
+//! * ctime is not kept. An edit of the same length whose mtime was put back is read, under the old ETag, until its bytes
+//!   are compared with it.
 
 pub mod app;
 pub mod auth;
