@@ -35,6 +35,10 @@
 //! conditions against the row, and commits by compare-and-swap. Natural layout then exchanges the file with its key and
 //! verifies what came out. The row's outbox entry goes with the next settlement (`syncfs`), twice a second.
 //!
+//! A body of up to 16 KiB is not synced at all before the answer: its bytes go into the outbox entry of the commit, whose
+//! one sync serves all writers that wait. They are the version until a settlement has made its file durable; after a
+//! crash the file is written anew from them before anything is served. What a write displaces is freed behind its answer.
+//!
 //! # What happens on GET
 //!
 //! One catalog lookup, one open, the stamp compared. If the bytes are not there: the other place, then the row again,
@@ -57,6 +61,10 @@
 //!   whichever is later, so that a key that was deleted and made again still goes forward without its old row.
 //! * Where names fold, new bytes go to managed places: two keys may be one path there, and no look at the rows of other
 //!   keys is race-free.
+//! * Inline bytes stand in the outbox row of the step that places them and not in a table of their own: they go with the
+//!   step, in one statement, and no row can be left behind. An outside edit of a file that is not durable yet makes its
+//!   container settle at once, so that nobody reads the older bytes.
+//! * The catalog keeps a little space back on its disk, so that a disk without a free block can be emptied by deleting.
 //! * `gc` asks no clock whether a slow write may still come: the catalog gives a file up in the transaction that owes its
 //!   removal, and from then on no commit can name it. The slow write fails as a whole. The grace only keeps that rare.
 //! * A record says where its version was to end up, so that a rebuild after a clean stop can tell a write that was never
