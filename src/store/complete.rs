@@ -136,7 +136,8 @@ struct Completing<'a> {
 impl<'a> Completing<'a> {
     /// `None`: it is being completed already.
     fn enter(all: &'a DashSet<UploadId>, id: UploadId) -> Option<Self> {
-        all.insert(id).then_some(Self { all, id })
+        // Made only then: one that is made and dropped would end the other's stay.
+        all.insert(id).then(|| Self { all, id })
     }
 }
 
