@@ -15,6 +15,9 @@ fn files(bed: &Bed) -> &Path {
     bed.files.as_deref().expect("a directory")
 }
 
+/// A way to damage a file, with its name.
+type Damage = (&'static str, fn(&Path));
+
 /// Where the bytes of a key are now: at the key, or at the one managed place.
 fn file_of(bed: &Bed, key: &str) -> std::path::PathBuf {
     if bed.layout == Layout::Natural {
@@ -38,7 +41,7 @@ pub(super) async fn small_bodies_are_kept_until_they_are_settled(bed: &mut Bed) 
 }
 
 pub(super) async fn damaged_files_are_written_anew_after_a_crash(bed: &mut Bed) {
-    let damages: [(&str, fn(&Path)); 4] = [
+    let damages: [Damage; 4] = [
         ("cut", |file| drop(std::fs::File::create(file).expect("cuts"))),
         ("zeros", |file| {
             let facts = std::fs::metadata(file).expect("is there");
