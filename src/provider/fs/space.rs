@@ -394,9 +394,15 @@ impl Space {
         rustix::fs::syncfs(&self.dir).doing("sync the file system of a container")
     }
 
-    /// A fresh name in the directory of a managed place, which `gc` finds if we die before it is gone.
+    /// A fresh name in the directory of a managed place. It is one that belongs into this directory, so that `gc` finds
+    /// it if we die before it is gone.
     pub(super) fn aside(managed: &Spot) -> Spot {
-        Spot { dir: managed.dir.clone(), name: VersionId::fresh().to_string() }
+        let mut name = VersionId::fresh().to_string();
+        if let Some(shard) = VersionId::parse(&managed.name).map(|version| version.shard()) {
+            name.truncate(name.len() - shard.len());
+            name.push_str(&shard);
+        }
+        Spot { dir: managed.dir.clone(), name }
     }
 
     /// Moves the file at `from`, if it still is what `facts` describe, to a free name in `.longshore/lost`, and returns
