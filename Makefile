@@ -47,7 +47,7 @@ s3-tests: build ## run ceph/s3-tests, checked out at S3TESTS_DIR
 	compat/suites/run
 
 fault: ## run the tests of crashes and broken storage at full size
-	LONGSHORE_FAULT=full $(CARGO) test --release $(FLAGS) --no-fail-fast --test main fault 2>&1 | .ci/count
+	LONGSHORE_FAULT=full $(CARGO) test --release $(FLAGS) --no-fail-fast --test main -- fault:: model:: 2>&1 | .ci/count
 
 fuzz: ## run each fuzz target for FUZZ_SECONDS (60), or those that FUZZ_TARGETS names
 	# Coverage as libFuzzer wants it, for the target alone: build scripts have nothing that takes the counts.
