@@ -411,7 +411,8 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
     /// Failures of the storage.
     async fn sweep_staged(&self, container: &BucketName, before: Timestamp) -> Result<u64>;
 
-    /// Makes every step taken so far in this container durable: names, exchanges, removals.
+    /// Makes every step taken so far in this container durable: names, exchanges, removals. What was freed is gone when
+    /// it returns, at the latest.
     ///
     /// # Errors
     /// Failures of the storage; the steps are then still owed.

@@ -126,6 +126,9 @@ async fn processes_that_lay_out_one_key_agree() {
                     .await
                     .expect("freed, or gone");
             }
+            for process in &processes {
+                process.settle(&bed.container).await.expect("settles");
+            }
             assert_eq!(bed.managed_count().await, 0, "round {round} {without:?}");
         }
     }

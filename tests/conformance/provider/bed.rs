@@ -199,6 +199,8 @@ impl<'a> Bed<'a> {
     }
 
     pub(crate) async fn managed_count(&self) -> usize {
+        // What was displaced is removed behind the answers; a settlement waits for it.
+        self.provider.settle(&self.container).await.expect("settles");
         self.provider.list_managed(&self.container, None, 1000).await.expect("listed").len()
     }
 }
