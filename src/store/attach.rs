@@ -127,6 +127,9 @@ impl Store {
         if why == Attach::Serve {
             self.restore_containers().await?;
             self.catalog().tidy_uploads(&SERVICE, true, Timestamp(0)).await?;
+        }
+        // A rebuild goes on with what the catalog still keeps, so files that a crash damaged are written anew first.
+        if why != Attach::Scan {
             self.replay_after_start().await?;
             self.settle().await;
         }
@@ -168,7 +171,8 @@ impl Store {
     async fn claim_for(&self, provider: &dyn Provider, container: &Container, why: Attach) -> Result<Claimed> {
         let text = provider.read_note(&container.name, Note::Id).await?;
         let mark = text.as_deref().and_then(Mark::read);
-        let clean = mark.as_ref().is_none_or(|mark| mark.clean);
+        // A mark that cannot be read says nothing about the last stop.
+        let clean = mark.as_ref().map_or(text.is_none(), |mark| mark.clean);
         let found = if clean { Claimed::Clean } else { Claimed::Unclean };
         match (&mark, why) {
             (Some(mark), Attach::Serve | Attach::Scan) if mark.catalog != self.catalog().id() => {

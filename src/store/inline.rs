@@ -78,6 +78,13 @@ impl Store {
         Ok(self.catalog().inline(&SERVICE, bound.bucket.id, row.version).await?)
     }
 
+    /// Whether a version was written anew since this step, so that a newer one is owed in its stead.
+    pub(super) async fn is_written_anew(&self, bound: &Bound, task: &Task) -> Result<bool> {
+        let owed = self.catalog().tasks_of(&SERVICE, bound.bucket.id, &task.task.key).await?;
+        let newer = |other: &Task| other.id > task.id && other.inline.is_some();
+        Ok(owed.iter().any(|other| other.task.version == task.task.version && newer(other)))
+    }
+
     /// Writes the file of a version anew from the bytes kept with its step, as its old file cannot be relied on. Returns
     /// the step that is owed instead; `None` if there is nothing to write.
     pub(super) async fn write_anew(&self, bound: &Arc<Bound>, task: &Task) -> Result<Option<Task>> {

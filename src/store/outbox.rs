@@ -7,7 +7,7 @@
 //! **Invariant:** a row leaves the outbox only after its step was taken and the container settled behind it.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -39,8 +39,6 @@ const UPLOADS_KEPT_NANOS: i64 = 24 * 3600 * 1_000_000_000;
 struct Taken {
     bound: Arc<Bound>,
     tasks: Vec<i64>,
-    /// Whether the catalog keeps bytes with one of them, and how many.
-    keeps: bool,
     kept: u64,
 }
 
@@ -52,15 +50,15 @@ pub(super) struct Outbox {
     turn: tokio::sync::Mutex<()>,
     /// Files of steps up to this number may be damaged: a crash or a failed sync came after they were written.
     distrusted: AtomicI64,
+    epoch: AtomicU64,
 }
 
 impl Outbox {
     fn note(&self, bound: &Arc<Bound>, task: &Task) {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = || Taken { bound: bound.clone(), tasks: Vec::new(), keeps: false, kept: 0 };
+        let new = || Taken { bound: bound.clone(), tasks: Vec::new(), kept: 0 };
         let taken = taken.entry(bound.bucket.id).or_insert_with(new);
         taken.tasks.push(task.id);
-        taken.keeps |= task.inline.is_some();
         taken.kept += task.inline.unwrap_or(0);
     }
 
@@ -73,6 +71,21 @@ impl Outbox {
         task.inline.is_some() && task.id <= self.distrusted.load(Ordering::SeqCst)
     }
 
+    /// How many syncs have failed. A write reads it before it publishes.
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::SeqCst)
+    }
+
+    fn failed(&self) {
+        self.epoch.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Forgets what was taken in a bucket, so that it is taken again. Returns the highest number of it.
+    fn forget(&self, bucket: BucketId) -> i64 {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.remove(&bucket).and_then(|taken| taken.tasks.into_iter().max()).unwrap_or(0)
+    }
+
     fn drain(&self) -> BTreeMap<BucketId, Taken> {
         std::mem::take(&mut *self.taken.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -81,12 +94,17 @@ impl Outbox {
 impl Store {
     /// Takes the steps of a commit that was just made, under its key's lock: the version is placed before the answer,
     /// what it displaced is freed behind it. What fails is taken again later, so there is nothing to report.
-    pub(super) async fn take_fresh(&self, bound: &Arc<Bound>, tasks: Vec<Task>) {
+    /// A file that was published before a sync failed, in `epoch`, is written anew instead.
+    pub(super) async fn take_fresh(&self, bound: &Arc<Bound>, tasks: Vec<Task>, epoch: u64) {
         let (placing, freeing): (Vec<_>, Vec<_>) =
             tasks.into_iter().partition(|task| matches!(task.task.step, Step::LayOut { .. } | Step::Settle { .. }));
         for task in placing {
             let placed = self.place(bound, &task, true).await;
-            self.took(bound, &task, placed);
+            if task.inline.is_some() && self.0.outbox.epoch() != epoch {
+                self.0.outbox.distrust(task.id);
+            } else {
+                self.took(bound, &task, placed);
+            }
         }
         self.free_later(bound, freeing);
     }
@@ -129,12 +147,16 @@ impl Store {
     }
 
     async fn perform(&self, bound: &Arc<Bound>, task: &Task) -> Result<()> {
-        if self.0.outbox.is_distrusted(task)
-            && let Some(anew) = self.write_anew(bound, task).await?
-        {
-            self.place(bound, &anew, false).await?;
-            self.0.outbox.note(bound, &anew);
-            return Ok(());
+        if self.0.outbox.is_distrusted(task) {
+            if self.is_written_anew(bound, task).await? {
+                // The newer step has the bytes, durable since its commit: nothing rests on this one any more.
+                return Ok(self.catalog().tasks_done(&SERVICE, &[task.id]).await?);
+            }
+            if let Some(anew) = self.write_anew(bound, task).await? {
+                self.place(bound, &anew, false).await?;
+                self.0.outbox.note(bound, &anew);
+                return Ok(());
+            }
         }
         self.place(bound, task, false).await
     }
@@ -268,7 +290,7 @@ impl Store {
 
     /// Takes every step that an earlier process left owed. Files that were not durable may be damaged by now.
     pub(super) async fn replay_after_start(&self) -> Result<()> {
-        self.0.outbox.distrust(self.newest_task(0).await);
+        self.0.outbox.distrust(self.newest_task(0).await?);
         self.replay(i64::MAX).await
     }
 
@@ -328,30 +350,45 @@ impl Store {
     /// Makes the steps taken so far durable and forgets them.
     pub(super) async fn settle(&self) {
         let _turn = self.0.outbox.turn.lock().await;
-        for (id, Taken { bound, tasks, keeps, kept }) in self.0.outbox.drain() {
-            let settled = match self.settle_container(&bound, keeps).await {
+        for (id, Taken { bound, tasks, kept }) in self.0.outbox.drain() {
+            let settled = match self.settle_container(&bound).await {
                 Ok(()) => self.catalog().tasks_done(&SERVICE, &tasks).await.map_err(Into::into),
-                Err(error) => {
-                    self.0.outbox.distrust(tasks.iter().copied().max().unwrap_or(0));
-                    Err(error)
-                }
+                Err(error) => Err(error),
             };
             match settled {
                 Ok(()) => self.0.inline.sub(kept),
                 // The rows stay; the next replay takes the steps once more.
                 Err(error) if self.is_still_there(&bound).await => {
                     tracing::warn!(bucket = id.0, %error, "steps could not be settled");
+                    self.distrust_all(id).await;
                 }
-                Err(_) => {}
+                // They went with their bucket.
+                Err(_) => self.0.inline.sub(kept),
             }
         }
     }
 
-    /// Makes what lies in a container durable. Kept bytes may only go if it is the container they were laid out in, and
+    /// Makes what lies in a container durable. Steps may only be forgotten if it is the container they were taken in, and
     /// not a directory that is there while its mount is missing.
-    async fn settle_container(&self, bound: &Bound, kept: bool) -> Result<()> {
+    async fn settle_container(&self, bound: &Bound) -> Result<()> {
         bound.provider.settle(bound.place()).await?;
-        if kept { self.require_container(bound).await } else { Ok(()) }
+        self.require_container(bound).await
+    }
+
+    /// After a sync that failed no file is relied on that it may have been about. The kernel tells of lost pages once, so
+    /// steps that were taken while it was under way must not go with the next one, and writes whose files were published
+    /// by then are told by the epoch.
+    async fn distrust_all(&self, bucket: BucketId) {
+        self.0.outbox.failed();
+        let forgotten = self.0.outbox.forget(bucket);
+        let newest = match self.newest_task(0).await {
+            Ok(newest) => newest,
+            Err(error) => {
+                tracing::warn!(%error, "the catalog does not answer");
+                forgotten
+            }
+        };
+        self.0.outbox.distrust(newest.max(forgotten));
     }
 
     /// Whether a bucket was not deleted meanwhile, with what was owed to it.
@@ -402,17 +439,20 @@ impl Store {
         if let Err(error) = self.replay(horizon).await {
             tracing::warn!(%error, "owed steps could not be read");
         }
-        self.newest_task(horizon).await
-    }
-
-    async fn newest_task(&self, after: i64) -> i64 {
-        let mut newest = after;
-        while let Ok(page) = self.catalog().tasks(&SERVICE, newest, TASKS_PAGE).await {
-            match page.last() {
-                Some(last) => newest = last.id,
-                None => break,
+        match self.newest_task(horizon).await {
+            Ok(newest) => newest,
+            Err(error) => {
+                tracing::warn!(%error, "owed steps could not be read");
+                horizon
             }
         }
-        newest
+    }
+
+    async fn newest_task(&self, after: i64) -> Result<i64> {
+        let mut newest = after;
+        while let Some(last) = self.catalog().tasks(&SERVICE, newest, TASKS_PAGE).await?.last() {
+            newest = last.id;
+        }
+        Ok(newest)
     }
 }

@@ -51,6 +51,7 @@ impl Store {
     async fn publish_and_decide(&self, write: Write) -> Result<Object> {
         let Write { bound, stage, mut draft, whole, conditions, upload } = write;
         let kept = self.0.inline.admit(&bound, whole);
+        let epoch = self.0.outbox.epoch();
         draft.modified = self.0.clock.unique();
         draft.counter = u64::try_from(draft.modified.0).unwrap_or(0);
         draft.placed = bound.placed(&draft.key);
@@ -62,7 +63,7 @@ impl Store {
             stamp => stamp?,
         };
         let (version, stamp) = (draft.version, draft.stamp.clone());
-        let decided = self.decide_write(&bound, draft, kept, &conditions, upload).await;
+        let decided = self.decide_write(&bound, draft, (kept, epoch), &conditions, upload).await;
         if let Err((_, Outcome::Refused)) = decided
             && let Err(error) = bound.provider.delete_managed(bound.place(), version, Some(&stamp)).await
         {
@@ -75,7 +76,7 @@ impl Store {
         &self,
         bound: &Arc<Bound>,
         mut draft: Object,
-        kept: Option<Bytes>,
+        (kept, epoch): (Option<Bytes>, u64),
         conditions: &Conditions,
         upload: Option<EndOfUpload>,
     ) -> std::result::Result<Object, (Error, Outcome)> {
@@ -91,7 +92,7 @@ impl Store {
                     self.0.inline.add(kept.map_or(0, |kept| kept.len() as u64));
                     // The row says where the bytes are owed; the lay-out is taken before the answer, and again by the
                     // outbox if it fails now.
-                    self.take_fresh(bound, tasks).await;
+                    self.take_fresh(bound, tasks, epoch).await;
                     return Ok(draft);
                 }
                 Err(catalog::Error::Conflict) => {}

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::gc::{is_object, is_older, older_than, unasked};
+use super::gc::{is_object, is_older, older_than};
 use super::progress::Ticker;
 use super::{MANAGED_PAGE, Met, Seen, Sides};
 use crate::catalog::{Step, Task};
@@ -42,6 +42,8 @@ struct Fsck<'a> {
     ticker: Ticker<'a>,
     /// Rows to drop once it is known that they are few.
     missing: Vec<(ObjectKey, VersionId)>,
+    /// How many there are, also those that are not listed.
+    missing_count: u64,
 }
 
 impl Store {
@@ -57,7 +59,8 @@ impl Store {
         }
         let ticker = Ticker::start(self, &bound.bucket, false).await?;
         let report = FsckReport::default();
-        let mut fsck = Fsck { store: self, bound: &bound, options, report, ticker, missing: Vec::new() };
+        let mut fsck =
+            Fsck { store: self, bound: &bound, options, report, ticker, missing: Vec::new(), missing_count: 0 };
         fsck.steps().await?;
         fsck.keys().await?;
         fsck.drop_missing().await?;
@@ -201,8 +204,11 @@ impl Fsck<'_> {
             return Ok(());
         }
         self.found(FindingKind::MissingBytes, Some(&key), Some(version), false);
-        if self.options.repair && object.placed == Placed::Natural && self.missing.len() < FINDINGS_LISTED_MAX {
-            self.missing.push((key, version));
+        if object.placed == Placed::Natural {
+            self.missing_count += 1;
+            if self.options.repair && self.missing.len() < FINDINGS_LISTED_MAX {
+                self.missing.push((key, version));
+            }
         }
         Ok(())
     }
@@ -210,7 +216,7 @@ impl Fsck<'_> {
     /// Drops rows whose files are gone, if a scan would.
     async fn drop_missing(&mut self) -> Result<()> {
         let missing = std::mem::take(&mut self.missing);
-        if missing.len() as u64 > (self.report.rows / 100).max(REMOVED_UNASKED_MIN) {
+        if self.missing_count > (self.report.rows / 100).max(REMOVED_UNASKED_MIN) {
             return Ok(());
         }
         for (key, version) in missing {
@@ -272,7 +278,8 @@ impl Fsck<'_> {
     /// Managed files that nothing names.
     async fn managed(&mut self) -> Result<()> {
         let before = older_than(Duration::from_secs(GC_GRACE_SECONDS));
-        let (mut after, mut objects) = (None, 0);
+        let may_free = self.options.repair && self.store.orphans_are_few(self.bound, before).await?;
+        let mut after = None;
         loop {
             let page = self.bound.provider.list_managed(self.bound.place(), after, MANAGED_PAGE).await?;
             let Some(last) = page.last() else { return Ok(()) };
@@ -284,9 +291,7 @@ impl Fsck<'_> {
             self.report.unsettled += young.len() as u64;
             let mut free = Vec::new();
             for file in old.iter().filter(|_| self.options.repair) {
-                let object = is_object(self.bound, file);
-                if !object || objects < unasked(self.report.managed) {
-                    objects += u64::from(object);
+                if may_free || !is_object(self.bound, file) {
                     free.push(file.clone());
                 }
             }

@@ -7,8 +7,8 @@
 //! with a row without bytes, and a process that is killed half-way leaves steps that the next one takes.
 //!
 //! **Invariant:** nothing is freed but by a step of the outbox that was written while no row, part or other step named
-//! the file. What looks like an object is freed only in small numbers unasked: a catalog from a backup would call all
-//! newer objects orphans.
+//! the file. What looks like an object is freed unasked only if there is little of it: a catalog from a backup would
+//! call all newer objects orphans, so they are counted before the first one is freed.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ use crate::store::request::{GcOptions, GcReport};
 use crate::store::{SERVICE, Store};
 
 /// Files that look like objects and may be freed unasked, however few managed files there are.
-const FREED_UNASKED_MIN: u64 = 1000;
+const FREED_UNASKED_MIN: u64 = 100;
 /// Ended uploads are remembered this long, so that a repeated Complete is answered alike.
 const UPLOADS_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -52,7 +52,7 @@ impl Store {
         let before = older_than(options.grace);
         let mut report = GcReport::default();
         let mut ticker = Ticker::start(self, &bound.bucket, false).await?;
-        let mut objects = 0;
+        let may_free = options.force || self.orphans_are_few(bound, before).await?;
         let mut after = None;
         loop {
             let page = bound.provider.list_managed(bound.place(), after, MANAGED_PAGE).await?;
@@ -67,10 +67,9 @@ impl Store {
             for file in unnamed {
                 if !is_older(&file, before) {
                     report.young += 1;
-                } else if is_object(bound, &file) && !options.force && objects >= unasked(report.managed) {
+                } else if is_object(bound, &file) && !may_free {
                     report.held_back += 1;
                 } else {
-                    objects += u64::from(is_object(bound, &file));
                     free.push(file);
                 }
             }
@@ -86,6 +85,22 @@ impl Store {
         }
         ticker.end(0).await?;
         Ok(report)
+    }
+
+    /// Whether the files that nothing names and that look like objects are so few that a crash may have left them.
+    pub(super) async fn orphans_are_few(&self, bound: &Arc<Bound>, before: Timestamp) -> Result<bool> {
+        let (mut managed, mut objects) = (0_u64, 0_u64);
+        let mut after = None;
+        loop {
+            let page = bound.provider.list_managed(bound.place(), after, MANAGED_PAGE).await?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.version);
+            managed += page.len() as u64;
+            let old: Vec<_> =
+                page.into_iter().filter(|file| is_older(file, before) && is_object(bound, file)).collect();
+            objects += (old.len() - self.named(bound, &old).await?.len()) as u64;
+        }
+        Ok(objects <= (managed / 100).max(FREED_UNASKED_MIN))
     }
 
     /// Which of these files a row, a part or a step names. Asked after they were listed.
@@ -158,11 +173,6 @@ pub(super) fn is_object(bound: &Bound, file: &ManagedFile) -> bool {
             && record.bucket == bound.bucket.name
             && record.version == file.version
     })
-}
-
-/// Files that look like objects and may be freed unasked among so many managed ones.
-pub(super) fn unasked(managed: u64) -> u64 {
-    (managed / 100).max(FREED_UNASKED_MIN)
 }
 
 #[cfg(test)]

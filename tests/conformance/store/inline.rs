@@ -6,8 +6,8 @@
 use std::path::Path;
 
 use longshore::model::place::Layout;
-use longshore::store::Error;
 use longshore::store::request::ScanOptions;
+use longshore::store::{Attach, Error};
 
 use super::{Bed, ROOT, md5_hex, pattern, walk};
 
@@ -69,6 +69,17 @@ pub(super) async fn damaged_files_are_written_anew_after_a_crash(bed: &mut Bed) 
         bed.reopen(true).await;
         bed.assert_managed(0);
     }
+}
+
+pub(super) async fn a_rebuild_after_a_crash_writes_what_is_kept(bed: &mut Bed) {
+    bed.put("k", &pattern(500, 1)).await.expect("puts");
+    let file = file_of(bed, "k");
+    bed.crash_into(Attach::Rebuild, || drop(std::fs::File::create(&file).expect("cuts"))).await;
+    let options = ScanOptions { rebuild: true, ..ScanOptions::default() };
+    bed.store.scan(&ROOT, &bed.bucket, options).await.expect("rebuilds");
+    bed.reopen(true).await;
+    assert_eq!(bed.get("k").await.expect("gets").1, pattern(500, 1));
+    assert_eq!(std::fs::read(file_of(bed, "k")).expect("reads"), pattern(500, 1));
 }
 
 pub(super) async fn what_was_deleted_or_overwritten_stays_so_after_a_crash(bed: &mut Bed) {

@@ -96,9 +96,14 @@ impl Bed {
 
     /// Ends the store without a stop, lets `damage` do what a crash does, and starts another one.
     pub(crate) async fn crash(&mut self, damage: impl FnOnce()) {
+        self.crash_into(Attach::Serve, damage).await;
+    }
+
+    /// The same, with another reason to start.
+    pub(crate) async fn crash_into(&mut self, why: Attach, damage: impl FnOnce()) {
         damage();
         self.store = open(self.kind, self.layout, self.dir.path());
-        self.store.attach(Attach::Serve).await.expect("attaches");
+        self.store.attach(why).await.expect("attaches");
     }
 
     /// How many versions the catalog keeps the bytes of, as its file says.
@@ -311,6 +316,7 @@ const ON_FILES: &[Behaviour] = behaviours![
 const INLINE: &[Behaviour] = behaviours![
     inline::small_bodies_are_kept_until_they_are_settled,
     inline::damaged_files_are_written_anew_after_a_crash,
+    inline::a_rebuild_after_a_crash_writes_what_is_kept,
     inline::what_was_deleted_or_overwritten_stays_so_after_a_crash,
     inline::an_edit_shows_at_once_and_is_never_hidden_by_kept_bytes,
     inline::an_edit_that_a_crash_left_at_a_managed_place_is_kept,

@@ -124,13 +124,13 @@ pub(super) async fn gc_frees_what_a_crash_left_after_the_grace(bed: &mut Bed) {
 
 /// A catalog from a backup would call all newer objects orphans.
 pub(super) async fn gc_does_not_take_a_stale_catalog_at_its_word(bed: &mut Bed) {
-    for n in 0..1003 {
+    for n in 0..101 {
         leave(bed, &format!("newer//{n}"), b"x", Placed::Managed).await;
     }
     let report = gc(bed).await;
-    assert_eq!((report.freed, report.held_back), (1000, 3));
+    assert_eq!((report.freed, report.held_back), (0, 101), "counted before the first one goes");
     let forced = GcOptions { grace: Duration::ZERO, force: true, ..GcOptions::default() };
-    assert_eq!(bed.store.gc(&ROOT, &bed.bucket, forced).await.expect("cleans up").freed, 3);
+    assert_eq!(bed.store.gc(&ROOT, &bed.bucket, forced).await.expect("cleans up").freed, 101);
 }
 
 pub(super) async fn a_delete_that_was_cut_short_is_put_back(bed: &mut Bed) {
