@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Reads the JSON lines of a measurement and prints its three marks as a Markdown table.
+"""Reads the JSON lines of a measurement and prints its marks as a Markdown table.
 
-    marks.py DIR    reads DIR/rclone.jsonl, DIR/nginx.jsonl and DIR/alone.jsonl
+    marks.py DIR    reads DIR/{rclone,nginx,alone,inline}.jsonl
 """
 import collections
 import json
@@ -30,7 +30,8 @@ def ratios(found, above, below):
 
 
 def main(directory):
-    rclone, nginx, alone = (rates(directory / f"{name}.jsonl") for name in ("rclone", "nginx", "alone"))
+    names = ("rclone", "nginx", "alone", "inline")
+    rclone, nginx, alone, inline = (rates(directory / f"{name}.jsonl") for name in names)
     marks = [
         ("GET 4 KiB, times rclone serve s3", ">= 2", lambda r: r >= 2,
          ratios(rclone, ("get-4k", "longshore"), ("get-4k", "rclone"))),
@@ -38,6 +39,8 @@ def main(directory):
          ratios(alone, ("list-10k", "longshore"), ("list-1m", "longshore"))),
         ("GET 64 MiB, share of nginx", ">= 0.6", lambda r: r >= 0.6,
          ratios(nginx, ("get-64m", "longshore"), ("get-64m", "nginx"))),
+        ("PUT 4 KiB at 32, times that with inline_bytes_max = 0", ">= 4", lambda r: r >= 4,
+         [(n, r) for n, r in ratios(inline, ("put-4k", "with"), ("put-4k", "without")) if n == 32]),
     ]
     print("| mark | wanted | ratio at connections | held |\n| --- | --- | --- | --- |")
     for what, wanted, holds, got in marks:
