@@ -66,7 +66,8 @@
 //!   container settle at once, so that nobody reads the older bytes.
 //! * The catalog keeps a little space back on its disk, so that a disk without a free block can be emptied by deleting.
 //! * `gc` asks no clock whether a slow write may still come: the catalog gives a file up in the transaction that owes its
-//!   removal, and from then on no commit can name it. The slow write fails as a whole. The grace only keeps that rare.
+//!   removal, and while that is owed no commit can name it: the write fails as a whole. A write that sleeps through the
+//!   removal and its settlement too is what the grace is for, so no grace should be shorter than a write may take.
 //! * A record says where its version was to end up, so that a rebuild after a clean stop can tell a write that was never
 //!   committed. `.longshore/id` says that a rebuild is under way, and until it has ended nothing is served from there.
 //! * `.longshore/id` is also marked while a bucket is being deleted, so that a deletion cut short is finished at the next

@@ -1,7 +1,6 @@
 //! `longshore gc`.
 //!
-//! **Invariant:** it frees nothing that a row, a part of an upload or a step names, whatever the grace: a write that is
-//! still under way then fails as a whole.
+//! **Invariant:** it frees nothing that a row, a part of an upload or a step names.
 
 use std::time::Duration;
 
@@ -23,7 +22,7 @@ pub(super) struct Arguments {
     /// Only say what would be freed.
     #[arg(long, env = "LONGSHORE_DRY_RUN")]
     dry_run: bool,
-    /// Leave alone what is younger, such as 90s, 30m, 24h, 7d; writes slower than this fail. [default: 24h]
+    /// Leave alone what is younger, such as 90s, 30m, 24h, 7d; must be longer than any write takes. [default: 24h]
     #[arg(long, value_name = "DURATION", env = "LONGSHORE_GRACE", value_parser = duration)]
     grace: Option<Duration>,
     /// Free files that look like objects however many they are: with a catalog from a backup, those are newer objects.

@@ -3,8 +3,8 @@
 //! They are what a crash leaves, or a client that was cut at the wrong moment: published, and never committed. The files
 //! are listed **first** and the catalog is asked **after**, so a file that was committed meanwhile is named. What is
 //! unnamed and older than the grace is given up by the catalog: one transaction writes the step that frees it and makes
-//! sure that no later commit can name it. So even a write that is slower than the grace fails as a whole and never ends
-//! with a row without bytes, and a process that is killed half-way leaves steps that the next one takes.
+//! sure that no commit can name it while that step is owed, so a write that is still under way fails as a whole; the grace
+//! is for one that sleeps longer than the step. A process that is killed half-way leaves steps that the next one takes.
 //!
 //! **Invariant:** nothing is freed but by a step of the outbox that was written while no row, part or other step named
 //! the file. What looks like an object is freed unasked only if there is little of it: a catalog from a backup would
