@@ -8,7 +8,7 @@
 use crate::auth::policy::{self, Effect, Statement};
 use crate::model::action::Action;
 use crate::model::bucket::Bucket;
-use crate::model::caller::{Caller, ROOT, User};
+use crate::model::caller::{Caller, ROOT, User, Who};
 use crate::model::name::{BucketName, ObjectKey};
 
 /// What is to be acted on.
@@ -45,7 +45,7 @@ impl Target<'_> {
 /// Decides.
 #[must_use]
 pub fn decide(caller: &Caller, action: Action, target: Target<'_>) -> bool {
-    if *caller == Caller::Root {
+    if caller.who == Who::Root {
         return true;
     }
     let arn = target.arn();
@@ -55,7 +55,7 @@ pub fn decide(caller: &Caller, action: Action, target: Target<'_>) -> bool {
     {
         statements.push(Statement::allow("s3:GetObject", "*"));
     }
-    if let Caller::User(user) = caller
+    if let Who::User(user) = &caller.who
         && policy_counts(user, target.bucket())
     {
         match policy::compile(&user.policy) {
@@ -99,18 +99,20 @@ mod tests {
             owner: owner.into(),
             created: Timestamp(0),
             settings: BucketSettings { public, ..BucketSettings::default() },
+            config: Arc::default(),
+            revision: 0,
             indexed: None,
         }
     }
 
     fn user(policy: &str) -> Caller {
-        Caller::User(Arc::new(User {
+        Caller::from(Who::User(Arc::new(User {
             name: "u".into(),
             display_name: "u".into(),
             email: None,
             groups: vec![],
             policy: policy.into(),
-        }))
+        })))
     }
 
     #[test]
@@ -118,11 +120,11 @@ mod tests {
         let key = ObjectKey::new("k").expect("legal");
         let deny = r#"{"Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"},{"Effect":"Deny","Action":"s3:DeleteObject","Resource":"*"}]}"#;
         for (caller, owner, public, action, allowed) in [
-            (Caller::Root, "x", false, Action::DeleteObject, true),
-            (Caller::Anonymous, ROOT, false, Action::GetObject, false),
-            (Caller::Anonymous, ROOT, true, Action::GetObject, true),
-            (Caller::Anonymous, ROOT, true, Action::ListBucket, false),
-            (Caller::Anonymous, ROOT, true, Action::PutObject, false),
+            (Caller::ROOT, "x", false, Action::DeleteObject, true),
+            (Caller::ANONYMOUS, ROOT, false, Action::GetObject, false),
+            (Caller::ANONYMOUS, ROOT, true, Action::GetObject, true),
+            (Caller::ANONYMOUS, ROOT, true, Action::ListBucket, false),
+            (Caller::ANONYMOUS, ROOT, true, Action::PutObject, false),
             (user("readonly"), ROOT, false, Action::GetObject, true),
             (user("readonly"), ROOT, false, Action::PutObject, false),
             (user("readwrite"), ROOT, false, Action::PutObject, true),

@@ -10,7 +10,7 @@ use dashmap::DashMap;
 
 use crate::auth::secret::{MasterKey, Secret};
 use crate::catalog::{self, AccessKey, Catalog};
-use crate::model::caller::{Caller, ROOT, User};
+use crate::model::caller::{Caller, ROOT, User, Who};
 use crate::model::id::random;
 use crate::model::time::Clock;
 
@@ -67,12 +67,12 @@ impl Users {
     /// Failures of the catalog.
     pub async fn caller_of(&self, access_key: &str) -> catalog::Result<Option<Caller>> {
         if access_key == self.root.access_key {
-            return Ok(Some(Caller::Root));
+            return Ok(Some(Caller::ROOT));
         }
         Ok(self
             .look_up(access_key)
             .await?
-            .map(|(user, _)| if user.name == ROOT { Caller::Root } else { Caller::User(user) }))
+            .map(|(user, _)| if user.name == ROOT { Caller::ROOT } else { Who::User(user).into() }))
     }
 
     async fn look_up(&self, access_key: &str) -> catalog::Result<Option<(Arc<User>, Secret)>> {

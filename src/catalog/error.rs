@@ -20,6 +20,9 @@ pub enum Error {
     /// This catalog cannot act under a role.
     #[error("this catalog has no roles")]
     NoRoles,
+    /// The bucket would hold more than its quota.
+    #[error("the quota of the bucket is exceeded")]
+    QuotaExceeded,
     /// No space for the catalog.
     #[error("no space is left for the catalog")]
     NoSpace,

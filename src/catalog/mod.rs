@@ -6,15 +6,16 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::model::bucket::{Bucket, BucketSettings};
+use crate::model::bucket::{Bucket, BucketConfig, BucketSettings, Quota};
 use crate::model::caller::User;
 use crate::model::id::{BucketId, CatalogId, UploadId, VersionId};
 use crate::model::name::{BucketName, ObjectKey};
-use crate::model::object::{Entry, Object};
+use crate::model::object::{Entry, Object, Seen};
 use crate::model::page::Seek;
 use crate::model::place::{Place, Stamp};
 use crate::model::time::Timestamp;
 use crate::model::upload::{Part, Upload, UploadState};
+use crate::model::versioning::VersionRef;
 
 mod error;
 pub mod sqlite;
@@ -51,6 +52,8 @@ pub struct NewBucket {
     pub created: Timestamp,
     /// Its settings.
     pub settings: BucketSettings,
+    /// What its maker set with it.
+    pub config: BucketConfig,
     /// Whether it is known to be empty, and so indexed from the start.
     pub indexed: Option<Timestamp>,
 }
@@ -62,10 +65,36 @@ pub struct Change {
     pub bucket: BucketId,
     /// The key.
     pub key: ObjectKey,
-    /// The version the change was checked against; `None`: there must be no row.
-    pub expect: Option<VersionId>,
+    /// The row the change was checked against; `None`: there must be no row.
+    pub expect: Option<Seen>,
     /// The new current version; `None`: none.
     pub becomes: Option<Object>,
+    /// What becomes of the versions behind it.
+    pub history: Vec<History>,
+    /// The revision of the bucket's configuration it was decided under; `None`: it does not depend on it. Under another
+    /// one the commit ends with [`Error::Conflict`].
+    pub revision: Option<u64>,
+}
+
+impl Change {
+    /// A change of the row alone.
+    #[must_use]
+    pub fn of_row(bucket: BucketId, key: ObjectKey, expect: Option<Seen>, becomes: Option<Object>) -> Self {
+        Self { bucket, key, expect, becomes, history: Vec::new(), revision: None }
+    }
+}
+
+/// One change of the noncurrent versions and delete markers of a key.
+#[derive(Debug, Clone)]
+pub enum History {
+    /// Adds one. [`Error::Conflict`] if it is shown as `null` and another one is.
+    Add(Box<Object>),
+    /// Removes one, as it was seen. [`Error::Conflict`] if it is not there, or was changed.
+    Remove(Seen),
+    /// Changes the facts of one, as it was seen.
+    Replace(Seen, Box<Object>),
+    /// Of those that are left this must be the newest (`None`: none is left), or [`Error::Conflict`].
+    Newest(Option<VersionId>),
 }
 
 /// A step owed to a provider.
@@ -77,6 +106,9 @@ pub enum Step {
         stamp: Stamp,
         /// The bytes it displaced.
         over: Option<Stamp>,
+        /// The version those are, if they stay: they go to its managed place.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        keep: Option<VersionId>,
         /// Its order.
         counter: u64,
     },
@@ -89,6 +121,11 @@ pub enum Step {
     Drop {
         /// Its stamp.
         stamp: Option<Stamp>,
+    },
+    /// Write the record beside the bytes of `version` anew, as its row says it now.
+    Note {
+        /// Its stamp.
+        stamp: Stamp,
     },
     /// Free the attempts of an upload.
     FreeUpload {
@@ -169,6 +206,8 @@ pub struct Commit {
     pub tasks: Vec<NewTask>,
     /// The upload that becomes an object by it; it must be `Completing`, else [`Error::Conflict`].
     pub upload: Option<UploadEnd>,
+    /// A client's write: a bucket that would hold more than its quota by it ends it with [`Error::QuotaExceeded`].
+    pub within_quota: bool,
 }
 
 /// Which rows of a bucket.
@@ -177,6 +216,19 @@ pub struct Window {
     /// Only keys that begin with this.
     pub prefix: String,
     /// Where to begin.
+    pub seek: Seek,
+    /// Most rows.
+    pub limit: usize,
+}
+
+/// Which versions of a bucket.
+#[derive(Debug, Clone)]
+pub struct VersionWindow {
+    /// Only keys that begin with this.
+    pub prefix: String,
+    /// First of all what is left of one key: its versions whose order is below this.
+    pub rest_of: Option<(ObjectKey, u64)>,
+    /// Where to go on then.
     pub seek: Seek,
     /// Most rows.
     pub limit: usize,
@@ -252,6 +304,18 @@ pub trait Catalog: std::fmt::Debug + Send + Sync + 'static {
     /// [`Error::NotFound`].
     async fn set_bucket(&self, scope: &Scope, bucket: BucketId, settings: BucketSettings) -> Result<()>;
 
+    /// Replaces the configuration of a bucket, if it is still that of `revision`.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Conflict`].
+    async fn set_bucket_config(
+        &self,
+        scope: &Scope,
+        bucket: BucketId,
+        revision: u64,
+        config: BucketConfig,
+    ) -> Result<()>;
+
     /// Gives an adopted bucket the owner, date and settings that were noted beside its bytes (`rebuild`).
     ///
     /// # Errors
@@ -263,6 +327,7 @@ pub trait Catalog: std::fmt::Debug + Send + Sync + 'static {
         owner: &str,
         created: Timestamp,
         settings: BucketSettings,
+        config: BucketConfig,
     ) -> Result<()>;
 
     /// Notes when a bucket was last walked from end to end.
@@ -284,13 +349,43 @@ pub trait Catalog: std::fmt::Debug + Send + Sync + 'static {
     /// Failures of the database.
     async fn object(&self, scope: &Scope, bucket: BucketId, key: &ObjectKey) -> Result<Option<Object>>;
 
+    /// One version of a key, current or not.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    async fn version(
+        &self,
+        scope: &Scope,
+        bucket: BucketId,
+        key: &ObjectKey,
+        version: VersionRef,
+    ) -> Result<Option<Object>>;
+
+    /// The noncurrent versions and delete markers of a key, newest first, at most `limit`.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    async fn history(&self, scope: &Scope, bucket: BucketId, key: &ObjectKey, limit: usize) -> Result<Vec<Object>>;
+
+    /// Versions in the order of the bytes of their keys, newest first within a key.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    async fn list_versions(&self, scope: &Scope, bucket: BucketId, window: VersionWindow) -> Result<Vec<Entry>>;
+
+    /// How much more a bucket with a quota may hold, in objects and bytes; `None`: it has none.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    async fn room(&self, scope: &Scope, bucket: BucketId) -> Result<Option<Quota>>;
+
     /// Current versions in the order of the bytes of their keys: an index range, at constant cost per row.
     ///
     /// # Errors
     /// Failures of the database.
     async fn list(&self, scope: &Scope, bucket: BucketId, window: Window) -> Result<Vec<Entry>>;
 
-    /// The number of objects of a bucket and the sum of their bytes.
+    /// The number of objects of a bucket and the sum of their bytes, with noncurrent versions and without delete markers.
     ///
     /// # Errors
     /// Failures of the database.

@@ -12,10 +12,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::catalog::{
-    AccessKey, Catalog, Commit, NewBucket, PartAdded, Progress, Result, Scope, Task, Unnamed, Window,
+    AccessKey, Catalog, Commit, NewBucket, PartAdded, Progress, Result, Scope, Task, Unnamed, VersionWindow, Window,
 };
 use crate::metrics::Metrics;
-use crate::model::bucket::{Bucket, BucketSettings};
+use crate::model::bucket::{Bucket, BucketConfig, BucketSettings, Quota};
 use crate::model::caller::User;
 use crate::model::id::{BucketId, CatalogId, UploadId, VersionId};
 use crate::model::name::{BucketName, ObjectKey};
@@ -23,6 +23,7 @@ use crate::model::object::{Entry, Object};
 use crate::model::place::Place;
 use crate::model::time::Timestamp;
 use crate::model::upload::{Part, Upload, UploadState};
+use crate::model::versioning::VersionRef;
 
 /// Times the calls of the catalog inside.
 #[derive(Debug)]
@@ -83,8 +84,41 @@ impl Catalog for Metered {
         owner: &str,
         created: Timestamp,
         settings: BucketSettings,
+        config: BucketConfig,
     ) -> Result<()> {
-        self.time("restore_bucket", self.inner.restore_bucket(scope, bucket, owner, created, settings)).await
+        self.time("restore_bucket", self.inner.restore_bucket(scope, bucket, owner, created, settings, config)).await
+    }
+
+    async fn set_bucket_config(
+        &self,
+        scope: &Scope,
+        bucket: BucketId,
+        revision: u64,
+        config: BucketConfig,
+    ) -> Result<()> {
+        self.time("set_bucket_config", self.inner.set_bucket_config(scope, bucket, revision, config)).await
+    }
+
+    async fn version(
+        &self,
+        scope: &Scope,
+        bucket: BucketId,
+        key: &ObjectKey,
+        version: VersionRef,
+    ) -> Result<Option<Object>> {
+        self.time("version", self.inner.version(scope, bucket, key, version)).await
+    }
+
+    async fn history(&self, scope: &Scope, bucket: BucketId, key: &ObjectKey, limit: usize) -> Result<Vec<Object>> {
+        self.time("history", self.inner.history(scope, bucket, key, limit)).await
+    }
+
+    async fn list_versions(&self, scope: &Scope, bucket: BucketId, window: VersionWindow) -> Result<Vec<Entry>> {
+        self.time("list_versions", self.inner.list_versions(scope, bucket, window)).await
+    }
+
+    async fn room(&self, scope: &Scope, bucket: BucketId) -> Result<Option<Quota>> {
+        self.time("room", self.inner.room(scope, bucket)).await
     }
 
     async fn set_indexed(&self, scope: &Scope, bucket: BucketId, at: Option<Timestamp>) -> Result<()> {

@@ -81,7 +81,7 @@ pub(super) async fn all(app: &App) -> Result<Vec<Bucket>, Failure> {
     let mut buckets = Vec::new();
     let mut query = BucketQuery { limit: CLI_PAGE_ROWS, ..BucketQuery::default() };
     loop {
-        let page = app.store.list_buckets(&Caller::Root, query.clone()).await?;
+        let page = app.store.list_buckets(&Caller::ROOT, query.clone()).await?;
         buckets.extend(page.buckets);
         match page.next {
             Some(next) => query.after = Some(next),
@@ -94,7 +94,7 @@ async fn list(as_json: bool, beside: Beside) -> Outcome {
     let app = beside.open()?;
     let mut buckets = Vec::new();
     for bucket in all(&app).await? {
-        let progress = app.store.progress(&Caller::Root, &bucket.name).await?;
+        let progress = app.store.progress(&Caller::ROOT, &bucket.name).await?;
         buckets.push((bucket, progress));
     }
     if as_json {
@@ -121,8 +121,8 @@ async fn list(as_json: bool, beside: Beside) -> Outcome {
 async fn show(name: &str, as_json: bool, beside: Beside) -> Outcome {
     let name = bucket_name(name)?;
     let store = beside.open()?.store;
-    let bucket = store.head_bucket(&Caller::Root, &name).await?;
-    let progress = store.progress(&Caller::Root, &name).await?;
+    let bucket = store.head_bucket(&Caller::ROOT, &name).await?;
+    let progress = store.progress(&Caller::ROOT, &name).await?;
     let shown = shown(&(bucket, progress));
     if as_json {
         return Ok(print::json(&shown)?);
@@ -173,7 +173,7 @@ fn shown((bucket, progress): &(Bucket, Option<Progress>)) -> Value {
 async fn set(arguments: Set) -> Outcome {
     let name = bucket_name(&arguments.name)?;
     let store = arguments.beside.open()?.store;
-    let mut settings = store.head_bucket(&Caller::Root, &name).await?.settings;
+    let mut settings = store.head_bucket(&Caller::ROOT, &name).await?.settings;
     settings.layout = match arguments.layout {
         Some(LayoutName::Natural) => Layout::Natural,
         Some(LayoutName::Managed) => Layout::Managed,
@@ -182,5 +182,5 @@ async fn set(arguments: Set) -> Outcome {
     settings.public = arguments.public.unwrap_or(settings.public);
     settings.exclusive = arguments.exclusive.unwrap_or(settings.exclusive);
     settings.hash_on_adopt = arguments.hash_on_adopt.unwrap_or(settings.hash_on_adopt);
-    Ok(store.set_bucket(&Caller::Root, &name, settings).await?)
+    Ok(store.set_bucket(&Caller::ROOT, &name, settings).await?)
 }

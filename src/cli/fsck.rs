@@ -31,7 +31,7 @@ pub(super) async fn run(arguments: Arguments) -> Outcome {
     let (store, options) = (&opened.app.store, FsckOptions { deep, repair });
     let names = which.names(&opened.app).await?;
     let walks = names.into_iter().map(|name| async move {
-        let report = store.fsck(&Caller::Root, &name, options).await?;
+        let report = store.fsck(&Caller::ROOT, &name, options).await?;
         Ok((name, report))
     });
     let reports = progress::each(store, walks).await;

@@ -37,7 +37,7 @@ pub(super) async fn run(arguments: Arguments) -> Outcome {
     let (store, options) = (&opened.app.store, GcOptions { dry_run, grace, force });
     let names = which.names(&opened.app).await?;
     let walks = names.into_iter().map(|name| async move {
-        let report = store.gc(&Caller::Root, &name, options).await?;
+        let report = store.gc(&Caller::ROOT, &name, options).await?;
         Ok((name, report))
     });
     let reports = progress::each(store, walks).await;

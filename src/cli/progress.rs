@@ -31,7 +31,7 @@ pub(super) async fn shown<T>(store: &Store, work: impl Future<Output = T>) -> T 
     let drawn = async {
         loop {
             tokio::time::sleep(DRAW_INTERVAL).await;
-            for walk in store.walks(&Caller::Root).unwrap_or_default() {
+            for walk in store.walks(&Caller::ROOT).unwrap_or_default() {
                 draw(&line(&walk, began.elapsed()));
             }
         }

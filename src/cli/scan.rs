@@ -143,7 +143,7 @@ impl Which {
 
 async fn each(which: &Which, app: &App, options: ScanOptions) -> Result<Vec<(BucketName, ScanReport)>, Failure> {
     let walks = which.names(app).await?.into_iter().map(|name| async move {
-        let report = app.store.scan(&Caller::Root, &name, options).await?;
+        let report = app.store.scan(&Caller::ROOT, &name, options).await?;
         Ok((name, report))
     });
     progress::each(&app.store, walks).await

@@ -59,7 +59,7 @@ pub(super) async fn run(command: Command) -> Outcome {
         Command::Create(arguments) => create(arguments).await,
         Command::List { json, beside } => list(json, beside).await,
         Command::Delete { name, beside } => {
-            Ok(beside.open_identities(false)?.store.delete_user(&Caller::Root, &name).await?)
+            Ok(beside.open_identities(false)?.store.delete_user(&Caller::ROOT, &name).await?)
         }
     }
 }
@@ -73,7 +73,7 @@ async fn create(arguments: Create) -> Outcome {
         name: arguments.name,
     };
     let app = arguments.beside.open_identities(true)?;
-    Ok(app.store.put_user(&Caller::Root, user, arguments.replace).await?)
+    Ok(app.store.put_user(&Caller::ROOT, user, arguments.replace).await?)
 }
 
 /// A built-in name stays as it is; all else is a file.
@@ -94,7 +94,7 @@ async fn list(as_json: bool, beside: Beside) -> Outcome {
     let mut users: Vec<User> = Vec::new();
     loop {
         let after = users.last().map(|user| user.name.clone());
-        let page = app.store.users(&Caller::Root, after.as_deref(), CLI_PAGE_ROWS).await?;
+        let page = app.store.users(&Caller::ROOT, after.as_deref(), CLI_PAGE_ROWS).await?;
         let last = page.len() < CLI_PAGE_ROWS;
         users.extend(page);
         if last {

@@ -109,7 +109,7 @@ pub const CATALOG_READER_CACHE_KIB: i64 = 2 * 1024;
 /// early.
 pub const CATALOG_WRITER_CACHE_KIB: i64 = 8 * 1024;
 /// Prepared statements that each connection to the catalog keeps: all that there are.
-pub const CATALOG_STATEMENTS_KEPT_MAX: usize = 80;
+pub const CATALOG_STATEMENTS_KEPT_MAX: usize = 120;
 /// Bytes that the catalog's WAL keeps on disk after a checkpoint; one large transaction may make it longer for a while.
 pub const CATALOG_WAL_BYTES_KEPT: i64 = 64 * 1024 * 1024;
 /// Bytes kept back beside the catalog so that a full disk can be emptied: twice what its WAL grows to between two

@@ -1,10 +1,17 @@
 //! A bucket as the catalog knows it.
 
+use std::sync::Arc;
+
+use crate::model::acl::Acl;
+use crate::model::encryption::DefaultEncryption;
 use crate::model::id::BucketId;
+use crate::model::lock::LockConfig;
 use crate::model::name::BucketName;
 use crate::model::pattern::wild_match;
 use crate::model::place::Layout;
+use crate::model::tag::Tags;
 use crate::model::time::Timestamp;
+use crate::model::versioning::Versioning;
 
 /// One bucket, bound to one container of one provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,8 +30,88 @@ pub struct Bucket {
     pub created: Timestamp,
     /// What can be changed.
     pub settings: BucketSettings,
+    /// What its owner may set through a protocol.
+    pub config: Arc<BucketConfig>,
+    /// How often `config` was changed: a commit that was decided under another one is refused.
+    pub revision: u64,
     /// When a scan last walked it from end to end; `None`: never, so listings merge the provider's page with the rows.
     pub indexed: Option<Timestamp>,
+}
+
+/// What the owner of a bucket may set through a protocol. A field that is absent was never set, or was removed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BucketConfig {
+    /// Whether it keeps versions.
+    pub versioning: Versioning,
+    /// Object lock, which once on stays on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lock: Option<LockConfig>,
+    /// Its access control list; `None`: the owner's full control.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acl: Option<Acl>,
+    /// Whether lists count at all, and who owns what others write.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ownership: Option<Ownership>,
+    /// Its policy, as it was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
+    /// What is public no longer counts, or can no longer be set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub public_access: Option<PublicAccessBlock>,
+    /// Its tags.
+    #[serde(skip_serializing_if = "Tags::is_empty")]
+    pub tags: Tags,
+    /// How writes are encrypted that do not say it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<DefaultEncryption>,
+    /// How much it may hold.
+    #[serde(skip_serializing_if = "Quota::is_none")]
+    pub quota: Quota,
+}
+
+/// Who owns objects, and whether access control lists count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Ownership {
+    /// The bucket's owner owns all, and lists do not count.
+    BucketOwnerEnforced,
+    /// The bucket's owner owns what is written with `bucket-owner-full-control`.
+    BucketOwnerPreferred,
+    /// Who writes owns.
+    ObjectWriter,
+}
+
+/// Four switches against public access.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "four switches of the protocol")]
+pub struct PublicAccessBlock {
+    /// Public lists are refused.
+    pub block_acls: bool,
+    /// Public lists do not count.
+    pub ignore_acls: bool,
+    /// Public policies are refused.
+    pub block_policy: bool,
+    /// Public policies serve the owner alone.
+    pub restrict_buckets: bool,
+}
+
+/// The most a bucket may hold, all versions together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Quota {
+    /// Bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// Objects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objects: Option<u64>,
+}
+
+impl Quota {
+    /// Whether nothing is limited.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What an administrator may set of a bucket.

@@ -4,12 +4,23 @@
 
 use std::sync::Arc;
 
+use crate::model::context::RequestContext;
+
 /// The name, and canonical id, of the administrator.
 pub const ROOT: &str = "root";
 
+/// Who asks, and under which circumstances.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// Who.
+    pub who: Who,
+    /// The circumstances; `None`: no request of a client.
+    pub context: Option<Arc<RequestContext>>,
+}
+
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Caller {
+pub enum Who {
     /// The administrator.
     Root,
     /// A user, by one of its access keys.
@@ -34,22 +45,39 @@ pub struct User {
 }
 
 impl Caller {
+    /// The administrator, by the command line or in the name of Longshore itself.
+    pub const ROOT: Self = Self { who: Who::Root, context: None };
+    /// Nobody in particular.
+    pub const ANONYMOUS: Self = Self { who: Who::Anonymous, context: None };
+
+    /// The same caller under these circumstances.
+    #[must_use]
+    pub fn in_context(self, context: RequestContext) -> Self {
+        Self { context: Some(Arc::new(context)), ..self }
+    }
+
     /// The canonical id under which what it creates is owned, and which logs show.
     #[must_use]
     pub fn id(&self) -> &str {
-        match self {
-            Self::Root => ROOT,
-            Self::User(user) => &user.name,
-            Self::Anonymous => "anonymous",
+        match &self.who {
+            Who::Root => ROOT,
+            Who::User(user) => &user.name,
+            Who::Anonymous => "anonymous",
         }
     }
 
     /// What lists show as its name.
     #[must_use]
     pub fn display_name(&self) -> &str {
-        match self {
-            Self::User(user) => &user.display_name,
-            Self::Root | Self::Anonymous => self.id(),
+        match &self.who {
+            Who::User(user) => &user.display_name,
+            Who::Root | Who::Anonymous => self.id(),
         }
+    }
+}
+
+impl From<Who> for Caller {
+    fn from(who: Who) -> Self {
+        Self { who, context: None }
     }
 }

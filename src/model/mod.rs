@@ -3,13 +3,17 @@
 //! **Invariant:** nothing here does I/O or is async, and a value of one of these types has passed its checks: below a
 //! front no `&str` is a key. Parsing happens once, at the edge.
 
+pub mod acl;
 pub mod action;
 pub mod bucket;
 pub mod caller;
 pub mod checksum;
 pub mod condition;
+pub mod context;
+pub mod encryption;
 pub mod file_system;
 pub mod id;
+pub mod lock;
 pub mod name;
 pub mod object;
 pub mod page;
@@ -17,5 +21,7 @@ pub mod pattern;
 pub mod place;
 pub mod range;
 pub mod record;
+pub mod tag;
 pub mod time;
 pub mod upload;
+pub mod versioning;

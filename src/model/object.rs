@@ -4,11 +4,16 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::acl::Acl;
 use crate::model::checksum::Checksum;
+use crate::model::encryption::Sealing;
 use crate::model::id::VersionId;
+use crate::model::lock::Lock;
 use crate::model::name::ObjectKey;
 use crate::model::place::{Place, Placed, Stamp};
+use crate::model::tag::Tags;
 use crate::model::time::Timestamp;
+use crate::model::versioning::VersionRef;
 
 /// What the client said about the bytes, given back as it was sent.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -57,7 +62,46 @@ pub struct PartFact {
     pub checksum: Option<Checksum>,
 }
 
-/// The current version of one key.
+/// What is attached to an object beside its content. It can change without new bytes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Attached {
+    /// Its tags.
+    #[serde(skip_serializing_if = "Tags::is_empty")]
+    pub tags: Tags,
+    /// Its access control list; `None`: the owner's full control.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acl: Option<Acl>,
+    /// What holds it.
+    #[serde(skip_serializing_if = "is_default")]
+    pub lock: Lock,
+    /// How its bytes are encrypted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sealing: Option<Sealing>,
+}
+
+impl Attached {
+    /// Whether nothing is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// What a decision about a row was based on: the version, and how often its facts were changed since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// The version.
+    pub version: VersionId,
+    /// The revision of its facts.
+    pub revision: u64,
+}
+
+/// One version of one key; most often the current one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Object {
     /// The key.
@@ -87,9 +131,29 @@ pub struct Object {
     pub parts: Vec<PartFact>,
     /// Canonical id of the owner.
     pub owner: String,
+    /// Whether its version id is shown as `null`: it was written while its bucket kept no versions.
+    pub null: bool,
+    /// Whether it is a delete marker, which has no bytes of its own and is never the row of a key.
+    pub marker: bool,
+    /// How often `attached` was changed.
+    pub revision: u64,
+    /// What is attached to it.
+    pub attached: Attached,
 }
 
 impl Object {
+    /// What a change that is decided upon this row expects.
+    #[must_use]
+    pub fn seen(&self) -> Seen {
+        Seen { version: self.version, revision: self.revision }
+    }
+
+    /// How requests name this version.
+    #[must_use]
+    pub fn shown(&self) -> VersionRef {
+        if self.null { VersionRef::Null } else { VersionRef::Id(self.version) }
+    }
+
     /// The place its row points at.
     #[must_use]
     pub fn place(&self) -> Place {
@@ -132,4 +196,12 @@ pub struct Entry {
     pub storage_class: Option<String>,
     /// Algorithm and type of the checksum that is shown.
     pub checksum: Option<(crate::model::checksum::Algorithm, crate::model::checksum::ChecksumKind)>,
+    /// Its order among the versions of the key.
+    pub counter: u64,
+    /// Whether its version id is shown as `null`.
+    pub null: bool,
+    /// Whether it is a delete marker.
+    pub marker: bool,
+    /// Whether it is what a request gets that names no version.
+    pub latest: bool,
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::checksum::Checksum;
 use crate::model::id::VersionId;
 use crate::model::name::{BucketName, ObjectKey};
-use crate::model::object::{Content, Object, PartFact};
+use crate::model::object::{Attached, Content, Object, PartFact};
 use crate::model::place::{Placed, Stamp};
 use crate::model::time::Timestamp;
 
@@ -57,9 +57,27 @@ pub struct Record {
     /// The parts.
     #[serde(rename = "p", default, skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<PartFact>,
+    /// Whether its version id is shown as `null`.
+    #[serde(rename = "u", default = "yes", skip_serializing_if = "is_true")]
+    pub null: bool,
+    /// Whether it is a delete marker.
+    #[serde(rename = "d", default, skip_serializing_if = "std::ops::Not::not")]
+    pub marker: bool,
+    /// What was attached to it when the record was written.
+    #[serde(rename = "a", default, skip_serializing_if = "Attached::is_empty")]
+    pub attached: Attached,
     /// True if metadata or parts did not fit beside the bytes and were left out.
     #[serde(rename = "cut", default, skip_serializing_if = "std::ops::Not::not")]
     pub cut: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form serde asks for")]
+fn is_true(value: &bool) -> bool {
+    *value
 }
 
 /// What a record says that does not say it.
@@ -85,6 +103,9 @@ impl Record {
             placed: object.placed,
             content: object.content.clone(),
             parts: object.parts.clone(),
+            null: object.null,
+            marker: object.marker,
+            attached: object.attached.clone(),
             cut: false,
         }
     }
@@ -118,6 +139,10 @@ impl Record {
             content: self.content,
             parts: self.parts,
             owner: self.owner,
+            null: self.null,
+            marker: self.marker,
+            revision: 0,
+            attached: self.attached,
         }
     }
 
@@ -161,6 +186,9 @@ mod tests {
             placed: Placed::Managed,
             content: Content { user: [("m".to_owned(), "x".repeat(2000))].into(), ..Content::default() },
             parts: vec![PartFact { number: 1, size: 3, checksum: None }; 200],
+            null: true,
+            marker: false,
+            attached: Attached::default(),
             cut: false,
         }
     }

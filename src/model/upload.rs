@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::checksum::{Algorithm, Checksum, ChecksumKind};
 use crate::model::id::{BucketId, UploadId, VersionId};
 use crate::model::name::ObjectKey;
-use crate::model::object::Content;
+use crate::model::object::{Attached, Content};
 use crate::model::place::Stamp;
 use crate::model::time::Timestamp;
 
@@ -53,6 +53,8 @@ pub struct Upload {
     pub initiator: String,
     /// What the object will carry.
     pub content: Content,
+    /// What will be attached to it.
+    pub attached: Attached,
     /// The checksum the client announced.
     pub checksum: Option<(Algorithm, ChecksumKind)>,
     /// The provider's own handle, stored before the first part is accepted; empty where it has none.

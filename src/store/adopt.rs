@@ -15,7 +15,7 @@ use crate::catalog::{self, Change, Commit, Step};
 use crate::model::caller::ROOT;
 use crate::model::id::{VersionId, hex, unhex};
 use crate::model::name::ObjectKey;
-use crate::model::object::{Content, Object};
+use crate::model::object::{Attached, Content, Object};
 use crate::model::place::{Place, Placed, Stamp};
 use crate::model::time::Clock;
 use crate::provider::{self, Body, Note, Stat};
@@ -68,6 +68,10 @@ pub(super) fn object_of_file(key: &ObjectKey, stat: Stat, counter: u64) -> Objec
         content: Content::default(),
         parts: Vec::new(),
         owner: ROOT.to_owned(),
+        null: true,
+        marker: false,
+        revision: 0,
+        attached: Attached::default(),
     };
     if let Some(record) = record {
         object.etag = record.etag;
@@ -130,7 +134,7 @@ impl Store {
         }
         let mut object = object_of_file(key, stat, counter_now(None));
         self.hash_adopted(bound, &mut object).await?;
-        let change = Change { bucket: bound.bucket.id, key: key.clone(), expect: None, becomes: Some(object.clone()) };
+        let change = Change::of_row(bound.bucket.id, key.clone(), None, Some(object.clone()));
         match self.commit_change(change).await {
             Ok(()) => {}
             Err(catalog::Error::Conflict) => return Ok(self.catalog().object(&SERVICE, bound.bucket.id, key).await?),
@@ -141,8 +145,7 @@ impl Store {
         match bound.provider.stat(bound.place(), &place).await {
             Ok(now) if now.stamp == object.stamp => Ok(Some(object)),
             _ => {
-                let undo =
-                    Change { bucket: bound.bucket.id, key: key.clone(), expect: Some(object.version), becomes: None };
+                let undo = Change::of_row(bound.bucket.id, key.clone(), Some(object.seen()), None);
                 let _moved_on = self.commit_change(undo).await;
                 Ok(None)
             }
@@ -163,7 +166,7 @@ impl Store {
             let names = match &task.task.step {
                 Step::LayOut { stamp, over, .. } => stamp == found || over.as_ref() == Some(found),
                 Step::Drop { stamp } => stamp.as_ref() == Some(found),
-                Step::Settle { .. } | Step::FreeUpload { .. } => false,
+                Step::Settle { .. } | Step::Note { .. } | Step::FreeUpload { .. } => false,
             };
             if names {
                 owed = true;
@@ -280,7 +283,7 @@ impl Store {
         };
         let gone = becomes.is_none();
         tracing::info!(bucket = %bound.bucket.name, key = %row.key, gone, "an object was changed outside");
-        let change = Change { bucket: bound.bucket.id, key: row.key.clone(), expect: Some(row.version), becomes };
+        let change = Change::of_row(bound.bucket.id, row.key.clone(), Some(row.seen()), becomes);
         match self.commit_change(change).await {
             Ok(()) if gone => Ok(Reconciled::Gone),
             Ok(()) | Err(catalog::Error::Conflict) => Ok(Reconciled::Again),

@@ -9,7 +9,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::model::bucket::{Bucket, BucketSettings};
+use crate::model::bucket::{Bucket, BucketConfig, BucketSettings};
 use crate::model::id::CatalogId;
 use crate::model::name::BucketName;
 use crate::model::time::{Clock, Timestamp};
@@ -74,6 +74,8 @@ struct BucketNote {
     owner: String,
     created: Timestamp,
     settings: BucketSettings,
+    #[serde(default)]
+    config: BucketConfig,
 }
 
 impl Mark {
@@ -331,7 +333,12 @@ impl Store {
         if !at.writable {
             return Ok(());
         }
-        let note = BucketNote { owner: bucket.owner.clone(), created: bucket.created, settings: bucket.settings };
+        let note = BucketNote {
+            owner: bucket.owner.clone(),
+            created: bucket.created,
+            settings: bucket.settings,
+            config: (*bucket.config).clone(),
+        };
         Ok(provider.write_note(&at.name, Note::Bucket, json(&note)?).await?)
     }
 
@@ -341,7 +348,10 @@ impl Store {
             tracing::warn!(bucket = %bucket.name, "the note of its settings cannot be read");
             return Ok(());
         };
-        Ok(self.catalog().restore_bucket(&SERVICE, bucket.id, &note.owner, note.created, note.settings).await?)
+        Ok(self
+            .catalog()
+            .restore_bucket(&SERVICE, bucket.id, &note.owner, note.created, note.settings, note.config)
+            .await?)
     }
 
     pub(super) async fn all_buckets(&self) -> Result<Vec<Bucket>> {

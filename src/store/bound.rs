@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use crate::auth::decide::Target;
 use crate::catalog::NewBucket;
 use crate::model::action::Action;
-use crate::model::bucket::Bucket;
+use crate::model::bucket::{Bucket, BucketConfig};
 use crate::model::caller::{Caller, ROOT};
 use crate::model::id::{BucketId, VersionId};
 use crate::model::name::{BucketName, ObjectKey};
@@ -114,6 +114,8 @@ impl Store {
             owner: ROOT.to_owned(),
             created: Clock::now(),
             settings: self.0.bucket_rules.settings(name),
+            config: Arc::default(),
+            revision: 0,
             indexed: None,
         }
     }
@@ -177,6 +179,7 @@ impl Store {
             owner: ROOT.to_owned(),
             created: Clock::now(),
             settings: self.0.bucket_rules.settings(&container.name),
+            config: BucketConfig::default(),
             indexed: None,
         };
         match self.catalog().create_bucket(&SERVICE, new).await {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::auth::decide::{Target, decide};
 use crate::catalog::{self, NewBucket};
 use crate::model::action::Action;
-use crate::model::bucket::{Bucket, BucketSettings};
+use crate::model::bucket::{Bucket, BucketConfig, BucketSettings};
 use crate::model::caller::Caller;
 use crate::model::name::BucketName;
 use crate::provider;
@@ -92,6 +92,7 @@ impl Store {
             owner,
             created: now,
             settings: self.0.bucket_rules.settings(name),
+            config: BucketConfig::default(),
             indexed: Some(now),
         };
         let bucket = match self.catalog().create_bucket(&SERVICE, new).await {

@@ -214,6 +214,10 @@ fn draft(row: &Upload, chosen: &[Part], request: &CompleteRequest, owner: String
         content: row.content.clone(),
         parts,
         owner,
+        null: true,
+        marker: false,
+        revision: 0,
+        attached: row.attached.clone(),
     })
 }
 

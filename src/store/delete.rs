@@ -97,6 +97,6 @@ fn commit_of(bound: &Bound, row: &Object) -> Commit {
     let (bucket, key) = (bound.bucket.id, row.key.clone());
     let step = Step::Drop { stamp: Some(row.stamp.clone()) };
     let task = NewTask { bucket, key: key.clone(), version: row.version, step, bytes: None };
-    let change = Change { bucket, key, expect: Some(row.version), becomes: None };
-    Commit { changes: vec![change], tasks: vec![task], upload: None }
+    let change = Change::of_row(bucket, key, Some(row.seen()), None);
+    Commit { changes: vec![change], tasks: vec![task], ..Commit::default() }
 }

@@ -59,7 +59,7 @@ impl Inline {
 pub(super) fn placing(object: &Object, over: Option<Stamp>, kept: bool) -> Option<Step> {
     let stamp = object.stamp.clone();
     match object.placed {
-        Placed::Natural => Some(Step::LayOut { stamp, over, counter: object.counter }),
+        Placed::Natural => Some(Step::LayOut { stamp, over, keep: None, counter: object.counter }),
         Placed::Managed => kept.then_some(Step::Settle { stamp }),
     }
 }
@@ -93,14 +93,14 @@ impl Store {
         let Some(mut row) = row.filter(|row| row.version == version) else { return Ok(None) };
         let Some(bytes) = self.catalog().inline(&SERVICE, bound.bucket.id, version).await? else { return Ok(None) };
         self.clear(bound, &row, &task.task.step).await?;
-        let old = row.stamp.clone();
+        let (old, seen) = (row.stamp.clone(), row.seen());
         row.stamp = self.publish_kept(bound, &row, &bytes).await?;
         let len = bytes.len() as u64;
         let Some(step) = placing(&row, Some(old), true) else { return Ok(None) };
         let (bucket, stamp) = (bound.bucket.id, row.stamp.clone());
-        let change = Change { bucket, key: key.clone(), expect: Some(version), becomes: Some(row) };
+        let change = Change::of_row(bucket, key.clone(), Some(seen), Some(row));
         let owed = NewTask { bucket, key: key.clone(), version, step, bytes: Some(bytes) };
-        let commit = Commit { changes: vec![change], tasks: vec![owed], upload: None };
+        let commit = Commit { changes: vec![change], tasks: vec![owed], ..Commit::default() };
         match self.catalog().commit(&SERVICE, commit).await {
             Ok(tasks) => {
                 self.0.inline.add(len);
@@ -120,7 +120,7 @@ impl Store {
     async fn clear(&self, bound: &Bound, row: &Object, step: &Step) -> Result<()> {
         // Laid out although its row says that it stays aside, it would be a second file, which no deletion knows.
         if row.placed == Placed::Natural
-            && let Step::LayOut { stamp, over, counter } = step
+            && let Step::LayOut { stamp, over, counter, .. } = step
         {
             let (key, version) = (&row.key, row.version);
             let step = LayOut { version, stamp, key, over: over.as_ref(), counter: *counter };

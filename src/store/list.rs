@@ -201,6 +201,10 @@ impl Store {
                     owner: object.owner,
                     storage_class: object.content.storage_class,
                     checksum: object.checksum.map(|c| (c.algorithm, c.kind)),
+                    counter: object.counter,
+                    null: object.null,
+                    marker: false,
+                    latest: true,
                 }))
             }
             Err(provider::Error::NotFound | provider::Error::Denied) => Ok(None),

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use crate::catalog;
 use crate::config::limits::{LIST_KEYS_MAX, PART_NUMBER_MAX, PUT_BYTES_MAX};
 use crate::model::action::Action;
-use crate::model::caller::Caller;
+use crate::model::caller::{Caller, Who};
 use crate::model::checksum::Algorithm;
 use crate::model::id::{UploadId, VersionId};
 use crate::model::name::BucketName;
+use crate::model::object::Attached;
 use crate::model::page::PageQuery;
 use crate::model::time::Clock;
 use crate::model::upload::{Part, Upload, UploadState};
@@ -45,6 +46,7 @@ impl Store {
             created: Clock::now(),
             initiator: caller.id().to_owned(),
             content: request.content,
+            attached: Attached::default(),
             checksum: request.checksum,
             handle,
             state: UploadState::Open,
@@ -301,11 +303,9 @@ fn check_number(number: u32) -> Result<()> {
 
 /// Whether an upload exists for this caller.
 fn may_go_on(caller: &Caller, bound: &Bound, upload: &Upload) -> bool {
-    match caller {
-        Caller::Root => true,
-        Caller::User(user) => {
-            user.name == upload.initiator || user.name == bound.bucket.owner || user.policy == "admin"
-        }
-        Caller::Anonymous => caller.id() == upload.initiator,
+    match &caller.who {
+        Who::Root => true,
+        Who::User(user) => user.name == upload.initiator || user.name == bound.bucket.owner || user.policy == "admin",
+        Who::Anonymous => caller.id() == upload.initiator,
     }
 }

@@ -166,7 +166,7 @@ impl Store {
     async fn place(&self, bound: &Arc<Bound>, task: &Task, fresh: bool) -> Result<()> {
         let (key, version) = (&task.task.key, task.task.version);
         match &task.task.step {
-            Step::LayOut { stamp, over, counter } => {
+            Step::LayOut { stamp, over, counter, .. } => {
                 let step = LayOut { version, stamp, key, over: over.as_ref(), counter: *counter };
                 let there =
                     if fresh { self.lay_out_current(bound, step).await? } else { self.lay_out(bound, step).await? };
@@ -177,7 +177,7 @@ impl Store {
                 }
                 Ok(())
             }
-            Step::Settle { .. } => Ok(()),
+            Step::Settle { .. } | Step::Note { .. } => Ok(()),
             Step::Drop { stamp } => self.free(bound, key, version, stamp.as_ref()).await,
             Step::FreeUpload { handle, attempts } => {
                 Ok(bound.provider.free_upload(bound.place(), handle, attempts).await?)
@@ -282,7 +282,7 @@ impl Store {
         let owed = self.catalog().tasks_of(&SERVICE, bound.bucket.id, key).await.unwrap_or_default();
         let over = owed.iter().filter(|task| task.task.version == version).find_map(|task| match &task.task.step {
             Step::LayOut { over, .. } => over.as_ref(),
-            Step::Settle { .. } | Step::Drop { .. } | Step::FreeUpload { .. } => None,
+            Step::Settle { .. } | Step::Drop { .. } | Step::Note { .. } | Step::FreeUpload { .. } => None,
         });
         let step = LayOut { version, stamp: &row.stamp, key, over, counter: row.counter };
         self.lay_out(bound, step).await.map(|_| ())

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use crate::config::limits::PUT_BYTES_MAX;
 use crate::model::action::Action;
-use crate::model::caller::Caller;
+use crate::model::caller::{Caller, Who};
 use crate::model::condition::Conditions;
 use crate::model::id::VersionId;
 use crate::model::name::ObjectKey;
-use crate::model::object::{Content, Object};
+use crate::model::object::{Attached, Content, Object};
 use crate::model::place::{Placed, Stamp};
 use crate::model::time::Timestamp;
 use crate::store::Store;
@@ -68,13 +68,17 @@ pub(super) fn draft(
         content,
         parts: Vec::new(),
         owner: owner_of_write(bound, caller),
+        null: true,
+        marker: false,
+        revision: 0,
+        attached: Attached::default(),
     }
 }
 
 /// Who writes owns, except that what nobody in particular writes belongs to the bucket's owner.
 pub(super) fn owner_of_write(bound: &Bound, caller: &Caller) -> String {
-    match caller {
-        Caller::Anonymous => bound.bucket.owner.clone(),
-        Caller::Root | Caller::User(_) => caller.id().to_owned(),
+    match caller.who {
+        Who::Anonymous => bound.bucket.owner.clone(),
+        Who::Root | Who::User(_) => caller.id().to_owned(),
     }
 }

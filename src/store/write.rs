@@ -176,12 +176,7 @@ fn commit_of(
     if let Some(upload) = upload {
         tasks.push(task(draft.version, upload.free.clone()));
     }
-    let change = Change {
-        bucket: bound.bucket.id,
-        key: draft.key.clone(),
-        expect: displaced.map(|d| d.version),
-        becomes: Some(draft.clone()),
-    };
+    let change = Change::of_row(bound.bucket.id, draft.key.clone(), displaced.map(|d| d.seen()), Some(draft.clone()));
     let upload = upload.map(|end| {
         let result = UploadResult {
             version: draft.version,
@@ -191,5 +186,5 @@ fn commit_of(
         };
         UploadEnd { id: end.id, state: UploadState::Done(Box::new(result)) }
     });
-    Commit { changes: vec![change], tasks, upload }
+    Commit { changes: vec![change], tasks, upload, within_quota: true }
 }

@@ -86,8 +86,7 @@ impl Store {
         let Some(mut row) = row.filter(is_due) else { return Ok(()) };
         row.etag = provisional_etag(&row.stamp);
         self.hash_adopted(bound, &mut row).await?;
-        let change =
-            Change { bucket: bound.bucket.id, key: key.clone(), expect: Some(row.version), becomes: Some(row) };
+        let change = Change::of_row(bound.bucket.id, key.clone(), Some(row.seen()), Some(row));
         match self.commit_change(change).await {
             Ok(()) | Err(catalog::Error::Conflict) => Ok(()),
             Err(catalog::Error::NotFound) => Err(Error::NoSuchBucket),

@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::memory::{Bucket, Outcome, State, Tag, Upload, md5_hex, same};
 
-pub(super) const ROOT: Caller = Caller::Root;
+pub(super) const ROOT: Caller = Caller::ROOT;
 
 /// No step takes as long, unless something waits for itself.
 const STEP_SECONDS_MAX: u64 = 60;

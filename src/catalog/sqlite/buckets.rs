@@ -2,11 +2,13 @@
 //!
 //! **Invariant:** every change of a bucket's row moves the generation, so that whoever cached it looks again.
 
+use std::sync::Arc;
+
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{rows, span, statements as sql};
+use super::{quotas, rows, span, statements as sql};
 use crate::catalog::{Error, NewBucket, Progress, Result};
-use crate::model::bucket::{Bucket, BucketSettings};
+use crate::model::bucket::{Bucket, BucketConfig, BucketSettings};
 use crate::model::id::BucketId;
 use crate::model::name::BucketName;
 use crate::model::page::Seek;
@@ -21,6 +23,8 @@ fn read(row: &Row<'_>) -> rows::Read<Bucket> {
         owner: row.get(4)?,
         created: rows::timestamp(row, 5)?,
         settings: rows::json(row, 6)?,
+        config: Arc::new(rows::json(row, 8)?),
+        revision: rows::unsigned(row, 9)?,
         indexed: row.get::<_, Option<i64>>(7)?.map(Timestamp),
     })
 }
@@ -39,8 +43,13 @@ pub(super) fn next_generation(connection: &Connection) -> Result<()> {
 
 /// Refuses if the bucket is gone.
 pub(super) fn must_be(connection: &Connection, bucket: BucketId) -> Result<()> {
-    let is = connection.prepare_cached(sql::BUCKET_IS)?.exists([bucket.0])?;
-    if is { Ok(()) } else { Err(Error::NotFound) }
+    revision(connection, bucket).map(|_| ())
+}
+
+/// The revision of a bucket's configuration.
+pub(super) fn revision(connection: &Connection, bucket: BucketId) -> Result<u64> {
+    let mut statement = connection.prepare_cached(sql::REVISION)?;
+    statement.query_row([bucket.0], |row| rows::unsigned(row, 0)).optional()?.ok_or(Error::NotFound)
 }
 
 /// Makes a bucket.
@@ -54,11 +63,13 @@ pub(super) fn create(connection: &Connection, new: NewBucket) -> Result<Bucket> 
         new.created.0,
         rows::to_json(&new.settings)?,
         new.indexed.map(|at| at.0),
+        rows::to_json(&new.config)?,
     ];
     let id = statement.query_row(columns, |row| row.get(0)).optional()?.ok_or(Error::AlreadyExists)?;
     next_generation(connection)?;
-    let NewBucket { name, provider, container, owner, created, settings, indexed } = new;
-    Ok(Bucket { id: BucketId(id), name, provider, container, owner, created, settings, indexed })
+    let NewBucket { name, provider, container, owner, created, settings, config, indexed } = new;
+    let config = Arc::new(config);
+    Ok(Bucket { id: BucketId(id), name, provider, container, owner, created, settings, config, revision: 0, indexed })
 }
 
 /// One bucket.
@@ -89,9 +100,22 @@ pub(super) fn restore(
     owner: &str,
     created: Timestamp,
     settings: &BucketSettings,
+    config: &BucketConfig,
 ) -> Result<()> {
     let mut statement = connection.prepare_cached(sql::RESTORE_BUCKET)?;
-    changed(connection, statement.execute(params![bucket.0, owner, created.0, rows::to_json(settings)?])?)
+    let columns = params![bucket.0, owner, created.0, rows::to_json(settings)?, rows::to_json(config)?];
+    changed(connection, statement.execute(columns)?)?;
+    quotas::set(connection, bucket, config.quota)
+}
+
+/// Replaces the configuration, if it is still that of `revision`.
+pub(super) fn set_config(connection: &Connection, bucket: BucketId, seen: u64, config: &BucketConfig) -> Result<()> {
+    if revision(connection, bucket)? != seen {
+        return Err(Error::Conflict);
+    }
+    let mut statement = connection.prepare_cached(sql::SET_CONFIG)?;
+    changed(connection, statement.execute(params![bucket.0, rows::signed(seen)?, rows::to_json(config)?])?)?;
+    quotas::set(connection, bucket, config.quota)
 }
 
 /// Notes when the bucket was last walked.
@@ -122,7 +146,10 @@ pub(super) fn delete(connection: &Connection, bucket: BucketId, with_objects: bo
     must_be(connection, bucket)?;
     if with_objects {
         connection.prepare_cached(sql::DELETE_BUCKET_OBJECTS)?.execute([bucket.0])?;
-    } else if connection.prepare_cached(sql::BUCKET_HAS_OBJECTS)?.exists([bucket.0])? {
+        connection.prepare_cached(sql::DELETE_BUCKET_VERSIONS)?.execute([bucket.0])?;
+    } else if connection.prepare_cached(sql::BUCKET_HAS_OBJECTS)?.exists([bucket.0])?
+        || connection.prepare_cached(sql::BUCKET_HAS_VERSIONS)?.exists([bucket.0])?
+    {
         return Err(Error::NotEmpty);
     }
     for text in [
@@ -130,6 +157,7 @@ pub(super) fn delete(connection: &Connection, bucket: BucketId, with_objects: bo
         sql::DELETE_BUCKET_UPLOADS,
         sql::DELETE_BUCKET_OUTBOX,
         sql::DELETE_BUCKET_PROGRESS,
+        sql::DELETE_BUCKET_QUOTA,
         sql::DELETE_BUCKET,
     ] {
         connection.prepare_cached(text)?.execute([bucket.0])?;

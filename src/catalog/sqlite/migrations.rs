@@ -139,6 +139,51 @@ CREATE TABLE progress (
     state TEXT NOT NULL
 ) STRICT;
 ",
+    "
+ALTER TABLE buckets ADD COLUMN config TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE buckets ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE objects ADD COLUMN null_version INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE objects ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE objects ADD COLUMN attached TEXT;
+ALTER TABLE uploads ADD COLUMN attached TEXT;
+
+-- What is behind the current versions: noncurrent ones and delete markers, newest first within a key.
+CREATE TABLE versions (
+    bucket_id INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    version BLOB NOT NULL,
+    counter INTEGER NOT NULL,
+    placed INTEGER NOT NULL,
+    stamp TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    modified INTEGER NOT NULL,
+    etag TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    null_version INTEGER NOT NULL,
+    marker INTEGER NOT NULL,
+    storage_class TEXT,
+    sum_algorithm TEXT,
+    sum_kind TEXT,
+    sum_value TEXT,
+    crc64 INTEGER,
+    content TEXT NOT NULL,
+    parts TEXT,
+    revision INTEGER NOT NULL,
+    attached TEXT,
+    PRIMARY KEY (bucket_id, name, counter DESC, version)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX versions_version ON versions (version);
+CREATE UNIQUE INDEX versions_null ON versions (bucket_id, name) WHERE null_version = 1;
+
+-- What buckets with a quota hold, counted by every commit.
+CREATE TABLE quotas (
+    bucket_id INTEGER PRIMARY KEY,
+    objects INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    objects_max INTEGER,
+    bytes_max INTEGER
+) STRICT;
+",
 ];
 
 /// Refuses a database that is not a catalog, or that is one of a newer release. Changes nothing.

@@ -16,10 +16,11 @@ use bytes::Bytes;
 use rusqlite::Connection;
 
 use crate::catalog::{
-    AccessKey, Catalog, Commit, Error, NewBucket, PartAdded, Progress, Result, Scope, Task, Unnamed, Window,
+    AccessKey, Catalog, Commit, Error, NewBucket, PartAdded, Progress, Result, Scope, Task, Unnamed, VersionWindow,
+    Window,
 };
 use crate::config::limits::{CATALOG_LOOKUPS_MAX, CATALOG_WALKS_MAX};
-use crate::model::bucket::{Bucket, BucketSettings};
+use crate::model::bucket::{Bucket, BucketConfig, BucketSettings, Quota};
 use crate::model::caller::User;
 use crate::model::id::{BucketId, CatalogId, UploadId, VersionId};
 use crate::model::name::{BucketName, ObjectKey};
@@ -27,6 +28,7 @@ use crate::model::object::{Entry, Object};
 use crate::model::place::Place;
 use crate::model::time::Timestamp;
 use crate::model::upload::{Part, Upload, UploadState};
+use crate::model::versioning::VersionRef;
 
 mod buckets;
 mod failure;
@@ -37,6 +39,7 @@ mod objects;
 mod outbox;
 #[cfg(test)]
 mod plans;
+mod quotas;
 mod readers;
 mod reserve;
 mod rows;
@@ -216,9 +219,42 @@ impl Catalog for SqliteCatalog {
         owner: &str,
         created: Timestamp,
         settings: BucketSettings,
+        config: BucketConfig,
     ) -> Result<()> {
         let owner = owner.to_owned();
-        self.write(scope, move |c| buckets::restore(c, bucket, &owner, created, &settings)).await
+        self.write(scope, move |c| buckets::restore(c, bucket, &owner, created, &settings, &config)).await
+    }
+
+    async fn set_bucket_config(
+        &self,
+        scope: &Scope,
+        bucket: BucketId,
+        revision: u64,
+        config: BucketConfig,
+    ) -> Result<()> {
+        self.write(scope, move |c| buckets::set_config(c, bucket, revision, &config)).await
+    }
+
+    async fn version(
+        &self,
+        scope: &Scope,
+        bucket: BucketId,
+        key: &ObjectKey,
+        version: VersionRef,
+    ) -> Result<Option<Object>> {
+        self.look(scope, |c| objects::version(c, bucket, key, version)).await
+    }
+
+    async fn history(&self, scope: &Scope, bucket: BucketId, key: &ObjectKey, limit: usize) -> Result<Vec<Object>> {
+        self.look(scope, |c| objects::history(c, bucket, key, limit)).await
+    }
+
+    async fn list_versions(&self, scope: &Scope, bucket: BucketId, window: VersionWindow) -> Result<Vec<Entry>> {
+        self.walk(scope, move |c| objects::list_versions(c, bucket, window)).await
+    }
+
+    async fn room(&self, scope: &Scope, bucket: BucketId) -> Result<Option<Quota>> {
+        self.look(scope, |c| quotas::room(c, bucket)).await
     }
 
     async fn set_indexed(&self, scope: &Scope, bucket: BucketId, at: Option<Timestamp>) -> Result<()> {

@@ -13,6 +13,7 @@ use crate::catalog::Error;
 use crate::model::checksum::{Algorithm, Checksum, ChecksumKind};
 use crate::model::id::{CatalogId, UploadId, VersionId, hex, unhex};
 use crate::model::name::{BucketName, ObjectKey};
+use crate::model::object::Attached;
 use crate::model::place::{Placed, Stamp};
 use crate::model::time::Timestamp;
 
@@ -154,4 +155,9 @@ pub(super) fn crc_column(crc: u64) -> i64 {
 /// A CRC-64 from its column.
 pub(super) fn crc(column: i64) -> u64 {
     u64::from_ne_bytes(column.to_ne_bytes())
+}
+
+/// The column of what is attached to an object: nothing, most often.
+pub(super) fn attached_column(attached: &Attached) -> Result<Option<String>, Error> {
+    if attached.is_empty() { Ok(None) } else { to_json(attached).map(Some) }
 }

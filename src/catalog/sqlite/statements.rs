@@ -12,6 +12,24 @@ macro_rules! statements {
     };
 }
 
+/// What a listing shows of a version.
+macro_rules! entry {
+    () => {
+        "name, version, placed, stamp, size, modified, etag, owner, storage_class, sum_algorithm, sum_kind"
+    };
+}
+/// What a lookup shows; `marker` is a column of the versions behind the current ones.
+macro_rules! object {
+    ($marker:literal) => {
+        concat!(
+            entry!(),
+            ", sum_value, counter, crc64, content, parts, null_version, ",
+            $marker,
+            ", revision, attached"
+        )
+    };
+}
+
 statements! {
     CATALOG_ID = "SELECT value FROM meta WHERE name = 'catalog_id'";
     SET_CATALOG_ID = "INSERT INTO meta (name, value) VALUES ('catalog_id', ?1)";
@@ -25,19 +43,28 @@ statements! {
     RELEASE = "RELEASE job";
     ROLLBACK_TO = "ROLLBACK TO job";
 
-    INSERT_BUCKET = "INSERT INTO buckets (name, provider, container, owner, created, settings, indexed) \
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (name) DO NOTHING RETURNING id";
-    BUCKET = "SELECT id, name, provider, container, owner, created, settings, indexed FROM buckets WHERE name = ?1";
-    BUCKETS = "SELECT id, name, provider, container, owner, created, settings, indexed FROM buckets \
+    INSERT_BUCKET = "INSERT INTO buckets (name, provider, container, owner, created, settings, indexed, config) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (name) DO NOTHING RETURNING id";
+    BUCKET = "SELECT id, name, provider, container, owner, created, settings, indexed, config, revision FROM buckets WHERE name = ?1";
+    BUCKETS = "SELECT id, name, provider, container, owner, created, settings, indexed, config, revision FROM buckets \
         WHERE name >= ?1 AND name < ?2 ORDER BY name LIMIT ?3";
-    BUCKET_IS = "SELECT 1 FROM buckets WHERE id = ?1";
+    REVISION = "SELECT revision FROM buckets WHERE id = ?1";
+    SET_CONFIG = "UPDATE buckets SET config = ?3, revision = revision + 1 WHERE id = ?1 AND revision = ?2";
     SET_SETTINGS = "UPDATE buckets SET settings = ?2 WHERE id = ?1";
-    RESTORE_BUCKET = "UPDATE buckets SET owner = ?2, created = ?3, settings = ?4 WHERE id = ?1";
+    RESTORE_BUCKET = "UPDATE buckets SET owner = ?2, created = ?3, settings = ?4, config = ?5, revision = revision + 1 \
+        WHERE id = ?1";
     SET_INDEXED = "UPDATE buckets SET indexed = ?2 WHERE id = ?1";
     DISOWN_BUCKETS = "UPDATE buckets SET owner = ?2 WHERE owner = ?1";
     DELETE_BUCKET = "DELETE FROM buckets WHERE id = ?1";
     BUCKET_HAS_OBJECTS = "SELECT 1 FROM objects WHERE bucket_id = ?1 LIMIT 1";
+    BUCKET_HAS_VERSIONS = "SELECT 1 FROM versions WHERE bucket_id = ?1 LIMIT 1";
     DELETE_BUCKET_OBJECTS = "DELETE FROM objects WHERE bucket_id = ?1";
+    DELETE_BUCKET_VERSIONS = "DELETE FROM versions WHERE bucket_id = ?1";
+    DELETE_BUCKET_QUOTA = "DELETE FROM quotas WHERE bucket_id = ?1";
+    QUOTA = "SELECT objects, bytes, objects_max, bytes_max FROM quotas WHERE bucket_id = ?1";
+    SET_QUOTA = "INSERT OR REPLACE INTO quotas (bucket_id, objects, bytes, objects_max, bytes_max) \
+        VALUES (?1, ?2, ?3, ?4, ?5)";
+    COUNT_QUOTA = "UPDATE quotas SET objects = objects + ?2, bytes = bytes + ?3 WHERE bucket_id = ?1";
     /// Walks all uploads: one day of them, and buckets go seldom. An index for it would cost every upload.
     DELETE_BUCKET_PARTS = "DELETE FROM parts WHERE upload_id IN (SELECT id FROM uploads WHERE bucket_id = ?1)";
     DELETE_BUCKET_UPLOADS = "DELETE FROM uploads WHERE bucket_id = ?1";
@@ -47,24 +74,53 @@ statements! {
         ON CONFLICT (bucket_id) DO UPDATE SET state = excluded.state";
     PROGRESS = "SELECT state FROM progress WHERE bucket_id = ?1";
 
-    OBJECT = "SELECT name, version, placed, stamp, size, modified, etag, owner, storage_class, sum_algorithm, sum_kind, \
-        sum_value, counter, crc64, content, parts FROM objects WHERE bucket_id = ?1 AND name = ?2";
-    LIST = "SELECT name, version, placed, stamp, size, modified, etag, owner, storage_class, sum_algorithm, sum_kind \
-        FROM objects WHERE bucket_id = ?1 AND name >= ?2 AND name < ?3 ORDER BY name LIMIT ?4";
+    OBJECT = concat!("SELECT ", object!("0"), " FROM objects WHERE bucket_id = ?1 AND name = ?2");
+    OBJECT_OF_VERSION = concat!("SELECT ", object!("0"), " FROM objects \
+        WHERE bucket_id = ?1 AND name = ?2 AND version = ?3");
+    OBJECT_IF_NULL = concat!("SELECT ", object!("0"), " FROM objects \
+        WHERE bucket_id = ?1 AND name = ?2 AND null_version = 1");
+    VERSION = concat!("SELECT ", object!("marker"), " FROM versions \
+        WHERE bucket_id = ?1 AND name = ?2 AND version = ?3");
+    NULL_VERSION = concat!("SELECT ", object!("marker"), " FROM versions \
+        WHERE bucket_id = ?1 AND name = ?2 AND null_version = 1");
+    HISTORY = concat!("SELECT ", object!("marker"), " FROM versions \
+        WHERE bucket_id = ?1 AND name = ?2 ORDER BY counter DESC LIMIT ?3");
+    /// The last column of a current version is never read: it may lie behind what a listing reads of a row.
+    LIST = concat!("SELECT ", entry!(), ", counter, 0, 0, 1 \
+        FROM objects WHERE bucket_id = ?1 AND name >= ?2 AND name < ?3 ORDER BY name LIMIT ?4");
+    LIST_CURRENT = concat!("SELECT ", entry!(), ", counter, null_version, 0, 1 \
+        FROM objects WHERE bucket_id = ?1 AND name >= ?2 AND name < ?3 ORDER BY name LIMIT ?4");
+    LIST_VERSIONS = concat!("SELECT ", entry!(), ", counter, null_version, marker, 0 FROM versions \
+        WHERE bucket_id = ?1 AND name >= ?2 AND name < ?3 ORDER BY name, counter DESC LIMIT ?4");
+    LIST_REST = concat!("SELECT ", entry!(), ", counter, null_version, marker, 0 FROM versions \
+        WHERE bucket_id = ?1 AND name = ?2 AND counter < ?3 ORDER BY counter DESC LIMIT ?4");
     /// The sum goes in two halves, as SQLite's sum of integers fails beyond 63 bits.
     USAGE = "SELECT count(*), coalesce(sum(size >> 32), 0), coalesce(sum(size & 4294967295), 0) \
         FROM objects WHERE bucket_id = ?1";
+    USAGE_OF_VERSIONS = "SELECT count(*), coalesce(sum(size >> 32), 0), coalesce(sum(size & 4294967295), 0) \
+        FROM versions WHERE bucket_id = ?1 AND marker = 0";
     OBJECT_IS = "SELECT 1 FROM objects WHERE bucket_id = ?1 AND name = ?2";
     INSERT_OBJECT = "INSERT INTO objects (bucket_id, name, version, counter, placed, stamp, size, modified, etag, owner, \
-        storage_class, sum_algorithm, sum_kind, sum_value, crc64, content, parts) \
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17) \
+        storage_class, sum_algorithm, sum_kind, sum_value, crc64, content, parts, null_version, revision, attached) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20) \
         ON CONFLICT (bucket_id, name) DO NOTHING";
+    INSERT_VERSION = "INSERT INTO versions (bucket_id, name, version, counter, placed, stamp, size, modified, etag, \
+        owner, storage_class, sum_algorithm, sum_kind, sum_value, crc64, content, parts, null_version, revision, \
+        attached, marker) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21) \
+        ON CONFLICT DO NOTHING";
+    DELETE_VERSION = "DELETE FROM versions WHERE bucket_id = ?1 AND name = ?2 AND version = ?3 AND revision = ?4 \
+        RETURNING size, marker";
+    NEWEST_VERSION = "SELECT version FROM versions WHERE bucket_id = ?1 AND name = ?2 ORDER BY counter DESC LIMIT 1";
+    SIZE_OF_OBJECT = "SELECT size FROM objects WHERE bucket_id = ?1 AND name = ?2";
     UPDATE_OBJECT = "UPDATE objects SET version = ?3, counter = ?4, placed = ?5, stamp = ?6, size = ?7, modified = ?8, \
         etag = ?9, owner = ?10, storage_class = ?11, sum_algorithm = ?12, sum_kind = ?13, sum_value = ?14, crc64 = ?15, \
-        content = ?16, parts = ?17 WHERE bucket_id = ?1 AND name = ?2 AND version = ?18";
-    DELETE_OBJECT = "DELETE FROM objects WHERE bucket_id = ?1 AND name = ?2 AND version = ?3";
+        content = ?16, parts = ?17, null_version = ?18, revision = ?19, attached = ?20 \
+        WHERE bucket_id = ?1 AND name = ?2 AND version = ?21 AND revision = ?22";
+    DELETE_OBJECT = "DELETE FROM objects WHERE bucket_id = ?1 AND name = ?2 AND version = ?3 AND revision = ?4";
     SET_PLACED = "UPDATE objects SET placed = ?4 WHERE bucket_id = ?1 AND name = ?2 AND version = ?3";
     NAMED = "SELECT EXISTS (SELECT 1 FROM objects WHERE version = ?2 AND bucket_id = ?1) \
+        OR EXISTS (SELECT 1 FROM versions WHERE version = ?2 AND bucket_id = ?1) \
         OR EXISTS (SELECT 1 FROM parts WHERE attempt = ?2 \
             AND upload_id IN (SELECT id FROM uploads WHERE id = upload_id AND bucket_id = ?1)) \
         OR EXISTS (SELECT 1 FROM outbox WHERE version = ?2 AND bucket_id = ?1)";
@@ -80,10 +136,10 @@ statements! {
     DELETE_TASK = "DELETE FROM outbox WHERE id = ?1";
 
     INSERT_UPLOAD = "INSERT INTO uploads (id, bucket_id, name, created, initiator, content, sum_algorithm, sum_kind, \
-        handle, state, result, ended) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
-    UPLOAD = "SELECT id, bucket_id, name, created, initiator, content, sum_algorithm, sum_kind, handle, state, result \
+        handle, state, result, ended, attached) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+    UPLOAD = "SELECT id, bucket_id, name, created, initiator, content, sum_algorithm, sum_kind, handle, state, result, attached \
         FROM uploads WHERE id = ?1";
-    UPLOADS = "SELECT id, bucket_id, name, created, initiator, content, sum_algorithm, sum_kind, handle, state, result \
+    UPLOADS = "SELECT id, bucket_id, name, created, initiator, content, sum_algorithm, sum_kind, handle, state, result, attached \
         FROM uploads WHERE bucket_id = ?1 AND ended IS NULL AND (name, created, id) > (?2, ?3, ?4) AND name < ?5 \
         ORDER BY name, created, id LIMIT ?6";
     UPLOAD_CREATED = "SELECT created FROM uploads WHERE id = ?1 AND bucket_id = ?2 AND name = ?3";

@@ -31,6 +31,7 @@ fn read(row: &Row<'_>) -> rows::Read<Upload> {
         created: rows::timestamp(row, 3)?,
         initiator: row.get(4)?,
         content: rows::json(row, 5)?,
+        attached: rows::json_or_none(row, 11)?.unwrap_or_default(),
         checksum: rows::sum_kind(row, 6)?,
         handle: row.get(8)?,
         state,
@@ -78,6 +79,7 @@ pub(super) fn create(connection: &Connection, upload: &Upload) -> Result<()> {
         state,
         result,
         ended,
+        rows::attached_column(&upload.attached)?,
     ])?;
     Ok(())
 }

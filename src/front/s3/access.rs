@@ -10,7 +10,7 @@ use super::error::{Refusal, Result};
 use super::exchange::Exchange;
 use super::rewrite::Verified;
 use super::{guard, operation};
-use crate::model::caller::Caller;
+use crate::model::caller::{Caller, Who};
 use crate::model::name::BucketName;
 use crate::store::Store;
 
@@ -45,7 +45,7 @@ impl Gate {
         let access_key = cx.credentials().map(|c| c.access_key.clone()).or(verified.and_then(|v| v.access_key));
         let caller = self.caller(access_key.as_deref()).await?;
         facts.set_caller(caller.id());
-        if caller == Caller::Anonymous {
+        if caller.who == Who::Anonymous {
             guard::anonymous(cx.headers(), query)?;
         }
         guard::canned_acl(cx.headers())?;
@@ -67,7 +67,7 @@ impl Gate {
     }
 
     async fn caller(&self, access_key: Option<&str>) -> Result<Caller> {
-        let Some(access_key) = access_key else { return Ok(Caller::Anonymous) };
+        let Some(access_key) = access_key else { return Ok(Caller::ANONYMOUS) };
         self.0.caller_of(access_key).await?.ok_or_else(|| {
             Refusal::new(403, "InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records.")
         })

@@ -57,5 +57,5 @@ impl Exchange {
 
 /// The caller that was verified.
 pub(super) fn caller(extensions: &Extensions) -> Caller {
-    extensions.get::<Caller>().cloned().unwrap_or(Caller::Anonymous)
+    extensions.get::<Caller>().cloned().unwrap_or(Caller::ANONYMOUS)
 }

@@ -14,7 +14,7 @@ use super::exchange::caller;
 use super::gateway::Gateway;
 use super::wire;
 use crate::model::bucket::Bucket;
-use crate::model::caller::Caller;
+use crate::model::caller::Who;
 use crate::model::condition::Conditions;
 use crate::model::object::Object;
 use crate::store::request::{GetRequest, Portion};
@@ -152,7 +152,7 @@ pub(super) async fn object_acl(
 ) -> Result<dto::GetObjectAclOutput> {
     let dto::GetObjectAclInput { bucket: name, key, version_id, .. } = request.input;
     // Who may read a public object need not learn whose it is.
-    if caller(&request.extensions) == Caller::Anonymous {
+    if caller(&request.extensions).who == Who::Anonymous {
         return Err(Refusal::denied("Access Denied"));
     }
     wire::only_version(version_id.as_deref())?;

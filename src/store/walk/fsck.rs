@@ -151,7 +151,7 @@ impl Fsck<'_> {
         Ok(tasks.iter().any(|task| match &task.task.step {
             Step::LayOut { stamp, over, .. } => stamp == found || over.as_ref() == Some(found),
             Step::Drop { stamp } => stamp.as_ref() == Some(found),
-            Step::Settle { .. } | Step::FreeUpload { .. } => false,
+            Step::Settle { .. } | Step::Note { .. } | Step::FreeUpload { .. } => false,
         }))
     }
 

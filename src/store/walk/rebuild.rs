@@ -85,7 +85,7 @@ impl Scan<'_> {
                 self.report.orphans += 1;
                 continue;
             }
-            changes.push(Change { bucket, key, expect: row.map(|row| row.version), becomes: Some(object) });
+            changes.push(Change::of_row(bucket, key, row.map(|row| row.seen()), Some(object)));
         }
         if changes.is_empty() {
             return Ok(());

@@ -188,8 +188,7 @@ impl<'a> Scan<'a> {
     /// Inserts rows where there are none, all in one commit if nobody is in the way. Returns how many.
     async fn insert(&self, objects: Vec<Object>) -> Result<u64> {
         let bucket = self.bound.bucket.id;
-        let change =
-            |object: &Object| Change { bucket, key: object.key.clone(), expect: None, becomes: Some(object.clone()) };
+        let change = |object: &Object| Change::of_row(bucket, object.key.clone(), None, Some(object.clone()));
         let all = Commit { changes: objects.iter().map(change).collect(), ..Commit::default() };
         let inserted = match self.store.catalog().commit(&SERVICE, all).await {
             Ok(_) => objects,
@@ -212,7 +211,7 @@ impl<'a> Scan<'a> {
 
     /// Makes one change and takes the steps it owes. False if somebody else moved the row.
     pub(super) async fn commit_one(&self, change: Change, tasks: Vec<NewTask>) -> Result<bool> {
-        let commit = Commit { changes: vec![change], tasks, upload: None };
+        let commit = Commit { changes: vec![change], tasks, ..Commit::default() };
         match self.store.catalog().commit(&SERVICE, commit).await {
             Ok(tasks) => {
                 self.store.take_steps(self.bound, tasks).await;
@@ -232,7 +231,7 @@ impl<'a> Scan<'a> {
         for object in ghosts.into_iter().flatten() {
             let _order = self.store.0.locks.lock(self.bound.bucket.id, &object.key).await;
             let (bucket, key) = (self.bound.bucket.id, object.key.clone());
-            let undo = Change { bucket, key, expect: Some(object.version), becomes: None };
+            let undo = Change::of_row(bucket, key, Some(object.seen()), None);
             undone += u64::from(self.commit_one(undo, Vec::new()).await?);
         }
         Ok(undone)
@@ -282,10 +281,10 @@ impl<'a> Scan<'a> {
 
     /// Gives an object that was just taken in for an edit its true MD5.
     async fn hash_edited(&mut self, object: Object) -> Result<()> {
-        let (etag, version, key) = (object.etag.clone(), object.version, object.key.clone());
+        let (etag, seen, key) = (object.etag.clone(), object.seen(), object.key.clone());
         let Some(object) = self.hashed(object).await? else { return Ok(()) };
         if object.etag != etag {
-            let change = Change { bucket: self.bound.bucket.id, key, expect: Some(version), becomes: Some(object) };
+            let change = Change::of_row(self.bound.bucket.id, key, Some(seen), Some(object));
             self.commit_one(change, Vec::new()).await?;
         }
         Ok(())
@@ -318,7 +317,7 @@ impl<'a> Scan<'a> {
             let step = Step::Drop { stamp: Some(current.stamp.clone()) };
             tasks.push(NewTask { bucket, key: row.key.clone(), version: current.version, step, bytes: None });
         }
-        let change = Change { bucket, key: row.key.clone(), expect: Some(current.version), becomes: Some(object) };
+        let change = Change::of_row(bucket, row.key.clone(), Some(current.seen()), Some(object));
         self.commit_one(change, tasks).await
     }
 
@@ -332,9 +331,10 @@ impl<'a> Scan<'a> {
         if object.version != row.version || !object.parts.is_empty() {
             return Ok(());
         }
+        let seen = object.seen();
         let Some(object) = self.hashed(object).await? else { return Ok(()) };
         // Without the lock: hashing takes its time, and the version it was for is what the commit compares.
-        let change = Change { bucket, key: row.key.clone(), expect: Some(row.version), becomes: Some(object) };
+        let change = Change::of_row(bucket, row.key.clone(), Some(seen), Some(object));
         let changed = self.options.dry_run || self.commit_one(change, Vec::new()).await?;
         self.report.changed += u64::from(changed);
         Ok(())

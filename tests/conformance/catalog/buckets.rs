@@ -19,8 +19,10 @@ pub(super) async fn a_bucket_reads_back_as_written(catalog: &dyn Catalog) {
         ..new_bucket("köln %_'")
     };
     let made = catalog.create_bucket(US, new.clone()).await.unwrap();
-    let NewBucket { name, provider, container, owner, created, settings, indexed } = new;
-    let wanted = Bucket { id: made.id, name, provider, container, owner, created, settings, indexed };
+    let NewBucket { name, provider, container, owner, created, settings, config, indexed } = new;
+    let config = std::sync::Arc::new(config);
+    let wanted =
+        Bucket { id: made.id, name, provider, container, owner, created, settings, config, revision: 0, indexed };
     assert_eq!(made, wanted);
     assert_eq!(catalog.bucket(US, &wanted.name).await.unwrap(), Some(wanted));
     assert_eq!(catalog.bucket(US, &super::samples::name("none")).await.unwrap(), None);

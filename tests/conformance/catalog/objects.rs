@@ -85,6 +85,7 @@ pub(super) async fn all_changes_of_a_commit_or_none(catalog: &dyn Catalog) {
         ],
         tasks: vec![drop_of(b, "from", old.version)],
         upload: None,
+        ..Commit::default()
     };
     assert_conflict(catalog.commit(US, attempt(VersionId::fresh())).await);
     assert_eq!(keys(catalog, b, "", Seek::From(String::new()), 9).await, ["from"]);
@@ -126,6 +127,7 @@ pub(super) async fn one_of_many_racing_creates_wins(catalog: &dyn Catalog) {
                 changes: vec![change(b, &text, None, Some(object))],
                 tasks: vec![drop_of(b, &text, object.version)],
                 upload: None,
+                ..Commit::default()
             };
             catalog.commit(US, one)
         });

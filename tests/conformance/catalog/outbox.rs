@@ -16,8 +16,13 @@ pub(super) async fn steps_are_numbered_and_kept_until_done(catalog: &dyn Catalog
     let step = |step| NewTask { bucket: b, key: key("k'\n"), version: VersionId::fresh(), step, bytes: None };
     let stamp = Stamp::new("s\"'\\");
     let new = vec![
-        step(Step::LayOut { stamp: stamp.clone(), over: Some(stamp.clone()), counter: u64::MAX }),
-        step(Step::LayOut { stamp: stamp.clone(), over: None, counter: 0 }),
+        step(Step::LayOut {
+            stamp: stamp.clone(),
+            over: Some(stamp.clone()),
+            keep: Some(VersionId::fresh()),
+            counter: u64::MAX,
+        }),
+        step(Step::LayOut { stamp: stamp.clone(), over: None, keep: None, counter: 0 }),
         step(Step::Drop { stamp: None }),
         step(Step::Drop { stamp: Some(stamp) }),
         step(Step::FreeUpload { handle: "h/\"".into(), attempts: vec![VersionId::fresh(), VersionId::fresh()] }),
@@ -119,7 +124,7 @@ pub(super) async fn a_version_that_was_given_up_cannot_be_named(catalog: &dyn Ca
     let given_up = catalog.give_up(US, b, files.clone()).await.expect("given up");
     let [task] = &given_up[..] else { panic!("one of the two: {given_up:?}") };
     assert_eq!((task.task.version, &task.task.step), (slow.version, &Step::Drop { stamp: Some(Stamp::new("s")) }));
-    let change = Change { bucket: b, key: slow.key.clone(), expect: None, becomes: Some(slow.clone()) };
+    let change = Change::of_row(b, slow.key.clone(), None, Some(slow.clone()));
     let late = catalog.commit(US, Commit { changes: vec![change], ..Commit::default() }).await;
     assert!(matches!(late, Err(Error::Unavailable(_))), "{late:?}");
     assert_eq!(catalog.object(US, b, &slow.key).await.unwrap(), None);

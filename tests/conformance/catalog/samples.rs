@@ -1,13 +1,16 @@
 //! Rows to write.
 
 use longshore::catalog::{Catalog, Change, Commit, Error, NewBucket, NewTask, Scope, Step, Task, Window};
-use longshore::model::bucket::{Bucket, BucketSettings};
+use longshore::model::acl::Canned;
+use longshore::model::bucket::{Bucket, BucketConfig, BucketSettings};
 use longshore::model::checksum::{Algorithm, Checksum, ChecksumKind};
 use longshore::model::id::{BucketId, UploadId, VersionId};
+use longshore::model::lock::Lock;
 use longshore::model::name::{BucketName, ObjectKey};
-use longshore::model::object::{Content, Object, PartFact};
+use longshore::model::object::{Attached, Content, Object, PartFact, Seen};
 use longshore::model::page::Seek;
 use longshore::model::place::{Placed, Stamp};
+use longshore::model::tag::{Tag, Tags};
 use longshore::model::time::Timestamp;
 use longshore::model::upload::{Part, Upload, UploadState};
 
@@ -30,6 +33,7 @@ pub(super) fn new_bucket(text: &str) -> NewBucket {
         owner: "root".into(),
         created: Timestamp(1_700_000_000_123_456_789),
         settings: BucketSettings::default(),
+        config: BucketConfig::default(),
         indexed: None,
     }
 }
@@ -62,6 +66,15 @@ pub(super) fn rich(text: &str) -> Object {
         },
         parts: vec![part(1), part(7)],
         owner: "alice".into(),
+        null: false,
+        marker: false,
+        revision: 0,
+        attached: Attached {
+            tags: Tags::new(vec![Tag { key: "k".into(), value: "é".into() }], 10).expect("a tag"),
+            acl: Some(Canned::PublicRead.grants("alice", "bob")),
+            lock: Lock { retention: None, legal_hold: Some(false) },
+            sealing: None,
+        },
     }
 }
 
@@ -73,12 +86,16 @@ pub(super) fn plain(text: &str) -> Object {
         crc64nvme: None,
         content: Content::default(),
         parts: Vec::new(),
+        null: true,
+        revision: 0,
+        attached: Attached::default(),
         ..rich(text)
     }
 }
 
 pub(super) fn change(bucket: BucketId, text: &str, expect: Option<VersionId>, becomes: Option<&Object>) -> Change {
-    Change { bucket, key: key(text), expect, becomes: becomes.cloned() }
+    let expect = expect.map(|version| Seen { version, revision: 0 });
+    Change::of_row(bucket, key(text), expect, becomes.cloned())
 }
 
 pub(super) fn commit(changes: Vec<Change>) -> Commit {
@@ -131,6 +148,7 @@ pub(super) fn new_upload(bucket: BucketId, text: &str, created: i64) -> Upload {
         created: Timestamp(created),
         initiator: "alice".into(),
         content: rich(text).content,
+        attached: rich(text).attached,
         checksum: Some((Algorithm::Crc64Nvme, ChecksumKind::FullObject)),
         handle: "h".into(),
         state: UploadState::Open,

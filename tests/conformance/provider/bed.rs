@@ -148,6 +148,9 @@ impl<'a> Bed<'a> {
             placed: Placed::Natural,
             content: Content { content_type: Some("text/plain".into()), ..Content::default() },
             parts: Vec::new(),
+            null: true,
+            marker: false,
+            attached: Default::default(),
             cut: false,
         }
     }

@@ -351,11 +351,11 @@ async fn h23_nothing_is_asked_of_the_storage_before_the_decision() {
         let get = GetRequest { bucket: bucket.clone(), ..site.bed.request("theirs", Portion::Whole) };
         let put = PutRequest { bucket: bucket.clone(), ..site.put_request("theirs", b"ours") };
         let delete = DeleteRequest { bucket: bucket.clone(), key: key("theirs"), conditions: Conditions::default() };
-        assert!(store.get(&Caller::Anonymous, get).await.is_err());
-        assert!(store.put(&Caller::Anonymous, put).await.is_err());
-        assert!(store.delete(&Caller::Anonymous, delete).await.is_err());
-        assert!(store.list(&Caller::Anonymous, &bucket, longshore::model::page::PageQuery::default()).await.is_err());
-        assert!(store.delete_bucket(&Caller::Anonymous, &bucket).await.is_err());
+        assert!(store.get(&Caller::ANONYMOUS, get).await.is_err());
+        assert!(store.put(&Caller::ANONYMOUS, put).await.is_err());
+        assert!(store.delete(&Caller::ANONYMOUS, delete).await.is_err());
+        assert!(store.list(&Caller::ANONYMOUS, &bucket, longshore::model::page::PageQuery::default()).await.is_err());
+        assert!(store.delete_bucket(&Caller::ANONYMOUS, &bucket).await.is_err());
     }
     assert_eq!(site.hooks.calls(), Vec::<&str>::new());
     assert_eq!(site.row("theirs").await, None, "somebody who may not read made it an object");
@@ -368,7 +368,7 @@ async fn h10_what_is_found_comes_after_what_it_displaces() {
     let put = site.bed.put("k", b"ours").await.expect("puts");
     let ahead = Object { counter: put.counter + (1 << 60), ..put.clone() };
     let (bucket, becomes) = (site.bucket_id().await, Some(ahead.clone()));
-    let change = Change { bucket, key: key("k"), expect: Some(put.version), becomes };
+    let change = Change::of_row(bucket, key("k"), Some(put.seen()), becomes);
     let commit = Commit { changes: vec![change], ..Commit::default() };
     site.catalog().commit(&Scope::Service, commit).await.expect("commits");
     std::fs::write(site.file("k"), b"theirs").expect("edits");

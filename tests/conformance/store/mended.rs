@@ -186,11 +186,12 @@ async fn a_lay_out_that_comes_too_late_frees_what_it_displaced() {
     let old = site.bed.get("k").await.expect("adopted").0;
     let late = longshore::model::id::VersionId::fresh();
     let (bucket, stamp) = (site.bucket_id().await, longshore::model::place::Stamp::new("1-2-3"));
-    let step = Step::LayOut { stamp, over: Some(old.stamp.clone()), counter: old.counter + 1 };
+    let step = Step::LayOut { stamp, over: Some(old.stamp.clone()), keep: None, counter: old.counter + 1 };
     let commit = Commit {
-        changes: vec![Change { bucket, key: key("k"), expect: Some(old.version), becomes: None }],
+        changes: vec![Change::of_row(bucket, key("k"), Some(old.seen()), None)],
         tasks: vec![NewTask { bucket, key: key("k"), version: late, step, bytes: None }],
         upload: None,
+        ..Commit::default()
     };
     site.catalog().commit(&Scope::Service, commit).await.expect("commits");
     site.bed.reopen(true).await;

@@ -47,7 +47,7 @@ pub(crate) struct Bed {
     dir: tempfile::TempDir,
 }
 
-pub(crate) const ROOT: Caller = Caller::Root;
+pub(crate) const ROOT: Caller = Caller::ROOT;
 
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {

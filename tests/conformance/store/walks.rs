@@ -60,6 +60,9 @@ async fn leave(bed: &Bed, name: &str, body: &[u8], placed: Placed) -> VersionId 
         placed,
         content: Content::default(),
         parts: Vec::new(),
+        null: true,
+        marker: false,
+        attached: Default::default(),
         cut: false,
     };
     let mut stage = provider.stage(&bed.bucket, version).await.expect("stages");
@@ -92,7 +95,7 @@ pub(super) async fn nothing_is_wrong_with_what_is_in_use(bed: &mut Bed) {
 }
 
 pub(super) async fn walks_are_for_administrators(bed: &mut Bed) {
-    let nobody = longshore::model::caller::Caller::Anonymous;
+    let nobody = longshore::model::caller::Caller::ANONYMOUS;
     let refused = |error: Error| assert!(matches!(error, Error::AccessDenied), "{error:?}");
     refused(bed.store.scan(&nobody, &bed.bucket, ScanOptions::default()).await.expect_err("refused"));
     refused(bed.store.fsck(&nobody, &bed.bucket, FsckOptions::default()).await.expect_err("refused"));

@@ -1,0 +1,16 @@
+//! The circumstances of a request, as policy conditions ask for them.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// What is known of a request beside who makes it and what it is about. A front fills in what its protocol has.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RequestContext {
+    /// `aws:SourceIp`: the peer's address.
+    pub source_ip: Option<IpAddr>,
+    /// `aws:SecureTransport`: whether it came by TLS.
+    pub secure: bool,
+    /// Further condition keys in lower case (`aws:referer`, `aws:useragent`, `s3:prefix`, `s3:x-amz-acl`,
+    /// `s3:requestobjecttag/dept`), with their values. A key that is not there was not sent.
+    pub values: BTreeMap<String, Vec<String>>,
+}
