@@ -33,7 +33,8 @@ fn finish(bucket: BucketId, upload: &Upload, version: VersionId, attempts: Vec<V
     Commit {
         changes: vec![change(bucket, upload.key.as_str(), None, Some(&object))],
         tasks: vec![NewTask { bucket, key: upload.key.clone(), version: VersionId::fresh(), step, bytes: None }],
-        upload: Some(UploadEnd { id: upload.id, state: done(version) }),..Commit::default(),
+        upload: Some(UploadEnd { id: upload.id, state: done(version) }),
+        ..Commit::default()
     }
 }
 
