@@ -8,15 +8,20 @@ use bytes::Bytes;
 use futures_util::Stream;
 
 pub use crate::catalog::Progress;
+use crate::model::acl::{Acl, Canned};
 use crate::model::bucket::Bucket;
 use crate::model::checksum::{Algorithm, Checksum, ChecksumKind};
 use crate::model::condition::Conditions;
+use crate::model::encryption::EncryptionRequest;
 use crate::model::id::{UploadId, VersionId};
+use crate::model::lock::Retention;
 use crate::model::name::{BucketName, ObjectKey};
 use crate::model::object::{Content, Object};
 use crate::model::range::ByteRange;
+use crate::model::tag::Tags;
 use crate::model::time::Timestamp;
 use crate::model::upload::{Part, Upload};
+use crate::model::versioning::VersionRef;
 pub use crate::provider::Body;
 use crate::store::error::BodyError;
 
@@ -48,6 +53,33 @@ impl fmt::Debug for Incoming {
     }
 }
 
+/// What a write wants attached to the object it makes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Given {
+    /// Its tags.
+    pub tags: Tags,
+    /// Its access control list.
+    pub acl: AclRequest,
+    /// Its retention; `None`: that of the bucket.
+    pub retention: Option<Retention>,
+    /// Its legal hold.
+    pub legal_hold: Option<bool>,
+    /// How its bytes are encrypted.
+    pub encryption: EncryptionRequest,
+}
+
+/// The access control list that a request asks for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum AclRequest {
+    /// None: the owner's full control.
+    #[default]
+    None,
+    /// One by name.
+    Canned(Canned),
+    /// These grants.
+    Grants(Acl),
+}
+
 /// Write an object.
 #[derive(Debug)]
 pub struct PutRequest {
@@ -57,6 +89,8 @@ pub struct PutRequest {
     pub key: ObjectKey,
     /// What the client says about the bytes.
     pub content: Content,
+    /// What is attached to it.
+    pub given: Given,
     /// Only if.
     pub conditions: Conditions,
     /// The bytes.
@@ -81,6 +115,8 @@ pub struct GetRequest {
     pub bucket: BucketName,
     /// The key.
     pub key: ObjectKey,
+    /// Which version; `None`: the current one.
+    pub version: Option<VersionRef>,
     /// Which bytes.
     pub portion: Portion,
     /// Only if.
@@ -107,6 +143,10 @@ pub struct DeleteRequest {
     pub bucket: BucketName,
     /// The key.
     pub key: ObjectKey,
+    /// Remove this version for good; `None`: delete the key, which in a bucket with versions adds a marker.
+    pub version: Option<VersionRef>,
+    /// Lift governance, if the caller may.
+    pub bypass_governance: bool,
     /// Only if.
     pub conditions: Conditions,
 }
@@ -127,6 +167,8 @@ pub struct CopyRequest {
     pub from_bucket: BucketName,
     /// The source key.
     pub from_key: ObjectKey,
+    /// Which version of it; `None`: the current one.
+    pub from_version: Option<VersionRef>,
     /// Only if the source is so.
     pub source_conditions: Conditions,
     /// The bucket.
@@ -135,6 +177,10 @@ pub struct CopyRequest {
     pub key: ObjectKey,
     /// Metadata and headers.
     pub content: CopyContent,
+    /// Whether the copy gets the tags of the source instead of those given.
+    pub keep_tags: bool,
+    /// What is attached to the copy.
+    pub given: Given,
     /// Only if the destination is so.
     pub conditions: Conditions,
     /// The checksum to compute; `None`: that of the source.
@@ -150,6 +196,8 @@ pub struct CreateUpload {
     pub key: ObjectKey,
     /// What the object will carry.
     pub content: Content,
+    /// What will be attached to it.
+    pub given: Given,
     /// The checksum announced.
     pub checksum: Option<(Algorithm, ChecksumKind)>,
 }
@@ -172,6 +220,8 @@ pub struct PartCopy {
     pub from_bucket: BucketName,
     /// The source key.
     pub from_key: ObjectKey,
+    /// Which version of it; `None`: the current one.
+    pub from_version: Option<VersionRef>,
     /// Only if the source is so.
     pub source_conditions: Conditions,
     /// First and last byte; `None`: all. One past the end is refused as `InvalidRange`.

@@ -96,7 +96,7 @@ impl World {
         let mut incoming = kit::incoming(&bytes(body));
         incoming.algorithm = algorithm(body.1);
         let (bucket, key) = (self.names[bucket].clone(), key(name));
-        PutRequest { bucket, key, content: content(body.1), conditions, body: incoming }
+        PutRequest { given: Default::default(), bucket, key, content: content(body.1), conditions, body: incoming }
     }
 
     fn put(&mut self, at: At, body: Body, condition: If) -> Outcome {
@@ -149,7 +149,13 @@ impl World {
     }
 
     fn delete(&mut self, place: (usize, &str), conditions: Conditions, expected: Expected) -> Outcome {
-        let request = DeleteRequest { bucket: self.names[place.0].clone(), key: key(place.1), conditions };
+        let request = DeleteRequest {
+            version: None,
+            bypass_governance: false,
+            bucket: self.names[place.0].clone(),
+            key: key(place.1),
+            conditions,
+        };
         let answer = self.wait(self.store().delete(&ROOT, request));
         if answered("DELETE", answer, expected)?.is_some() {
             self.buckets[place.0].objects.remove(place.1);
@@ -185,6 +191,9 @@ impl World {
             Held::written(old.bytes.clone(), content, algorithm)
         });
         let request = CopyRequest {
+            from_version: None,
+            keep_tags: true,
+            given: Default::default(),
             from_bucket: self.names[from.0].clone(),
             from_key: key(from.1),
             source_conditions: conditions(old, source),
@@ -234,7 +243,7 @@ impl World {
     fn cut_delete(&mut self, at: At, micros: u16) -> Outcome {
         let place = self.place(at);
         let (bucket, conditions) = (self.names[place.0].clone(), Conditions::default());
-        let request = DeleteRequest { bucket, key: key(place.1), conditions };
+        let request = DeleteRequest { version: None, bypass_governance: false, bucket, key: key(place.1), conditions };
         let answer = self.cut(micros, |store| Box::pin(async move { store.delete(&ROOT, request).await }))?;
         let old = self.held(place).cloned();
         self.revive(place, answer, None, old).map(|_| ())

@@ -69,8 +69,13 @@ impl World {
     fn begin(&mut self, at: At, sum: u8) -> Outcome {
         let (bucket, name) = self.place(at);
         let (content, checksum) = (content(sum), announced(sum));
-        let request =
-            CreateUpload { bucket: self.names[bucket].clone(), key: key(name), content: content.clone(), checksum };
+        let request = CreateUpload {
+            given: Default::default(),
+            bucket: self.names[bucket].clone(),
+            key: key(name),
+            content: content.clone(),
+            checksum,
+        };
         let id = self.wait(self.store().create_upload(&ROOT, request)).map_err(|e| said(&e))?;
         let (key, parts, state) = (name.to_owned(), std::collections::BTreeMap::new(), State::Open);
         self.uploads.push(Upload { bucket, key, id, sums: checksum, content, parts, state });
@@ -80,6 +85,7 @@ impl World {
     fn part_copy(&mut self, upload: usize, number: u32, at: At) -> Outcome {
         let (bucket, name) = self.place(at);
         let from = PartCopy {
+            from_version: None,
             from_bucket: self.names[bucket].clone(),
             from_key: key(name),
             source_conditions: Conditions::default(),

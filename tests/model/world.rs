@@ -280,7 +280,7 @@ impl World {
 
     pub(super) fn request(&self, bucket: usize, name: &str, portion: Portion) -> GetRequest {
         let conditions = longshore::model::condition::Conditions::default();
-        GetRequest { bucket: self.names[bucket].clone(), key: key(name), portion, conditions }
+        GetRequest { version: None, bucket: self.names[bucket].clone(), key: key(name), portion, conditions }
     }
 }
 

@@ -111,6 +111,9 @@ pub(super) async fn object(gateway: &Gateway, request: S3Request<CopyObjectInput
     };
     let algorithm = input.checksum_algorithm.map(|name| declared::algorithm(name.as_str())).transpose()?;
     let request = CopyRequest {
+        from_version: None,
+        keep_tags: true,
+        given: Default::default(),
         from_bucket: source.bucket,
         from_key: source.key,
         source_conditions,
@@ -141,6 +144,7 @@ async fn carried(
     conditions: &mut Conditions,
 ) -> Result<Content> {
     let request = GetRequest {
+        version: None,
         bucket: source.bucket.clone(),
         key: source.key.clone(),
         portion: Portion::Whole,
@@ -166,6 +170,7 @@ pub(super) async fn part(gateway: &Gateway, request: S3Request<UploadPartCopyInp
     let number = wire::part_number(input.part_number)?;
     source_owner(gateway, &source, input.expected_source_bucket_owner.as_deref()).await?;
     let from = PartCopy {
+        from_version: None,
         from_bucket: source.bucket,
         from_key: source.key,
         source_conditions: source_conditions(

@@ -72,6 +72,12 @@ async fn one(gateway: &Gateway, caller: &Caller, bucket: &BucketName, named: Obj
         if_last_modified: named.last_modified_time.map(wire::moment),
         ..Conditions::default()
     };
-    let request = DeleteRequest { bucket: bucket.clone(), key: wire::key(&named.key)?, conditions };
+    let request = DeleteRequest {
+        version: None,
+        bypass_governance: false,
+        bucket: bucket.clone(),
+        key: wire::key(&named.key)?,
+        conditions,
+    };
     Ok(gateway.store.delete(caller, request).await?)
 }

@@ -36,6 +36,7 @@ pub(super) async fn create(
     let algorithm = input.checksum_algorithm.map(|name| declared::algorithm(name.as_str())).transpose()?;
     let checksum = announced(algorithm, kind(input.checksum_type.as_ref())?)?;
     let request = CreateUpload {
+        given: Default::default(),
         bucket: wire::bucket(&input.bucket)?,
         key: wire::key(&input.key)?,
         content: content::of(&headers, input.metadata)?,

@@ -25,6 +25,7 @@ use crate::store::request::{DeleteRequest, Found, GetRequest, Portion, PutReques
 pub(super) async fn put(gateway: &Gateway, request: S3Request<PutObjectInput>) -> Result<PutObjectOutput> {
     let S3Request { input, headers, extensions, trailing_headers, .. } = request;
     let request = PutRequest {
+        given: Default::default(),
         bucket: wire::bucket(&input.bucket)?,
         key: wire::key(&input.key)?,
         content: content::of(&headers, input.metadata)?,
@@ -151,6 +152,7 @@ pub(super) async fn get(gateway: &Gateway, request: S3Request<GetObjectInput>) -
     wire::only_version(input.version_id.as_deref())?;
     let overrides = overrides!(input);
     let request = GetRequest {
+        version: None,
         bucket: wire::bucket(&input.bucket)?,
         key: wire::key(&input.key)?,
         portion: portion(&headers, input.part_number)?,
@@ -169,6 +171,7 @@ pub(super) async fn head(gateway: &Gateway, request: S3Request<HeadObjectInput>)
     wire::only_version(input.version_id.as_deref())?;
     let overrides = overrides!(input);
     let request = GetRequest {
+        version: None,
         bucket: wire::bucket(&input.bucket)?,
         key: wire::key(&input.key)?,
         portion: portion(&headers, input.part_number)?,
@@ -188,7 +191,13 @@ pub(super) async fn delete(gateway: &Gateway, request: S3Request<DeleteObjectInp
         if_last_modified: input.if_match_last_modified_time.map(wire::moment),
         ..wire::conditions(&headers)
     };
-    let request = DeleteRequest { bucket: wire::bucket(&input.bucket)?, key: wire::key(&input.key)?, conditions };
+    let request = DeleteRequest {
+        version: None,
+        bypass_governance: false,
+        bucket: wire::bucket(&input.bucket)?,
+        key: wire::key(&input.key)?,
+        conditions,
+    };
     gateway.store.delete(&caller(&extensions), request).await?;
     Ok(DeleteObjectOutput::default())
 }
@@ -215,6 +224,7 @@ pub(super) async fn attributes(
     let limit = wire::page_size("x-amz-max-parts", input.max_parts, LIST_KEYS_MAX)?;
     let marker = wire::part_marker("x-amz-part-number-marker", input.part_number_marker)?;
     let request = GetRequest {
+        version: None,
         bucket: wire::bucket(&input.bucket)?,
         key: wire::key(&input.key)?,
         portion: Portion::Whole,

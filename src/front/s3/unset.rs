@@ -27,6 +27,7 @@ async fn bucket(gateway: &Gateway, extensions: &Extensions, name: &str) -> Resul
 
 async fn object(gateway: &Gateway, extensions: &Extensions, bucket: &str, key: &str) -> Result<Object> {
     let request = GetRequest {
+        version: None,
         bucket: wire::bucket(bucket)?,
         key: wire::key(key)?,
         portion: Portion::Whole,

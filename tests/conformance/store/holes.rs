@@ -85,7 +85,7 @@ impl Site {
     pub(super) fn put_request(&self, name: &str, body: &[u8]) -> PutRequest {
         let (bucket, key) = (self.bed.bucket.clone(), key(name));
         let (content, conditions) = (Content::default(), Conditions::default());
-        PutRequest { bucket, key, content, conditions, body: incoming(body) }
+        PutRequest { given: Default::default(), bucket, key, content, conditions, body: incoming(body) }
     }
 
     pub(super) async fn scan(&self) {
@@ -267,7 +267,13 @@ async fn h16_a_delete_destroys_only_what_it_decided_about() {
     let put = site.bed.put("k", b"ours").await.expect("puts");
     let file = site.file("k");
     site.hooks.before("take_aside", 0, move || async move { std::fs::write(file, b"theirs").expect("edits") });
-    let request = DeleteRequest { bucket: site.bed.bucket.clone(), key: key("k"), conditions: only_if(&put.etag) };
+    let request = DeleteRequest {
+        version: None,
+        bypass_governance: false,
+        bucket: site.bed.bucket.clone(),
+        key: key("k"),
+        conditions: only_if(&put.etag),
+    };
     assert!(matches!(site.bed.store.delete(&ROOT, request).await, Err(Error::PreconditionFailed)));
     assert_eq!(std::fs::read(site.file("k")).expect("still there"), b"theirs");
     let (object, body) = site.bed.get("k").await.expect("gets");
@@ -287,7 +293,19 @@ async fn h18_a_reader_whose_row_moved_looks_again() {
                     other.put(&ROOT, request).await.expect("puts");
                 } else {
                     let conditions = Conditions::default();
-                    other.delete(&ROOT, DeleteRequest { bucket, key: key("k"), conditions }).await.expect("deletes");
+                    other
+                        .delete(
+                            &ROOT,
+                            DeleteRequest {
+                                version: None,
+                                bypass_governance: false,
+                                bucket,
+                                key: key("k"),
+                                conditions,
+                            },
+                        )
+                        .await
+                        .expect("deletes");
                 }
                 storage_is_slow().await;
             });
@@ -350,7 +368,13 @@ async fn h23_nothing_is_asked_of_the_storage_before_the_decision() {
     for bucket in [site.bed.bucket.clone(), found] {
         let get = GetRequest { bucket: bucket.clone(), ..site.bed.request("theirs", Portion::Whole) };
         let put = PutRequest { bucket: bucket.clone(), ..site.put_request("theirs", b"ours") };
-        let delete = DeleteRequest { bucket: bucket.clone(), key: key("theirs"), conditions: Conditions::default() };
+        let delete = DeleteRequest {
+            version: None,
+            bypass_governance: false,
+            bucket: bucket.clone(),
+            key: key("theirs"),
+            conditions: Conditions::default(),
+        };
         assert!(store.get(&Caller::ANONYMOUS, get).await.is_err());
         assert!(store.put(&Caller::ANONYMOUS, put).await.is_err());
         assert!(store.delete(&Caller::ANONYMOUS, delete).await.is_err());

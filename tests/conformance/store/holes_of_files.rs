@@ -185,6 +185,9 @@ async fn h6_a_copy_shares_no_file_with_its_source() {
         let site = Site::new(Kind::Fs, layout).await;
         let put = site.bed.put("from", b"bytes").await.expect("puts");
         let request = CopyRequest {
+            from_version: None,
+            keep_tags: true,
+            given: Default::default(),
             from_bucket: site.bed.bucket.clone(),
             from_key: key("from"),
             source_conditions: Conditions::default(),

@@ -272,6 +272,9 @@ async fn a_source_that_changes_under_a_copy_may_be_tried_again() {
             std::fs::File::options().write(true).open(&file).expect("opens").set_len(100).expect("cuts");
         });
         let copy = || CopyRequest {
+            from_version: None,
+            keep_tags: true,
+            given: Default::default(),
             from_bucket: site.bed.bucket.clone(),
             from_key: key("from"),
             source_conditions: Conditions::default(),
@@ -317,6 +320,7 @@ async fn an_upload_left_completing_goes_on() {
         let site = Site::new(kind, layout).await;
         for what in ["complete", "part", "abort"] {
             let request = CreateUpload {
+                given: Default::default(),
                 bucket: site.bed.bucket.clone(),
                 key: key(what),
                 content: Content::default(),
@@ -350,6 +354,7 @@ async fn h11_a_part_that_is_resent_and_cut_leaves_the_acknowledged_one() {
     for (kind, layout) in ALL {
         let site = Site::new(kind, layout).await;
         let request = CreateUpload {
+            given: Default::default(),
             bucket: site.bed.bucket.clone(),
             key: key("k"),
             content: Content::default(),

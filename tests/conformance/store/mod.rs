@@ -120,7 +120,7 @@ impl Bed {
     pub(crate) async fn put_if(&self, key: &str, body: &[u8], conditions: Conditions) -> Result<Object, Error> {
         let content = Content { content_type: Some("text/plain".into()), ..Content::default() };
         let (bucket, key, body) = (self.bucket.clone(), self::key(key), incoming(body));
-        self.store.put(&ROOT, PutRequest { bucket, key, content, conditions, body }).await
+        self.store.put(&ROOT, PutRequest { given: Default::default(), bucket, key, content, conditions, body }).await
     }
 
     pub(crate) async fn get(&self, key: &str) -> Result<(Object, Vec<u8>), Error> {
@@ -134,12 +134,23 @@ impl Bed {
 
     pub(crate) fn request(&self, key: &str, portion: Portion) -> GetRequest {
         let conditions = Conditions::default();
-        GetRequest { bucket: self.bucket.clone(), key: self::key(key), portion, conditions }
+        GetRequest { version: None, bucket: self.bucket.clone(), key: self::key(key), portion, conditions }
     }
 
     pub(crate) async fn delete(&self, key: &str) -> Result<(), Error> {
         let (bucket, key) = (self.bucket.clone(), self::key(key));
-        self.store.delete(&ROOT, DeleteRequest { bucket, key, conditions: Conditions::default() }).await
+        self.store
+            .delete(
+                &ROOT,
+                DeleteRequest {
+                    version: None,
+                    bypass_governance: false,
+                    bucket,
+                    key,
+                    conditions: Conditions::default(),
+                },
+            )
+            .await
     }
 
     /// Every key, by pages of `limit`.

@@ -14,7 +14,8 @@ const MIN: usize = 5 * 1024 * 1024;
 
 async fn begin(bed: &Bed, name: &str, checksum: Option<(Algorithm, ChecksumKind)>) -> UploadRef {
     let content = Content { content_type: Some("a/b".into()), ..Content::default() };
-    let request = CreateUpload { bucket: bed.bucket.clone(), key: key(name), content, checksum };
+    let request =
+        CreateUpload { given: Default::default(), bucket: bed.bucket.clone(), key: key(name), content, checksum };
     let id = bed.store.create_upload(&ROOT, request).await.expect("begins");
     UploadRef { bucket: bed.bucket.clone(), key: key(name), id }
 }
@@ -137,6 +138,7 @@ pub(super) async fn resent_parts_count_last(bed: &mut Bed) {
     let stale = bed.store.complete_upload(&ROOT, complete(&upload, listed(&[(1, &old)]))).await;
     assert!(matches!(stale, Err(Error::InvalidPart { number: 1 })));
     let part_copy = PartCopy {
+        from_version: None,
         from_bucket: bed.bucket.clone(),
         from_key: key("source"),
         source_conditions: Conditions::default(),

@@ -170,7 +170,14 @@ pub(super) async fn a_body_that_is_not_as_declared_leaves_nothing(bed: &mut Bed)
     bed.put("k", b"old").await.expect("puts");
     for (name, body) in cases {
         let (bucket, key) = (bed.bucket.clone(), key("k"));
-        let request = PutRequest { bucket, key, content: Content::default(), conditions: Conditions::default(), body };
+        let request = PutRequest {
+            given: Default::default(),
+            bucket,
+            key,
+            content: Content::default(),
+            conditions: Conditions::default(),
+            body,
+        };
         let refused = bed.store.put(&ROOT, request).await.expect_err(name);
         assert!(matches!(refused, Error::Body(_) | Error::BadDigest), "{name}: {refused:?}");
         assert_eq!(bed.get("k").await.expect("gets").1, b"old", "{name}");
@@ -185,6 +192,7 @@ pub(super) async fn a_dropped_put_leaves_nothing(bed: &mut Bed) {
     let stuck = some.chain(futures_util::stream::pending());
     let body = Incoming { length: Some(10_000_000), frames: Box::pin(stuck), ..incoming(b"") };
     let request = PutRequest {
+        given: Default::default(),
         bucket: bed.bucket.clone(),
         key: key("k"),
         content: Content::default(),
@@ -265,6 +273,9 @@ pub(super) async fn copies_carry_facts(bed: &mut Bed) {
     let body = pattern(600_000, 9);
     bed.put("from", &body).await.expect("puts");
     let request = |to: &str, content| CopyRequest {
+        from_version: None,
+        keep_tags: true,
+        given: Default::default(),
         from_bucket: bed.bucket.clone(),
         from_key: key("from"),
         source_conditions: Conditions::default(),

@@ -78,8 +78,13 @@ pub(super) async fn nothing_is_wrong_with_what_is_in_use(bed: &mut Bed) {
     }
     bed.put("dir/file", b"again").await.expect("overwrites");
     bed.delete("x//y").await.expect("deletes");
-    let upload =
-        CreateUpload { bucket: bed.bucket.clone(), key: key("up"), content: Content::default(), checksum: None };
+    let upload = CreateUpload {
+        given: Default::default(),
+        bucket: bed.bucket.clone(),
+        key: key("up"),
+        content: Content::default(),
+        checksum: None,
+    };
     let id = bed.store.create_upload(&ROOT, upload).await.expect("begins");
     let upload = UploadRef { bucket: bed.bucket.clone(), key: key("up"), id };
     bed.store.upload_part(&ROOT, &upload, 3, incoming(b"a part")).await.expect("a part");
@@ -223,8 +228,13 @@ pub(super) async fn fsck_tells_what_is_wrong_and_repairs_what_can_be(bed: &mut B
 pub(super) async fn fsck_holds_records_and_parts_against_their_rows(bed: &mut Bed) {
     bed.put("k", b"x").await.expect("puts");
     let object = bed.get("k").await.expect("gets").0;
-    let upload =
-        CreateUpload { bucket: bed.bucket.clone(), key: key("up"), content: Content::default(), checksum: None };
+    let upload = CreateUpload {
+        given: Default::default(),
+        bucket: bed.bucket.clone(),
+        key: key("up"),
+        content: Content::default(),
+        checksum: None,
+    };
     let id = bed.store.create_upload(&ROOT, upload).await.expect("begins");
     let upload = UploadRef { bucket: bed.bucket.clone(), key: key("up"), id };
     bed.store.upload_part(&ROOT, &upload, 1, incoming(b"a part")).await.expect("a part");
