@@ -13,6 +13,7 @@ use crate::model::condition::Conditions;
 use crate::model::id::VersionId;
 use crate::model::name::ObjectKey;
 use crate::model::object::Object;
+use crate::model::versioning::VersionRef;
 use crate::provider::Stage;
 use crate::store::Store;
 use crate::store::bound::Bound;
@@ -20,7 +21,7 @@ use crate::store::error::{Error, Result};
 use crate::store::get::{Opened, blocks};
 use crate::store::ingest::pour;
 use crate::store::put::draft;
-use crate::store::request::{CopyContent, CopyRequest};
+use crate::store::request::{Copied, CopyContent, CopyRequest};
 use crate::store::write::{Write, check_write, current_of};
 
 impl Store {
@@ -28,12 +29,13 @@ impl Store {
     ///
     /// # Errors
     /// Refusals; nothing is visible then. A failed condition on the source is always `PreconditionFailed`.
-    pub async fn copy(&self, caller: &Caller, request: CopyRequest) -> Result<Object> {
+    pub async fn copy(&self, caller: &Caller, request: CopyRequest) -> Result<Copied> {
         let source = self.enter_object(caller, &request.from_bucket, &request.from_key, Action::GetObject).await?;
         let bound = self.enter_object(caller, &request.bucket, &request.key, Action::PutObject).await?;
         bound.writable()?;
         let onto_itself = request.from_bucket == request.bucket && request.from_key == request.key;
-        if onto_itself && matches!(request.content, CopyContent::Keep) {
+        // A copy of a version onto its own key makes it the current one again.
+        if onto_itself && request.from_version.is_none() && matches!(request.content, CopyContent::Keep) {
             return Err(Error::InvalidRequest(
                 "This copy request is illegal because it is trying to copy an object to itself without changing the \
                  object's metadata, storage class, website redirect location or encryption attributes.",
@@ -42,14 +44,18 @@ impl Store {
         if !request.conditions.is_empty() {
             check_write(&request.conditions, self.really_there(&bound, &request.key).await?.as_ref())?;
         }
-        let opened = self.open_source(caller, &source, &request.from_key, &request.source_conditions).await?;
+        let opened = self
+            .open_source(caller, &source, (&request.from_key, request.from_version), &request.source_conditions)
+            .await?;
         if opened.object.size > PUT_BYTES_MAX {
             return Err(Error::InvalidRequest("The source of a copy may have at most 5 GiB."));
         }
-        let version = VersionId::fresh();
+        let (version, from) = (VersionId::fresh(), opened.object.shown());
         let mut stage = self.stage(&bound, version).await?;
         let draft = self.copy_bytes(&source, opened, &bound, &mut stage, &request, caller, version).await?;
-        self.write(Write { bound, stage, draft, whole: None, conditions: request.conditions, upload: None }).await
+        let conditions = request.conditions;
+        let object = self.write(Write { bound, stage, draft, whole: None, conditions, upload: None }).await?;
+        Ok(Copied { object, source: from })
     }
 
     /// Opens the source of a copy under its conditions.
@@ -57,10 +63,10 @@ impl Store {
         &self,
         caller: &Caller,
         source: &Arc<Bound>,
-        key: &ObjectKey,
+        from: (&ObjectKey, Option<VersionRef>),
         conditions: &Conditions,
     ) -> Result<Opened> {
-        self.open(caller, source, key, |object| {
+        self.open(caller, source, from, |object| {
             if conditions.copy_source(current_of(object)) { Ok(0..object.size) } else { Err(Error::PreconditionFailed) }
         })
         .await

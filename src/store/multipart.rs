@@ -124,7 +124,7 @@ impl Store {
         let source = self.enter_object(caller, &from.from_bucket, &from.from_key, Action::GetObject).await?;
         let (bound, row) = self.enter_open(caller, upload).await?;
         let opened = self
-            .open(caller, &source, &from.from_key, |object| {
+            .open(caller, &source, (&from.from_key, from.from_version), |object| {
                 let current = crate::store::write::current_of(object);
                 if !from.source_conditions.copy_source(current) {
                     return Err(Error::PreconditionFailed);

@@ -151,6 +151,7 @@ impl Bed {
                 },
             )
             .await
+            .map(|_| ())
     }
 
     /// Every key, by pages of `limit`.
