@@ -31,6 +31,7 @@ mod complete;
 mod config;
 mod copy;
 mod delete;
+mod displace;
 pub mod error;
 mod get;
 mod identity;
