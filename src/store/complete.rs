@@ -50,7 +50,7 @@ impl Store {
         if !request.conditions.is_empty() {
             check_write(&request.conditions, self.really_there(&bound, &row.key).await?.as_ref())?;
         }
-        let owner = owner_of_write(&bound, caller);
+        let owner = owner_of_write(&bound, caller).to_owned();
         let store = self.clone();
         let section = tokio::spawn(async move { store.complete(bound, row, request, owner).await });
         section.await.map_err(|error| Error::Internal(error.into()))?

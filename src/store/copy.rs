@@ -12,7 +12,7 @@ use crate::model::checksum::ChecksumKind;
 use crate::model::condition::Conditions;
 use crate::model::id::VersionId;
 use crate::model::name::ObjectKey;
-use crate::model::object::Object;
+use crate::model::object::{Attached, Object};
 use crate::model::versioning::VersionRef;
 use crate::provider::Stage;
 use crate::store::Store;
@@ -20,7 +20,7 @@ use crate::store::bound::Bound;
 use crate::store::error::{Error, Result};
 use crate::store::get::{Opened, blocks};
 use crate::store::ingest::pour;
-use crate::store::put::draft;
+use crate::store::put::{draft, owner_of_write};
 use crate::store::request::{Copied, CopyContent, CopyRequest};
 use crate::store::write::{Write, check_write, current_of};
 
@@ -50,9 +50,14 @@ impl Store {
         if opened.object.size > PUT_BYTES_MAX {
             return Err(Error::InvalidRequest("The source of a copy may have at most 5 GiB."));
         }
+        self.refuse_beyond_quota(&bound, Some(opened.object.size)).await?;
+        let (owner, mut attached) = self.accept(&bound, owner_of_write(&bound, caller), &request.given).await?;
+        if request.keep_tags {
+            attached.tags = opened.object.attached.tags.clone();
+        }
         let (version, from) = (VersionId::fresh(), opened.object.shown());
         let mut stage = self.stage(&bound, version).await?;
-        let draft = self.copy_bytes(&source, opened, &bound, &mut stage, &request, caller, version).await?;
+        let draft = self.copy_bytes(&source, opened, &bound, &mut stage, &request, (owner, attached), version).await?;
         let conditions = request.conditions;
         let object = self.write(Write { bound, stage, draft, whole: None, conditions, upload: None }).await?;
         Ok(Copied { object, source: from })
@@ -80,7 +85,7 @@ impl Store {
         bound: &Arc<Bound>,
         stage: &mut Box<dyn Stage>,
         request: &CopyRequest,
-        caller: &Caller,
+        (owner, attached): (String, Attached),
         version: VersionId,
     ) -> Result<Object> {
         let Opened { object, place, body } = opened;
@@ -100,8 +105,9 @@ impl Store {
             let mut copy = object;
             copy.version = version;
             copy.key = request.key.clone();
-            copy.owner = crate::store::put::owner_of_write(bound, caller);
+            (copy.owner, copy.attached) = (owner, attached);
             copy.content = content;
+            copy.revision = 0;
             return Ok(copy);
         }
         let algorithm = request.algorithm.or(object.checksum.as_ref().map(|c| c.algorithm));
@@ -109,7 +115,7 @@ impl Store {
         if digest.size != object.size {
             return Err(Error::Unavailable("the source changed while it was copied".into()));
         }
-        Ok(draft(bound, caller, &request.key, version, content, &digest))
+        Ok(draft(&request.key, version, content, &digest, (owner, attached)))
     }
 }
 

@@ -192,7 +192,7 @@ impl Store {
         Ok(newest.filter(|newest| newest.marker).map_or(missing, |marker| Error::Deleted { version: marker.shown() }))
     }
 
-    fn missing_version(caller: &Caller, bound: &Bound) -> Error {
+    pub(super) fn missing_version(caller: &Caller, bound: &Bound) -> Error {
         match Self::missing_key(caller, bound) {
             Error::NoSuchKey => Error::NoSuchVersion,
             denied => denied,

@@ -21,11 +21,14 @@ use crate::model::name::BucketName;
 use crate::model::time::Clock;
 use crate::provider::Provider;
 
+mod acl;
 mod adopt;
 mod attach;
+mod attached;
 mod bound;
 mod bucket;
 mod complete;
+mod config;
 mod copy;
 mod delete;
 mod displace;

@@ -15,7 +15,7 @@ use super::gateway::Gateway;
 use super::object::checksum_type;
 use super::rewrite::SourceHeader;
 use super::wire::{self, show_checksum};
-use super::{content, declared};
+use super::{content, declared, given};
 use crate::model::caller::Caller;
 use crate::model::condition::{Conditions, TagMatch};
 use crate::model::name::{BucketName, ObjectKey};
@@ -85,11 +85,13 @@ pub(super) async fn object(gateway: &Gateway, request: S3Request<CopyObjectInput
     let source = source(&headers, &extensions)?;
     let (bucket, key) = (wire::bucket(&input.bucket)?, wire::key(&input.key)?);
     source_owner(gateway, &source, input.expected_source_bucket_owner.as_deref()).await?;
-    if let Some(directive) = &input.tagging_directive
-        && ![TaggingDirective::COPY, TaggingDirective::REPLACE].contains(&directive.as_str())
-    {
-        return Err(Refusal::argument("x-amz-tagging-directive", directive.as_str(), "Unknown tagging directive."));
-    }
+    let keep_tags = match input.tagging_directive.as_ref().map(TaggingDirective::as_str) {
+        None | Some(TaggingDirective::COPY) => true,
+        Some(TaggingDirective::REPLACE) => false,
+        Some(other) => {
+            return Err(Refusal::argument("x-amz-tagging-directive", other, "Unknown tagging directive."));
+        }
+    };
     let mut source_conditions =
         source_conditions(&headers, input.copy_source_if_modified_since, input.copy_source_if_unmodified_since);
     let asked = content::of(&headers, input.metadata)?;
@@ -116,8 +118,8 @@ pub(super) async fn object(gateway: &Gateway, request: S3Request<CopyObjectInput
     let algorithm = input.checksum_algorithm.map(|name| declared::algorithm(name.as_str())).transpose()?;
     let request = CopyRequest {
         from_version: source.version,
-        keep_tags: true,
-        given: Default::default(),
+        keep_tags,
+        given: given::of(&headers)?,
         from_bucket: source.bucket,
         from_key: source.key,
         source_conditions,

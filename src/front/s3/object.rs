@@ -4,8 +4,8 @@ use s3s::S3Request;
 use s3s::dto::{
     Checksum as ShownChecksum, ChecksumMode, ChecksumType, DeleteObjectInput, DeleteObjectOutput,
     GetObjectAttributesInput, GetObjectAttributesOutput, GetObjectAttributesParts, GetObjectInput, GetObjectOutput,
-    HeadObjectInput, HeadObjectOutput, ObjectPart, PutObjectInput, PutObjectOutput, StorageClass, Timestamp,
-    TimestampFormat,
+    HeadObjectInput, HeadObjectOutput, ObjectLockMode, ObjectPart, PutObjectInput, PutObjectOutput, StorageClass,
+    Timestamp, TimestampFormat,
 };
 
 use super::content::{Overrides, Shown, shown};
@@ -13,11 +13,11 @@ use super::error::{Refusal, Result};
 use super::exchange::caller;
 use super::gateway::Gateway;
 use super::wire::{self, show_checksum};
-use super::{body, content};
+use super::{body, content, given, lock};
 use crate::config::limits::LIST_KEYS_MAX;
 use crate::model::checksum::Checksum;
 use crate::model::condition::Conditions;
-use crate::model::object::Object;
+use crate::model::object::{Attached, Object};
 use crate::model::range::ByteRange;
 use crate::store::request::{DeleteRequest, Found, GetRequest, Portion, PutRequest};
 
@@ -25,7 +25,7 @@ use crate::store::request::{DeleteRequest, Found, GetRequest, Portion, PutReques
 pub(super) async fn put(gateway: &Gateway, request: S3Request<PutObjectInput>) -> Result<PutObjectOutput> {
     let S3Request { input, headers, extensions, trailing_headers, .. } = request;
     let request = PutRequest {
-        given: Default::default(),
+        given: given::of(&headers)?,
         bucket: wire::bucket(&input.bucket)?,
         key: wire::key(&input.key)?,
         content: content::of(&headers, input.metadata)?,
@@ -99,6 +99,11 @@ fn facts(found: Found, overrides: Overrides, mode: Option<&ChecksumMode>) -> Res
     Ok(Facts { shown: shown(stored, overrides)?, object, checksum, checksum_type, length, content_range, parts })
 }
 
+/// How many tags there are, if there are any.
+fn tag_count(attached: &Attached) -> Option<i32> {
+    Some(attached.tags.as_slice().len()).filter(|n| *n > 0).map(wire::count)
+}
+
 /// Fills in an output of GET or HEAD: their fields have the same names.
 macro_rules! fill {
     ($output:ident, $facts:expr) => {{
@@ -122,6 +127,10 @@ macro_rules! fill {
             missing_meta: missing,
             parts_count: parts,
             checksum_type,
+            tag_count: tag_count(&object.attached),
+            object_lock_mode: object.attached.lock.retention.map(|held| ObjectLockMode::from_static(held.mode.name())),
+            object_lock_retain_until_date: object.attached.lock.retention.map(|held| wire::time(held.until)),
+            object_lock_legal_hold_status: object.attached.lock.legal_hold.map(lock::shown_hold),
             ..$output::default()
         };
         show_checksum!(output, &checksum);
