@@ -29,7 +29,7 @@ impl Store {
     /// # Errors
     /// Refusals; nothing is visible then. A failed condition on the source is always `PreconditionFailed`.
     pub async fn copy(&self, caller: &Caller, request: CopyRequest) -> Result<Object> {
-        let source = self.enter_object(caller, &request.from_bucket, &request.from_key, Action::GetObject).await?;
+        let source = self.enter_to_read(caller, &request.from_bucket, &request.from_key, Action::GetObject).await?;
         let bound = self.enter_object(caller, &request.bucket, &request.key, Action::PutObject).await?;
         bound.writable()?;
         let onto_itself = request.from_bucket == request.bucket && request.from_key == request.key;
@@ -60,7 +60,7 @@ impl Store {
         key: &ObjectKey,
         conditions: &Conditions,
     ) -> Result<Opened> {
-        self.open(caller, source, key, |object| {
+        self.open(caller, source, (key, Action::GetObject), |object| {
             if conditions.copy_source(current_of(object)) { Ok(0..object.size) } else { Err(Error::PreconditionFailed) }
         })
         .await

@@ -36,10 +36,10 @@ impl Store {
     /// # Errors
     /// Refusals; also those of the conditions and the range. The body itself ends early if the bytes change under it.
     pub async fn get(&self, caller: &Caller, request: GetRequest) -> Result<FoundBody> {
-        let bound = self.enter_object(caller, &request.bucket, &request.key, Action::GetObject).await?;
+        let bound = self.enter_to_read(caller, &request.bucket, &request.key, Action::GetObject).await?;
         let mut found = None;
         let opened = self
-            .open(caller, &bound, &request.key, |object| {
+            .open(caller, &bound, (&request.key, Action::GetObject), |object| {
                 let answer = answer_of(object, &request)?;
                 let range = answer.0.clone();
                 found = Some(answer);
@@ -67,10 +67,10 @@ impl Store {
     }
 
     async fn facts(&self, caller: &Caller, request: GetRequest, action: Action) -> Result<Found> {
-        let bound = self.enter_object(caller, &request.bucket, &request.key, action).await?;
+        let bound = self.enter_to_read(caller, &request.bucket, &request.key, action).await?;
         let mut found = None;
         let opened = self
-            .open(caller, &bound, &request.key, |object| {
+            .open(caller, &bound, (&request.key, action), |object| {
                 found = Some(answer_of(object, &request)?);
                 Ok(0..0)
             })
@@ -79,22 +79,27 @@ impl Store {
         Ok(Found { object: opened.object, range, partial, part })
     }
 
-    /// Opens the current version of a key. `choose` sees its facts and says which bytes, or refuses.
+    /// Opens the current version of a key, if the caller may do `action` to it. `choose` sees its facts and says which
+    /// bytes, or refuses.
     pub(super) async fn open(
         &self,
         caller: &Caller,
         bound: &Arc<Bound>,
-        key: &ObjectKey,
+        (key, action): (&ObjectKey, Action),
         mut choose: impl FnMut(&Object) -> Result<Range<u64>> + Send,
     ) -> Result<Opened> {
         for _ in 0..READ_TRIES_MAX {
             let row = match self.catalog().object(&SERVICE, bound.bucket.id, key).await? {
                 Some(row) => row,
-                None => match self.adopt_file(bound, key).await? {
-                    Some(row) => row,
-                    None => return Err(Self::missing_key(caller, bound)),
-                },
+                None => {
+                    Self::allow_search(caller, bound, action, key)?;
+                    match self.adopt_file(bound, key).await? {
+                        Some(row) => row,
+                        None => return Err(Self::missing_key(caller, bound)),
+                    }
+                }
             };
+            Self::allow_object(caller, bound, action, &row)?;
             let shown = match self.sight(bound, &row).await? {
                 Sight::Final => None,
                 Sight::Young(shown) => Some(*shown),

@@ -121,10 +121,10 @@ impl Store {
         from: PartCopy,
     ) -> Result<PartStored> {
         check_number(number)?;
-        let source = self.enter_object(caller, &from.from_bucket, &from.from_key, Action::GetObject).await?;
+        let source = self.enter_to_read(caller, &from.from_bucket, &from.from_key, Action::GetObject).await?;
         let (bound, row) = self.enter_open(caller, upload).await?;
         let opened = self
-            .open(caller, &source, &from.from_key, |object| {
+            .open(caller, &source, (&from.from_key, Action::GetObject), |object| {
                 let current = crate::store::write::current_of(object);
                 if !from.source_conditions.copy_source(current) {
                     return Err(Error::PreconditionFailed);
