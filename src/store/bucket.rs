@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::auth::decide::{Target, decide};
+use crate::auth::decide::{Rules, Target, policy_counts};
 use crate::catalog::{self, NewBucket};
 use crate::model::action::Action;
 use crate::model::bucket::{Bucket, BucketConfig, BucketSettings};
@@ -37,7 +37,7 @@ impl Store {
             let rows = self.catalog().buckets(&SERVICE, &query.prefix, after.as_deref(), ROWS_PAGE).await?;
             let ended = rows.len() < ROWS_PAGE;
             for bucket in rows {
-                let listed = bucket.owner == caller.id() || decide(caller, Action::ListBucket, Target::Bucket(&bucket));
+                let listed = bucket.owner == caller.id() || Self::lists(caller, &bucket);
                 if listed && page.buckets.len() == query.limit {
                     page.next = after;
                     return Ok(page);
@@ -51,6 +51,12 @@ impl Store {
                 return Ok(page);
             }
         }
+    }
+
+    /// Whether a bucket of root's, or of anyone for an administrator, is the caller's to list.
+    fn lists(caller: &Caller, bucket: &Bucket) -> bool {
+        policy_counts(caller, bucket)
+            && Self::allow(caller, Action::ListBucket, Target::Bucket(bucket, &Rules::of(bucket))).is_ok()
     }
 
     async fn adopt_new_containers(&self) -> Result<()> {
