@@ -16,7 +16,7 @@ use crate::store::acl::unusual;
 use crate::store::bound::{Bound, is_absent};
 use crate::store::config::fits_ownership;
 use crate::store::error::{Error, Result};
-use crate::store::request::{AclRequest, BucketPage, BucketQuery};
+use crate::store::request::{BucketPage, BucketQuery, CreateBucket};
 use crate::store::{SERVICE, Store};
 
 /// Rows read at a time while those the caller may not see are passed over.
@@ -77,16 +77,10 @@ impl Store {
     /// # Errors
     /// [`Error::BucketOwned`], [`Error::BucketTaken`] also if the caller has it with another list,
     /// [`Error::AclWithOwnership`], refusals.
-    pub async fn create_bucket(
-        &self,
-        caller: &Caller,
-        name: &BucketName,
-        acl: &AclRequest,
-        config: BucketConfig,
-    ) -> Result<Bucket> {
+    pub async fn create_bucket(&self, caller: &Caller, name: &BucketName, request: CreateBucket) -> Result<Bucket> {
         Self::allow(caller, Action::CreateBucket, Target::NewBucket(name))?;
-        let acl = unusual(self.resolve(acl, caller.id(), caller.id()).await?, caller.id());
-        let config = BucketConfig { acl, ..config };
+        let acl = unusual(self.resolve(&request.acl, caller.id(), caller.id()).await?, caller.id());
+        let config = BucketConfig { acl, ..request.config };
         fits_ownership(&config, caller.id())?;
         let (store, owner, name) = (self.clone(), caller.id().to_owned(), name.clone());
         let section = tokio::spawn(async move { store.make_bucket(owner, &name, config).await });
