@@ -195,6 +195,10 @@ pub async fn serve(config: &Config) -> Result<(), AppError> {
         let upkeep = Upkeep { scan_interval, unclean: attached.unclean, metrics };
         tokio::spawn(async move { store.keep_up(background, upkeep).await })
     };
+    let expirer = {
+        let (store, background, day) = (app.store.clone(), background.clone(), config.s3.lifecycle_day);
+        tokio::spawn(async move { store.keep_lifecycle(background, day).await })
+    };
     let s3 = tokio::spawn(s3.serve(s3_exchange(config, &app), stop.clone()));
     let rest = tokio::spawn(rest.serve(rest_exchange(config, &app), stop.clone()));
     announce(&ready);
@@ -204,7 +208,7 @@ pub async fn serve(config: &Config) -> Result<(), AppError> {
     stop.cancel();
     let ended = [s3.await, rest.await];
     background.cancel();
-    let worked = [worker.await, keeper.await];
+    let worked = [worker.await, keeper.await, expirer.await];
     // A panic there is told, and then the stop goes on: the data comes first.
     for error in ended.into_iter().chain(worked).filter_map(Result::err) {
         tracing::error!(%error, "a task of the server failed");

@@ -115,3 +115,9 @@ pub const CATALOG_WAL_BYTES_KEPT: i64 = 64 * 1024 * 1024;
 /// Bytes kept back beside the catalog so that a full disk can be emptied: twice what its WAL grows to between two
 /// checkpoints, which SQLite makes every 1,000 pages of 4 KiB.
 pub const CATALOG_RESERVE_BYTES: u64 = 8 * 1024 * 1024;
+/// Seconds between two passes of the lifecycle worker; a quarter of a day of its rules, if that is less.
+pub const LIFECYCLE_PASS_SECONDS_MAX: u64 = 60 * 60;
+/// Rows that a pass of the lifecycle worker reads, and removals that it collects, at a time.
+pub const LIFECYCLE_WINDOW_ROWS: usize = 1000;
+/// Removals of a lifecycle pass under way at a time: they share the syncs of their commits.
+pub const LIFECYCLE_DELETES_AT_ONCE: usize = 16;

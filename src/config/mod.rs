@@ -14,6 +14,7 @@ use crate::auth::secret::Secret;
 use crate::config::root::SECRET_CHARS_MIN;
 use crate::config::section::{Problems, Section};
 use crate::model::bucket::{BucketRules, BucketSettings};
+use crate::model::lifecycle::{DAY_SECONDS, Day};
 use crate::model::name::RESERVED;
 use crate::model::place::Layout;
 
@@ -71,6 +72,8 @@ pub struct S3Config {
     pub domains: Vec<String>,
     /// The region that requests must be signed for; any if there is none.
     pub region: Option<String>,
+    /// How long a day of lifecycle rules is; a short one is for tests.
+    pub lifecycle_day: Day,
 }
 
 /// One place for bytes.
@@ -271,8 +274,14 @@ impl S3Config {
             let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
             (!text.is_empty() && text.chars().all(plain)).then(|| text.to_owned())
         });
+        let day = section.number("lifecycle_day_seconds", 1, u64::from(DAY_SECONDS));
+        let day = day.and_then(|seconds| u32::try_from(seconds).ok());
         section.finish();
-        Self { domains: domains.iter().map(|domain| domain.to_ascii_lowercase()).collect(), region }
+        Self {
+            domains: domains.iter().map(|domain| domain.to_ascii_lowercase()).collect(),
+            region,
+            lifecycle_day: day.map_or(Day::CALENDAR, Day::of_seconds),
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::model::acl::Acl;
 use crate::model::encryption::DefaultEncryption;
 use crate::model::id::BucketId;
+use crate::model::lifecycle::Lifecycle;
 use crate::model::lock::LockConfig;
 use crate::model::name::BucketName;
 use crate::model::pattern::wild_match;
@@ -68,6 +69,9 @@ pub struct BucketConfig {
     /// How much it may hold.
     #[serde(skip_serializing_if = "Quota::is_none")]
     pub quota: Quota,
+    /// What becomes of its objects in time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lifecycle: Option<Lifecycle>,
 }
 
 /// Who owns objects, and whether access control lists count.

@@ -13,6 +13,7 @@ pub mod context;
 pub mod encryption;
 pub mod file_system;
 pub mod id;
+pub mod lifecycle;
 pub mod lock;
 pub mod name;
 pub mod object;

@@ -43,6 +43,7 @@ mod host;
 mod last_chunk;
 mod layer_request;
 mod layer_response;
+mod lifecycle;
 mod list;
 mod multipart;
 mod object;

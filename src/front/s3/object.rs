@@ -13,7 +13,7 @@ use super::error::{Refusal, Result};
 use super::exchange::caller;
 use super::gateway::Gateway;
 use super::wire::{self, show_checksum};
-use super::{body, content};
+use super::{body, content, lifecycle};
 use crate::config::limits::LIST_KEYS_MAX;
 use crate::model::checksum::Checksum;
 use crate::model::condition::Conditions;
@@ -32,8 +32,11 @@ pub(super) async fn put(gateway: &Gateway, request: S3Request<PutObjectInput>) -
         conditions: wire::conditions(&headers),
         body: body::incoming(input.body, &headers, &extensions, input.content_length, trailing_headers)?,
     };
+    let bucket = request.bucket.clone();
     let object = gateway.store.put(&caller(&extensions), request).await?;
-    let mut output = PutObjectOutput { e_tag: Some(wire::etag(&object.etag)), ..PutObjectOutput::default() };
+    let expiration = lifecycle::expiration(gateway, &bucket, &object).await;
+    let mut output =
+        PutObjectOutput { expiration, e_tag: Some(wire::etag(&object.etag)), ..PutObjectOutput::default() };
     output.checksum_type = object.checksum.as_ref().map(checksum_type);
     show_checksum!(output, &object.checksum);
     Ok(output)
@@ -158,9 +161,12 @@ pub(super) async fn get(gateway: &Gateway, request: S3Request<GetObjectInput>) -
         portion: portion(&headers, input.part_number)?,
         conditions: read_conditions(&headers, input.if_modified_since, input.if_unmodified_since),
     };
+    let bucket = request.bucket.clone();
     let found = gateway.store.get(&caller(&extensions), request).await?;
+    let expiration = lifecycle::expiration(gateway, &bucket, &found.found.object).await;
     let facts = facts(found.found, overrides, input.checksum_mode.as_ref())?;
     let mut output = fill!(GetObjectOutput, facts);
+    output.expiration = expiration;
     output.body = Some(body::outgoing(found.body));
     Ok(output)
 }
@@ -177,9 +183,13 @@ pub(super) async fn head(gateway: &Gateway, request: S3Request<HeadObjectInput>)
         portion: portion(&headers, input.part_number)?,
         conditions: read_conditions(&headers, input.if_modified_since, input.if_unmodified_since),
     };
+    let bucket = request.bucket.clone();
     let found = gateway.store.head(&caller(&extensions), request).await?;
+    let expiration = lifecycle::expiration(gateway, &bucket, &found.object).await;
     let facts = facts(found, overrides, input.checksum_mode.as_ref())?;
-    Ok(fill!(HeadObjectOutput, facts))
+    let mut output = fill!(HeadObjectOutput, facts);
+    output.expiration = expiration;
+    Ok(output)
 }
 
 /// DeleteObject.

@@ -53,8 +53,6 @@ absent! {
         "NoSuchBucketPolicy", "The bucket policy does not exist";
     cors: GetBucketCorsInput => GetBucketCorsOutput =
         "NoSuchCORSConfiguration", "The CORS configuration does not exist";
-    lifecycle: GetBucketLifecycleConfigurationInput => GetBucketLifecycleConfigurationOutput =
-        "NoSuchLifecycleConfiguration", "The lifecycle configuration does not exist";
     tags: GetBucketTaggingInput => GetBucketTaggingOutput =
         "NoSuchTagSet", "The TagSet does not exist";
     website: GetBucketWebsiteInput => GetBucketWebsiteOutput =
@@ -89,7 +87,6 @@ nothing! {
     versioning: GetBucketVersioningInput => GetBucketVersioningOutput;
     no_policy: DeleteBucketPolicyInput => DeleteBucketPolicyOutput;
     no_cors: DeleteBucketCorsInput => DeleteBucketCorsOutput;
-    no_lifecycle: DeleteBucketLifecycleInput => DeleteBucketLifecycleOutput;
     no_tags: DeleteBucketTaggingInput => DeleteBucketTaggingOutput;
     no_website: DeleteBucketWebsiteInput => DeleteBucketWebsiteOutput;
     no_encryption: DeleteBucketEncryptionInput => DeleteBucketEncryptionOutput;
