@@ -10,6 +10,7 @@ mod copy;
 mod deletes;
 mod errors;
 mod hosts;
+mod lifecycle;
 mod listing;
 mod multipart;
 mod objects;
