@@ -5,7 +5,9 @@
 
 use crate::catalog;
 use crate::model::name::NameError;
+use crate::model::tag::InvalidTags;
 use crate::model::time::Timestamp;
+use crate::model::versioning::VersionRef;
 use crate::provider;
 
 /// Why a body could not be taken in.
@@ -49,6 +51,14 @@ pub enum Error {
     /// The version is not there.
     #[error("the version does not exist")]
     NoSuchVersion,
+    /// The version that was named is a delete marker, which has nothing to read or to attach to.
+    #[error("the version is a delete marker")]
+    MarkerNamed {
+        /// The marker.
+        version: VersionRef,
+        /// When it was made.
+        modified: Timestamp,
+    },
     /// The upload is not there.
     #[error("the upload does not exist")]
     NoSuchUpload,
@@ -61,6 +71,33 @@ pub enum Error {
     /// The bucket still has objects.
     #[error("the bucket is not empty")]
     BucketNotEmpty,
+    /// What is asked for does not go with what the bucket is set to.
+    #[error("{0}")]
+    InvalidBucketState(&'static str),
+    /// The bucket's list grants others something, and lists are to stop to count.
+    #[error("the access control list of the bucket grants others")]
+    AclWithOwnership,
+    /// Lists do not count in this bucket.
+    #[error("the bucket takes no access control lists")]
+    AclNotSupported,
+    /// A list names too many.
+    #[error("the access control list is malformed")]
+    MalformedAcl,
+    /// No user has this e-mail address, or several have it.
+    #[error("no single user has the e-mail address")]
+    UnresolvableEmail,
+    /// Tags that cannot be.
+    #[error(transparent)]
+    InvalidTag(#[from] InvalidTags),
+    /// A version is held by object lock.
+    #[error("the version is held by object lock")]
+    ObjectLocked,
+    /// The object never had the retention or legal hold that is asked for.
+    #[error("the object has no such lock")]
+    NoSuchObjectLock,
+    /// The bucket may not hold so much.
+    #[error("the quota of the bucket is used up")]
+    QuotaExceeded,
     /// The decision is no.
     #[error("access denied")]
     AccessDenied,
@@ -137,6 +174,9 @@ pub enum Error {
     /// Not built.
     #[error("{0} is not implemented")]
     NotImplemented(&'static str),
+    /// The bucket would hold more than its quota.
+    #[error("the quota of the bucket is exceeded")]
+    QuotaExceeded,
     /// No space is left.
     #[error("no space is left")]
     NoSpace,
@@ -158,6 +198,7 @@ impl From<catalog::Error> for Error {
     fn from(error: catalog::Error) -> Self {
         match error {
             catalog::Error::NoSpace => Self::NoSpace,
+            catalog::Error::QuotaExceeded => Self::QuotaExceeded,
             error if error.retryable() => Self::Unavailable(error.into()),
             error => Self::Internal(error.into()),
         }

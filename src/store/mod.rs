@@ -29,6 +29,7 @@ mod complete;
 mod config;
 mod copy;
 mod delete;
+mod displace;
 pub mod error;
 mod get;
 mod identity;
