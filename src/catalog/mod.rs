@@ -203,6 +203,30 @@ pub struct Unnamed {
     pub stamp: Stamp,
 }
 
+/// Something that happened, for a target outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewEvent {
+    /// The bucket, which may be gone when it is told.
+    pub bucket: BucketId,
+    /// The key: events of one are told in order.
+    pub key: ObjectKey,
+    /// The name of the target.
+    pub target: String,
+    /// When it happened.
+    pub created: Timestamp,
+    /// What is told.
+    pub text: String,
+}
+
+/// An event that is still to be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Its number, which grows.
+    pub id: i64,
+    /// What happened.
+    pub event: NewEvent,
+}
+
 /// One atomic decision.
 #[derive(Debug, Clone, Default)]
 pub struct Commit {
@@ -212,6 +236,8 @@ pub struct Commit {
     pub tasks: Vec<NewTask>,
     /// The upload that becomes an object by it; it must be `Completing`, else [`Error::Conflict`].
     pub upload: Option<UploadEnd>,
+    /// What is to be told of them.
+    pub events: Vec<NewEvent>,
     /// A client's write: a bucket that would hold more than its quota by it ends it with [`Error::QuotaExceeded`].
     pub within_quota: bool,
 }
@@ -453,6 +479,24 @@ pub trait Catalog: std::fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// Failures of the database.
     async fn tasks_done(&self, scope: &Scope, done: &[i64]) -> Result<()>;
+
+    /// The oldest events for a target that are still to be told.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    async fn events(&self, scope: &Scope, target: &str, limit: usize) -> Result<Vec<Event>>;
+
+    /// Removes events that were told.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    async fn events_done(&self, scope: &Scope, done: &[i64]) -> Result<()>;
+
+    /// Removes events from before `before`, and the oldest of more than `most`. Returns how many it removed.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    async fn forget_events(&self, scope: &Scope, before: Timestamp, most: u64) -> Result<u64>;
 
     /// Points the row of `version` at another of its places, if it is still current.
     ///

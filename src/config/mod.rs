@@ -20,11 +20,13 @@ use crate::model::place::Layout;
 
 mod interval;
 pub mod limits;
+mod notification;
 pub mod root;
 mod section;
 pub mod state;
 
 pub use interval::{Interval, duration};
+pub use notification::TargetConfig;
 
 /// The name of the provider that new buckets are made on.
 pub const DEFAULT_PROVIDER: &str = "default";
@@ -44,6 +46,8 @@ pub struct Config {
     pub providers: Vec<ProviderConfig>,
     /// The settings of buckets that are made or adopted.
     pub buckets: BucketRules,
+    /// Whom buckets can notify.
+    pub targets: Vec<TargetConfig>,
     /// Limits that may be tuned.
     pub limits: LimitsConfig,
 }
@@ -216,6 +220,7 @@ impl Config {
             s3: S3Config::read(top.section("s3")),
             providers: providers(top.sections("provider"), &dir, problems),
             buckets: bucket_rules(top.sections("bucket")),
+            targets: notification::targets(top.section("notification")),
             limits: LimitsConfig::read(top.section("limits")),
             dir,
         };

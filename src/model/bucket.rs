@@ -8,6 +8,7 @@ use crate::model::id::BucketId;
 use crate::model::lifecycle::Lifecycle;
 use crate::model::lock::LockConfig;
 use crate::model::name::BucketName;
+use crate::model::notification::Notification;
 use crate::model::pattern::wild_match;
 use crate::model::place::Layout;
 use crate::model::tag::Tags;
@@ -72,6 +73,9 @@ pub struct BucketConfig {
     /// What becomes of its objects in time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lifecycle: Option<Lifecycle>,
+    /// What it notifies of, and whom.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notification: Option<Notification>,
 }
 
 /// Who owns objects, and whether access control lists count.

@@ -16,6 +16,7 @@ pub mod id;
 pub mod lifecycle;
 pub mod lock;
 pub mod name;
+pub mod notification;
 pub mod object;
 pub mod page;
 pub mod pattern;

@@ -224,6 +224,13 @@ impl Store {
         }
     }
 
+    /// The same bucket as it is configured now, for a decision that was taken under another configuration.
+    pub(super) async fn bound_anew(&self, seen: &Bound) -> Result<Arc<Bound>> {
+        self.forget_bucket(&seen.bucket.name);
+        let bound = self.bound(&seen.bucket.name).await?;
+        if bound.bucket.id == seen.bucket.id { Ok(bound) } else { Err(Error::NoSuchBucket) }
+    }
+
     /// Forgets a bucket whose row or container changed.
     pub(super) fn forget_bucket(&self, name: &BucketName) {
         self.0.bounds_epoch.fetch_add(1, Ordering::SeqCst);

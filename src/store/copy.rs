@@ -17,6 +17,7 @@ use crate::provider::Stage;
 use crate::store::Store;
 use crate::store::bound::Bound;
 use crate::store::error::{Error, Result};
+use crate::store::events::{Cause, How};
 use crate::store::get::{Opened, blocks};
 use crate::store::ingest::pour;
 use crate::store::put::draft;
@@ -49,7 +50,9 @@ impl Store {
         let version = VersionId::fresh();
         let mut stage = self.stage(&bound, version).await?;
         let draft = self.copy_bytes(&source, opened, &bound, &mut stage, &request, caller, version).await?;
-        self.write(Write { bound, stage, draft, whole: None, conditions: request.conditions, upload: None }).await
+        let cause = Cause::new(caller, How::Copy);
+        self.write(Write { bound, stage, draft, whole: None, conditions: request.conditions, upload: None, cause })
+            .await
     }
 
     /// Opens the source of a copy under its conditions.

@@ -14,6 +14,7 @@ use crate::provider;
 use crate::store::adopt::Reconciled;
 use crate::store::bound::Bound;
 use crate::store::error::{Error, Result};
+use crate::store::events::{Cause, How};
 use crate::store::request::DeleteRequest;
 use crate::store::write::{current_of, refusal};
 use crate::store::{SERVICE, Store};
@@ -24,14 +25,26 @@ impl Store {
     /// # Errors
     /// Refusals; the object is whole and at its place then. On cancellation: the delete goes on without an answer.
     pub async fn delete(&self, caller: &Caller, request: DeleteRequest) -> Result<()> {
+        self.delete_because(caller, request, How::Delete).await
+    }
+
+    /// The same, as a request or a rule asks for it.
+    pub(super) async fn delete_because(&self, caller: &Caller, request: DeleteRequest, how: How) -> Result<()> {
         let bound = self.enter_object(caller, &request.bucket, &request.key, Action::DeleteObject).await?;
         bound.writable()?;
-        let store = self.clone();
-        let section = tokio::spawn(async move { store.take_away(&bound, &request.key, &request.conditions).await });
+        let (store, cause) = (self.clone(), Cause::new(caller, how));
+        let section =
+            tokio::spawn(async move { store.take_away(&bound, &request.key, &request.conditions, &cause).await });
         section.await.map_err(|error| Error::Internal(error.into()))?
     }
 
-    async fn take_away(&self, bound: &Arc<Bound>, key: &ObjectKey, conditions: &Conditions) -> Result<()> {
+    async fn take_away(
+        &self,
+        bound: &Arc<Bound>,
+        key: &ObjectKey,
+        conditions: &Conditions,
+        cause: &Cause,
+    ) -> Result<()> {
         for _ in 0..COMMIT_TRIES_MAX {
             let order = self.0.locks.lock(bound.bucket.id, key).await;
             let Some(row) = self.to_delete(bound, key, conditions).await? else { return Ok(()) };
@@ -43,7 +56,8 @@ impl Store {
                     Reconciled::Kept(_) => return Err(Error::Unavailable("its file cannot be made durable".into())),
                 }
             }
-            match self.catalog().commit(&SERVICE, commit_of(bound, &row)).await {
+            let events = self.events_of_removal(bound, cause, &row);
+            match self.catalog().commit(&SERVICE, Commit { events, ..commit_of(bound, &row) }).await {
                 Ok(tasks) => {
                     // Before the answer, so that a key that was a directory until now can be a file at once.
                     if key.as_str().contains('/')

@@ -174,9 +174,6 @@ pub enum Error {
     /// Not built.
     #[error("{0} is not implemented")]
     NotImplemented(&'static str),
-    /// The bucket would hold more than its quota.
-    #[error("the quota of the bucket is exceeded")]
-    QuotaExceeded,
     /// No space is left.
     #[error("no space is left")]
     NoSpace,

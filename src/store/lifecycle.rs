@@ -26,6 +26,7 @@ use crate::model::tag::Tags;
 use crate::model::time::{Clock, Timestamp};
 use crate::model::versioning::VersionRef;
 use crate::store::error::{Error, Result};
+use crate::store::events::How;
 use crate::store::request::{DeleteRequest, UploadRef};
 use crate::store::{SERVICE, Store};
 
@@ -232,7 +233,7 @@ impl Store {
         };
         let key = entry.key.clone();
         let request = DeleteRequest { bucket: bucket.clone(), key, version, bypass_governance: false, conditions };
-        match self.delete(&Caller::ROOT, request).await {
+        match self.delete_because(&Caller::ROOT, request, How::Lifecycle).await {
             Ok(_) => true,
             // Held, replaced or gone.
             Err(Error::AccessDenied | Error::PreconditionFailed | Error::NoSuchKey | Error::NoSuchVersion) => false,

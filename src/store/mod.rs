@@ -13,6 +13,7 @@ use crate::auth::decide::{Target, decide};
 use crate::auth::secret::{MasterKey, Secret};
 use crate::auth::users::Users;
 use crate::catalog::{Catalog, Scope};
+use crate::config::TargetConfig;
 use crate::model::action::Action;
 use crate::model::bucket::BucketRules;
 use crate::model::caller::Caller;
@@ -29,8 +30,10 @@ mod complete;
 mod config;
 mod copy;
 mod delete;
+mod deliver;
 mod displace;
 pub mod error;
+mod events;
 mod get;
 mod identity;
 pub mod ingest;
@@ -75,6 +78,10 @@ pub struct StoreParts {
     pub master_key: MasterKey,
     /// The administrator.
     pub root: RootCredentials,
+    /// Who can be notified.
+    pub targets: Vec<TargetConfig>,
+    /// The region that events name.
+    pub region: String,
 }
 
 /// The store. Clones share everything.
@@ -87,6 +94,8 @@ struct Inner {
     providers: BTreeMap<String, Arc<dyn Provider>>,
     default_provider: String,
     bucket_rules: BucketRules,
+    targets: Vec<TargetConfig>,
+    region: String,
     users: Users,
     clock: Clock,
     locks: KeyLocks,
@@ -115,6 +124,8 @@ impl Store {
             providers: parts.providers,
             default_provider: parts.default_provider,
             bucket_rules: parts.bucket_rules,
+            targets: parts.targets,
+            region: parts.region,
             clock: Clock::default(),
             locks: KeyLocks::new(),
             outbox: Outbox::default(),

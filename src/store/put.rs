@@ -14,6 +14,7 @@ use crate::model::time::Timestamp;
 use crate::store::Store;
 use crate::store::bound::Bound;
 use crate::store::error::Result;
+use crate::store::events::{Cause, How};
 use crate::store::ingest::{Digest, receive};
 use crate::store::request::PutRequest;
 use crate::store::write::{Write, check_write};
@@ -33,7 +34,8 @@ impl Store {
         let digest = receive(request.body, &mut *stage, PUT_BYTES_MAX).await?;
         let draft = draft(&bound, caller, &request.key, version, request.content, &digest);
         let whole = digest.whole;
-        self.write(Write { bound, stage, draft, whole, conditions: request.conditions, upload: None }).await
+        let cause = Cause::new(caller, How::Put);
+        self.write(Write { bound, stage, draft, whole, conditions: request.conditions, upload: None, cause }).await
     }
 
     /// A condition that fails now is told before the body is read; the commit checks it again.

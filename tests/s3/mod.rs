@@ -13,6 +13,7 @@ mod hosts;
 mod lifecycle;
 mod listing;
 mod multipart;
+mod notification;
 mod objects;
 mod ranges;
 mod signatures;

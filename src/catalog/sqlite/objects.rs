@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 
 use super::failure::Fault;
 use super::quotas::{self, Growth};
-use super::{buckets, outbox, rows, span, statements as sql, uploads};
+use super::{buckets, events, outbox, rows, span, statements as sql, uploads};
 use crate::catalog::{Change, Commit, Error, History, Result, Task, VersionWindow, Window};
 use crate::model::id::{BucketId, VersionId};
 use crate::model::name::ObjectKey;
@@ -178,15 +178,17 @@ pub(super) fn commit(connection: &Connection, commit: &Commit) -> Result<Vec<Tas
     if let Some(end) = &commit.upload {
         uploads::end(connection, end)?;
     }
+    for event in &commit.events {
+        events::add(connection, event)?;
+    }
     commit.tasks.iter().map(|task| outbox::add(connection, task.clone())).collect()
 }
 
 /// Makes one change, or tells that its expectation does not hold.
 fn apply(connection: &Connection, change: &Change, mut growth: Option<&mut Growth>) -> Result<()> {
     // A version that comes back from behind the current one was never given up.
-    let promoted = |version| {
-        change.history.iter().any(|step| matches!(step, History::Remove(seen) if seen.version == version))
-    };
+    let promoted =
+        |version| change.history.iter().any(|step| matches!(step, History::Remove(seen) if seen.version == version));
     if let Some(object) = change
         .becomes
         .as_ref()

@@ -19,7 +19,7 @@ use crate::store::Error;
 use crate::store::request::BucketQuery;
 
 /// The region whose buckets have no location constraint.
-pub(super) const FIRST_REGION: &str = "us-east-1";
+pub const FIRST_REGION: &str = "us-east-1";
 
 /// ListBuckets.
 pub(super) async fn list(gateway: &Gateway, request: S3Request<ListBucketsInput>) -> Result<ListBucketsOutput> {

@@ -6,7 +6,7 @@ use s3s::{S3, S3Request, S3Response, S3Result};
 
 use super::exchange::Exchange;
 use super::host::Hosts;
-use super::{bucket, copy, delete, lifecycle, list, multipart, object, unset};
+use super::{bucket, copy, delete, lifecycle, list, multipart, notification, object, unset};
 use crate::store::Store;
 
 /// What the operations need.
@@ -73,7 +73,9 @@ operations! {
         PutBucketLifecycleConfigurationInput => PutBucketLifecycleConfigurationOutput = lifecycle::put;
     get_bucket_logging: GetBucketLoggingInput => GetBucketLoggingOutput = unset::logging;
     get_bucket_notification_configuration:
-        GetBucketNotificationConfigurationInput => GetBucketNotificationConfigurationOutput = unset::notification;
+        GetBucketNotificationConfigurationInput => GetBucketNotificationConfigurationOutput = notification::get;
+    put_bucket_notification_configuration:
+        PutBucketNotificationConfigurationInput => PutBucketNotificationConfigurationOutput = notification::put;
     get_bucket_ownership_controls:
         GetBucketOwnershipControlsInput => GetBucketOwnershipControlsOutput = unset::ownership;
     get_bucket_policy: GetBucketPolicyInput => GetBucketPolicyOutput = unset::policy;

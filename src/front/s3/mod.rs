@@ -46,6 +46,7 @@ mod layer_response;
 mod lifecycle;
 mod list;
 mod multipart;
+mod notification;
 mod object;
 mod operation;
 mod query;
@@ -54,6 +55,7 @@ mod unset;
 mod wire;
 mod xml_body;
 
+pub use bucket::FIRST_REGION;
 use error::Refusal;
 use exchange::Exchange;
 use gateway::Gateway;

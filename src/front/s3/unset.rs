@@ -82,7 +82,6 @@ macro_rules! nothing {
 
 nothing! {
     logging: GetBucketLoggingInput => GetBucketLoggingOutput;
-    notification: GetBucketNotificationConfigurationInput => GetBucketNotificationConfigurationOutput;
     accelerate: GetBucketAccelerateConfigurationInput => GetBucketAccelerateConfigurationOutput;
     versioning: GetBucketVersioningInput => GetBucketVersioningOutput;
     no_policy: DeleteBucketPolicyInput => DeleteBucketPolicyOutput;

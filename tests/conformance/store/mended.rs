@@ -186,7 +186,8 @@ async fn a_lay_out_that_comes_too_late_frees_what_it_displaced() {
     let old = site.bed.get("k").await.expect("adopted").0;
     let late = longshore::model::id::VersionId::fresh();
     let (bucket, stamp) = (site.bucket_id().await, longshore::model::place::Stamp::new("1-2-3"));
-    let step = Step::LayOut { stamp, over: Some(old.stamp.clone()), displaced: Displaced::Free, counter: old.counter + 1 };
+    let step =
+        Step::LayOut { stamp, over: Some(old.stamp.clone()), displaced: Displaced::Free, counter: old.counter + 1 };
     let commit = Commit {
         changes: vec![Change::of_row(bucket, key("k"), Some(old.seen()), None)],
         tasks: vec![NewTask { bucket, key: key("k"), version: late, step, bytes: None }],
