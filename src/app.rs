@@ -205,6 +205,10 @@ pub async fn serve(config: &Config) -> Result<(), AppError> {
         let (store, background) = (app.store.clone(), background.clone());
         tokio::spawn(async move { store.keep_telling(background).await })
     };
+    let logger = {
+        let (store, background, interval) = (app.store.clone(), background.clone(), config.s3.access_log_interval);
+        tokio::spawn(async move { store.keep_access_logs(background, interval).await })
+    };
     let s3 = tokio::spawn(s3.serve(s3_exchange(config, &app), stop.clone()));
     let rest = tokio::spawn(rest.serve(rest_exchange(config, &app), stop.clone()));
     announce(&ready);
@@ -214,7 +218,7 @@ pub async fn serve(config: &Config) -> Result<(), AppError> {
     stop.cancel();
     let ended = [s3.await, rest.await];
     background.cancel();
-    let worked = [worker.await, keeper.await, expirer.await, teller.await];
+    let worked = [worker.await, keeper.await, expirer.await, teller.await, logger.await];
     // A panic there is told, and then the stop goes on: the data comes first.
     for error in ended.into_iter().chain(worked).filter_map(Result::err) {
         tracing::error!(%error, "a task of the server failed");

@@ -137,3 +137,9 @@ pub const LIFECYCLE_PASS_SECONDS_MAX: u64 = 60 * 60;
 pub const LIFECYCLE_WINDOW_ROWS: usize = 1000;
 /// Removals of a lifecycle pass under way at a time: they share the syncs of their commits.
 pub const LIFECYCLE_DELETES_AT_ONCE: usize = 16;
+/// Bytes of access logs that are held in memory; further lines are lost.
+pub const ACCESS_LOG_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes of one object of an access log.
+pub const ACCESS_LOG_OBJECT_BYTES_MAX: usize = 1024 * 1024;
+/// Seconds for which lines of an access log wait for others, unless it is configured: what a crash may lose.
+pub const ACCESS_LOG_SECONDS: u64 = 5 * 60;

@@ -78,6 +78,8 @@ pub struct S3Config {
     pub region: Option<String>,
     /// How long a day of lifecycle rules is; a short one is for tests.
     pub lifecycle_day: Day,
+    /// How long lines of access logs wait for others before they are written.
+    pub access_log_interval: Duration,
 }
 
 /// One place for bytes.
@@ -280,12 +282,14 @@ impl S3Config {
             (!text.is_empty() && text.chars().all(plain)).then(|| text.to_owned())
         });
         let day = section.number("lifecycle_day_seconds", 1, u64::from(DAY_SECONDS));
+        let interval = section.number("access_log_seconds", 1, 3600).unwrap_or(limits::ACCESS_LOG_SECONDS);
         let day = day.and_then(|seconds| u32::try_from(seconds).ok());
         section.finish();
         Self {
             domains: domains.iter().map(|domain| domain.to_ascii_lowercase()).collect(),
             region,
             lifecycle_day: day.map_or(Day::CALENDAR, Day::of_seconds),
+            access_log_interval: Duration::from_secs(interval),
         }
     }
 }

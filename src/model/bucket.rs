@@ -7,6 +7,7 @@ use crate::model::encryption::DefaultEncryption;
 use crate::model::id::BucketId;
 use crate::model::lifecycle::Lifecycle;
 use crate::model::lock::LockConfig;
+use crate::model::logging::Logging;
 use crate::model::name::BucketName;
 use crate::model::notification::Notification;
 use crate::model::pattern::wild_match;
@@ -76,6 +77,9 @@ pub struct BucketConfig {
     /// What it notifies of, and whom.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub notification: Option<Notification>,
+    /// Where its access log goes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logging: Option<Logging>,
 }
 
 /// Who owns objects, and whether access control lists count.

@@ -15,6 +15,7 @@ pub mod file_system;
 pub mod id;
 pub mod lifecycle;
 pub mod lock;
+pub mod logging;
 pub mod name;
 pub mod notification;
 pub mod object;

@@ -22,6 +22,7 @@ use crate::model::name::BucketName;
 use crate::model::time::Clock;
 use crate::provider::Provider;
 
+mod access_log;
 mod adopt;
 mod attach;
 mod bound;
@@ -55,6 +56,7 @@ pub use error::{BodyError, Error, Result};
 pub use lifecycle::LifecycleReport;
 pub use walk::Upkeep;
 
+use access_log::AccessLog;
 use bound::Bound;
 use inline::Inline;
 use lock::KeyLocks;
@@ -96,6 +98,7 @@ struct Inner {
     bucket_rules: BucketRules,
     targets: Vec<TargetConfig>,
     region: String,
+    access_log: AccessLog,
     users: Users,
     clock: Clock,
     locks: KeyLocks,
@@ -126,6 +129,7 @@ impl Store {
             bucket_rules: parts.bucket_rules,
             targets: parts.targets,
             region: parts.region,
+            access_log: AccessLog::default(),
             clock: Clock::default(),
             locks: KeyLocks::new(),
             outbox: Outbox::default(),

@@ -12,6 +12,7 @@ mod errors;
 mod hosts;
 mod lifecycle;
 mod listing;
+mod logging;
 mod multipart;
 mod notification;
 mod objects;

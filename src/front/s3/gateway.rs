@@ -6,7 +6,7 @@ use s3s::{S3, S3Request, S3Response, S3Result};
 
 use super::exchange::Exchange;
 use super::host::Hosts;
-use super::{bucket, copy, delete, lifecycle, list, multipart, notification, object, unset};
+use super::{bucket, copy, delete, lifecycle, list, logging, multipart, notification, object, unset};
 use crate::store::Store;
 
 /// What the operations need.
@@ -71,7 +71,8 @@ operations! {
         GetBucketLifecycleConfigurationInput => GetBucketLifecycleConfigurationOutput = lifecycle::get;
     put_bucket_lifecycle_configuration:
         PutBucketLifecycleConfigurationInput => PutBucketLifecycleConfigurationOutput = lifecycle::put;
-    get_bucket_logging: GetBucketLoggingInput => GetBucketLoggingOutput = unset::logging;
+    get_bucket_logging: GetBucketLoggingInput => GetBucketLoggingOutput = logging::get;
+    put_bucket_logging: PutBucketLoggingInput => PutBucketLoggingOutput = logging::put;
     get_bucket_notification_configuration:
         GetBucketNotificationConfigurationInput => GetBucketNotificationConfigurationOutput = notification::get;
     put_bucket_notification_configuration:

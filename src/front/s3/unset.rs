@@ -81,7 +81,6 @@ macro_rules! nothing {
 }
 
 nothing! {
-    logging: GetBucketLoggingInput => GetBucketLoggingOutput;
     accelerate: GetBucketAccelerateConfigurationInput => GetBucketAccelerateConfigurationOutput;
     versioning: GetBucketVersioningInput => GetBucketVersioningOutput;
     no_policy: DeleteBucketPolicyInput => DeleteBucketPolicyOutput;
