@@ -67,7 +67,7 @@ async fn where_the_log_goes_is_kept() {
         set(&root, &bad).await.refused(400, code);
         assert_eq!(kept().await.elements("PartitionDateSource"), ["EventTime"], "{bad}");
     }
-    set(&eve, "").await.refused(403, "AccessDenied");
+    set(&server.user("reader", "readonly"), "").await.refused(403, "AccessDenied");
     set(&root, "").await.expect(200);
     assert!(!kept().await.text().contains("LoggingEnabled"));
 }
