@@ -122,8 +122,8 @@ pub enum Step {
         /// Its stamp.
         stamp: Option<Stamp>,
     },
-    /// Move the bytes of `version`, which is no longer current, from its key to its managed place, and say so in their
-    /// record.
+    /// Move the bytes of `version`, which is no longer current or is held, from its key to its managed place, and say so
+    /// in their record.
     SetAside {
         /// Their stamp.
         stamp: Stamp,

@@ -19,6 +19,7 @@ use crate::model::object::{Object, PartFact};
 use crate::model::place::{Placed, Stamp};
 use crate::model::time::Timestamp;
 use crate::model::upload::{Part, Upload, UploadState};
+use crate::model::versioning::VersionRef;
 use crate::provider::PartRef;
 use crate::store::bound::{Bound, is_absent};
 use crate::store::error::{Error, Result};
@@ -42,14 +43,15 @@ impl Store {
             UploadState::Aborted => return Err(Error::NoSuchUpload),
             UploadState::Done(result) => {
                 let same = result.listed == digest_of_list(&request.parts);
-                let done = Completed { etag: result.etag.clone(), checksum: result.checksum.clone() };
+                let version = if result.null { VersionRef::Null } else { VersionRef::Id(result.version) };
+                let done = Completed { version, etag: result.etag.clone(), checksum: result.checksum.clone() };
                 return if same { Ok(done) } else { Err(Error::NoSuchUpload) };
             }
         }
         if !request.conditions.is_empty() {
             check_write(&request.conditions, self.really_there(&bound, &row.key).await?.as_ref())?;
         }
-        let by = (owner_of_write(&bound, caller), Cause::new(caller, How::Complete));
+        let by = (owner_of_write(&bound, caller).to_owned(), Cause::new(caller, How::Complete));
         let store = self.clone();
         let section = tokio::spawn(async move { store.complete(bound, row, request, by).await });
         section.await.map_err(|error| Error::Internal(error.into()))?
@@ -120,7 +122,7 @@ impl Store {
         let object = self
             .write(Write { bound, stage, draft, whole: None, conditions: request.conditions, upload, cause })
             .await?;
-        Ok(Completed { etag: object.etag, checksum: object.checksum })
+        Ok(Completed { version: object.shown(), etag: object.etag, checksum: object.checksum })
     }
 
     async fn all_parts(&self, row: &Upload) -> Result<BTreeMap<u32, Part>> {

@@ -43,6 +43,11 @@ impl Cause {
         Self { how, by: caller.id().to_owned(), from }
     }
 
+    /// Whether a rule asks, and no client.
+    pub(super) fn is_rule(&self) -> bool {
+        self.how == How::Lifecycle
+    }
+
     /// The event of an object that was written, or of one that went or is hidden by a marker.
     fn event(&self, object: &Object, removed: bool) -> EventName {
         match (self.how, object.marker && !removed) {
@@ -74,6 +79,11 @@ impl Store {
     pub(super) fn events_of(&self, bound: &Bound, cause: &Cause, object: &Object) -> Vec<NewEvent> {
         let (event, region) = (cause.event(object, false), self.0.region.as_str());
         Happened { bound, cause, object, event, order: object.counter, at: Clock::now(), region }.told()
+    }
+
+    /// The events of a key that is deleted: of the marker that hides it, or of the object that goes.
+    pub(super) fn events_of_deletion(&self, bound: &Bound, cause: &Cause, gone: &Object) -> Vec<NewEvent> {
+        if gone.marker { self.events_of(bound, cause, gone) } else { self.events_of_removal(bound, cause, gone) }
     }
 
     /// The events of a version or marker that is removed for good.

@@ -236,7 +236,7 @@ impl Store {
         match self.delete_because(&Caller::ROOT, request, How::Lifecycle).await {
             Ok(_) => true,
             // Held, replaced or gone.
-            Err(Error::AccessDenied | Error::PreconditionFailed | Error::NoSuchKey | Error::NoSuchVersion) => false,
+            Err(Error::ObjectLocked | Error::PreconditionFailed | Error::NoSuchKey | Error::NoSuchVersion) => false,
             Err(error) => {
                 tracing::warn!(%bucket, key = %entry.key, %error, "an object that has expired is left to the next pass");
                 false

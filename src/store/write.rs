@@ -18,6 +18,7 @@ use crate::model::record::Record;
 use crate::model::upload::{UploadResult, UploadState};
 use crate::model::versioning::Versioning;
 use crate::provider::{Seal, Stage};
+use crate::store::attached::retention_of;
 use crate::store::bound::{Bound, is_absent};
 use crate::store::displace::{Behind, fate};
 use crate::store::error::{Error, Result};
@@ -61,6 +62,7 @@ impl Store {
         draft.counter = u64::try_from(draft.modified.0).unwrap_or(0);
         draft.placed = bound.placed(&draft.key);
         draft.null = bound.bucket.config.versioning != Versioning::Enabled;
+        draft.attached.lock.retention = retention_of(&bound, draft.attached.lock.retention);
         let record = Record::of(&draft, &bound.bucket.name);
         let unsynced = kept.is_some();
         let seal = Seal { modified: draft.modified, size: draft.size, record: Some(&record), unsynced };

@@ -125,6 +125,9 @@ impl From<Error> for Refusal {
             Error::NoSuchBucket => Self::new(404, "NoSuchBucket", "The specified bucket does not exist"),
             Error::NoSuchKey => Self::new(404, "NoSuchKey", "The specified key does not exist."),
             Error::NoSuchVersion => no_such_version(),
+            Error::Deleted { version } => Self::from(Error::NoSuchKey)
+                .header(HeaderName::from_static("x-amz-delete-marker"), "true")
+                .header(HeaderName::from_static("x-amz-version-id"), &version.to_string()),
             Error::MarkerNamed { version, modified } => marker_named(version, modified),
             Error::NoSuchUpload => no_such_upload(),
             Error::BucketTaken => Self::new(409, "BucketAlreadyExists", BUCKET_TAKEN),
@@ -138,6 +141,7 @@ impl From<Error> for Refusal {
             Error::AclWithOwnership => acl_with_ownership(),
             Error::AclNotSupported => acl_not_supported(),
             Error::MalformedAcl => malformed_acl(),
+            Error::MalformedPolicy(message) => Self::new(400, "MalformedPolicy", message),
             Error::UnresolvableEmail => unresolvable_email(),
             Error::InvalidTag(error) => Self::new(400, "InvalidTag", error.to_string()),
             Error::ObjectLocked => Self::denied("Access Denied because object protected by object lock."),
