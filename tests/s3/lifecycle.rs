@@ -96,7 +96,7 @@ async fn what_is_refused_leaves_what_is_kept() {
     }
     let reader = server.user("reader", "readonly");
     set(&reader, good).await.refused(403, "AccessDenied");
-    set(&server.anonymous(), "").await.refused(403, "AccessDenied");
+    set(&server.anonymous(), good).await.refused(403, "AccessDenied");
     root.call("PUT", "/none").query("lifecycle", "").body(document(good)).send().await.refused(404, "NoSuchBucket");
 }
 
