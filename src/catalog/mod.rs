@@ -18,10 +18,12 @@ use crate::model::upload::{Part, Upload, UploadState};
 use crate::model::versioning::VersionRef;
 
 mod error;
+mod event;
 pub mod sqlite;
 pub mod wrap;
 
 pub use error::{Error, Result};
+pub use event::{Event, NewEvent};
 
 /// Under whose rights a statement runs.
 #[derive(Debug, Clone, PartialEq)]
@@ -201,30 +203,6 @@ pub struct Unnamed {
     pub version: VersionId,
     /// What identifies its bytes.
     pub stamp: Stamp,
-}
-
-/// Something that happened, for a target outside.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewEvent {
-    /// The bucket, which may be gone when it is told.
-    pub bucket: BucketId,
-    /// The key: events of one are told in order.
-    pub key: ObjectKey,
-    /// The name of the target.
-    pub target: String,
-    /// When it happened.
-    pub created: Timestamp,
-    /// What is told.
-    pub text: String,
-}
-
-/// An event that is still to be told.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Event {
-    /// Its number, which grows.
-    pub id: i64,
-    /// What happened.
-    pub event: NewEvent,
 }
 
 /// One atomic decision.

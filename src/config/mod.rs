@@ -14,7 +14,6 @@ use crate::auth::secret::Secret;
 use crate::config::root::SECRET_CHARS_MIN;
 use crate::config::section::{Problems, Section};
 use crate::model::bucket::{BucketRules, BucketSettings};
-use crate::model::lifecycle::{DAY_SECONDS, Day};
 use crate::model::name::RESERVED;
 use crate::model::place::Layout;
 
@@ -22,11 +21,13 @@ mod interval;
 pub mod limits;
 mod notification;
 pub mod root;
+mod s3;
 mod section;
 pub mod state;
 
 pub use interval::{Interval, duration};
 pub use notification::TargetConfig;
+pub use s3::S3Config;
 
 /// The name of the provider that new buckets are made on.
 pub const DEFAULT_PROVIDER: &str = "default";
@@ -67,19 +68,6 @@ pub struct ServerConfig {
     pub metrics_token: Option<Secret>,
     /// Between two walks of a bucket in the background; `None`: only new buckets are walked.
     pub scan_interval: Option<Duration>,
-}
-
-/// The S3 front.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct S3Config {
-    /// Domains whose subdomains name buckets.
-    pub domains: Vec<String>,
-    /// The region that requests must be signed for; any if there is none.
-    pub region: Option<String>,
-    /// How long a day of lifecycle rules is; a short one is for tests.
-    pub lifecycle_day: Day,
-    /// How long lines of access logs wait for others before they are written.
-    pub access_log_interval: Duration,
 }
 
 /// One place for bytes.
@@ -271,29 +259,6 @@ impl ServerConfig {
     }
 }
 
-impl S3Config {
-    fn read(mut section: Section<'_>) -> Self {
-        let domains = section.texts("domains").unwrap_or_default();
-        for domain in domains.iter().filter(|domain| !is_domain(domain)) {
-            section.problem("domains", &format!("{domain:?} is not a domain name"));
-        }
-        let region = section.parse("region", "a region such as \"us-east-1\"", |text| {
-            let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
-            (!text.is_empty() && text.chars().all(plain)).then(|| text.to_owned())
-        });
-        let day = section.number("lifecycle_day_seconds", 1, u64::from(DAY_SECONDS));
-        let interval = section.number("access_log_seconds", 1, 3600).unwrap_or(limits::ACCESS_LOG_SECONDS);
-        let day = day.and_then(|seconds| u32::try_from(seconds).ok());
-        section.finish();
-        Self {
-            domains: domains.iter().map(|domain| domain.to_ascii_lowercase()).collect(),
-            region,
-            lifecycle_day: day.map_or(Day::CALENDAR, Day::of_seconds),
-            access_log_interval: Duration::from_secs(interval),
-        }
-    }
-}
-
 impl LimitsConfig {
     fn read(mut section: Section<'_>) -> Self {
         let default = Self::default();
@@ -312,11 +277,6 @@ impl LimitsConfig {
 
 fn choice<T: clap::ValueEnum>(text: &str) -> Option<T> {
     T::from_str(text, false).ok()
-}
-
-fn is_domain(text: &str) -> bool {
-    let label = |label: &str| !label.is_empty() && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
-    text.len() <= 253 && text.split('.').all(label)
 }
 
 /// A state directory in its usual place tells the directory it belongs to, so that `--state DIR/.longshore` alone is
