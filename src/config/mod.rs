@@ -71,6 +71,8 @@ pub struct S3Config {
     pub domains: Vec<String>,
     /// The region that requests must be signed for; any if there is none.
     pub region: Option<String>,
+    /// Whether signatures of the second version are let in.
+    pub sigv2: bool,
 }
 
 /// One place for bytes.
@@ -271,8 +273,9 @@ impl S3Config {
             let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
             (!text.is_empty() && text.chars().all(plain)).then(|| text.to_owned())
         });
+        let sigv2 = section.boolean("sigv2").unwrap_or_default();
         section.finish();
-        Self { domains: domains.iter().map(|domain| domain.to_ascii_lowercase()).collect(), region }
+        Self { domains: domains.iter().map(|domain| domain.to_ascii_lowercase()).collect(), region, sigv2 }
     }
 }
 

@@ -15,6 +15,7 @@ mod multipart;
 mod objects;
 mod ranges;
 mod signatures;
+mod sigv2;
 mod traps;
 mod unset;
 

@@ -49,6 +49,7 @@ mod object;
 mod operation;
 mod query;
 mod rewrite;
+mod sigv2;
 mod unset;
 mod wire;
 mod xml_body;
@@ -66,6 +67,8 @@ pub struct S3Options {
     pub region: Option<String>,
     /// Domains under which `bucket.domain` names a bucket.
     pub domains: Vec<String>,
+    /// Whether signatures of the second version are let in.
+    pub sigv2: bool,
 }
 
 /// The S3 front.
@@ -73,6 +76,7 @@ pub struct S3Options {
 pub struct S3Front {
     service: S3Service,
     hosts: Arc<Hosts>,
+    sigv2: sigv2::SigV2,
     region: Option<Arc<str>>,
 }
 
@@ -101,10 +105,11 @@ pub fn service(store: Store, options: S3Options) -> S3Front {
         builder.set_validation(AnyBucket);
         builder
     };
+    let sigv2 = sigv2::SigV2 { accepted: options.sigv2, store: gateway.store.clone(), hosts: hosts.clone() };
     let plain = builder().build();
     let mut outer = builder();
     outer.set_route(rewrite::Rewrite(plain));
-    S3Front { service: outer.build(), hosts: Arc::new(hosts), region: options.region.map(Arc::from) }
+    S3Front { service: outer.build(), hosts: Arc::new(hosts), sigv2, region: options.region.map(Arc::from) }
 }
 
 impl S3Front {
@@ -139,6 +144,7 @@ impl S3Front {
         B::Error: std::error::Error + Send + Sync + 'static,
     {
         let request = layer_request::admit(request, &self.hosts, exchange)?;
+        let request = self.sigv2.verify(request).await?;
         // s3s gives up where it cannot write an answer: on an error text that XML has no form for.
         self.service.call(request).await.map_err(|_| Refusal::request("The request could not be read."))
     }
