@@ -73,8 +73,22 @@ const SUBRESOURCES: [&str; 53] = [
 /// Names of headers in lower case, with their values.
 type Fields = BTreeMap<String, Vec<u8>>;
 
-/// The text.
-pub(super) fn string_to_sign(parts: &Parts, claim: &Claim, hosts: &Hosts) -> Result<Vec<u8>> {
+/// The text, in the forms that clients write it in: below a bucket in the path, some sign a slash that they do not
+/// send. It is the same resource.
+pub(super) fn strings_to_sign(parts: &Parts, claim: &Claim, hosts: &Hosts) -> Result<Vec<Vec<u8>>> {
+    let head = head(parts, claim)?;
+    let host = host(parts);
+    let path = hosts.bucket(host).map_or_else(String::new, |bucket| format!("/{bucket}")) + parts.uri.path();
+    let mut paths = vec![path];
+    if hosts.bucket(host).is_none() && paths[0].rfind('/') == Some(0) && paths[0] != "/" {
+        paths.push(format!("{}/", paths[0]));
+    }
+    let rest = subresources(parts);
+    Ok(paths.iter().map(|path| [&head, path.as_bytes(), rest.as_bytes()].concat()).collect())
+}
+
+/// All lines but the last.
+fn head(parts: &Parts, claim: &Claim) -> Result<Vec<u8>> {
     let fields = fields(parts, claim)?;
     let field = |name: &str| fields.get(name).map_or(&[][..], Vec::as_slice);
     let date = match claim.moment {
@@ -92,7 +106,6 @@ pub(super) fn string_to_sign(parts: &Parts, claim: &Claim, hosts: &Hosts) -> Res
         text.extend_from_slice(value);
         text.push(b'\n');
     }
-    text.extend_from_slice(resource(parts, hosts).as_bytes());
     Ok(text)
 }
 
@@ -122,12 +135,14 @@ fn joined(parts: &Parts, name: &HeaderName) -> Vec<u8> {
     values.join(&b',')
 }
 
-/// The path as it was sent, below the bucket if the host names it, with the sub-resources.
-fn resource(parts: &Parts, hosts: &Hosts) -> String {
+fn host(parts: &Parts) -> &str {
     let authority = parts.uri.authority().map(http::uri::Authority::as_str);
-    let host = parts.headers.get(HOST).and_then(|value| value.to_str().ok()).or(authority).unwrap_or_default();
-    let mut text = hosts.bucket(host).map_or_else(String::new, |bucket| format!("/{bucket}"));
-    text.push_str(parts.uri.path());
+    parts.headers.get(HOST).and_then(|value| value.to_str().ok()).or(authority).unwrap_or_default()
+}
+
+/// The part of the query that belongs to the resource.
+fn subresources(parts: &Parts) -> String {
+    let mut text = String::new();
     let pairs = parts.uri.query().unwrap_or_default().split('&');
     let mut signed: Vec<(String, Option<String>)> = pairs
         .map(|pair| pair.split_once('=').map_or((pair, None), |(name, value)| (name, Some(value))))
@@ -170,8 +185,28 @@ mod tests {
         };
         let claim = Claim { access_key: String::new(), signature: String::new(), moment };
         let hosts = Hosts::new(&["s3.us-west-1.amazonaws.com".into()]);
-        let text = string_to_sign(&parts, &claim, &hosts).expect("sound");
-        STANDARD.encode(sign(SECRET, &text).expect("a key"))
+        let texts = strings_to_sign(&parts, &claim, &hosts).expect("sound");
+        STANDARD.encode(sign(SECRET, &texts[0]).expect("a key"))
+    }
+
+    #[test]
+    fn a_bucket_in_the_path_may_be_signed_with_a_slash() {
+        let claim = Claim { access_key: String::new(), signature: String::new(), moment: Moment::At(0) };
+        let hosts = Hosts::new(&["s3.example.com".into()]);
+        for (host, uri, wanted) in [
+            ("s3.example.com", "/b?acl", &["/b?acl", "/b/?acl"][..]),
+            ("s3.example.com", "/b/", &["/b/"]),
+            ("s3.example.com", "/b/k", &["/b/k"]),
+            ("s3.example.com", "/", &["/"]),
+            ("b.s3.example.com", "/k", &["/b/k"]),
+            ("b.s3.example.com", "/", &["/b/"]),
+        ] {
+            let request = Request::builder().uri(uri).header("host", host).header("x-amz-date", "d");
+            let (parts, ()) = request.body(()).expect("a request").into_parts();
+            let texts = strings_to_sign(&parts, &claim, &hosts).expect("sound");
+            let wanted: Vec<String> = wanted.iter().map(|path| format!("GET\n\n\n\nx-amz-date:d\n{path}")).collect();
+            assert_eq!(texts, wanted.iter().map(|text| text.as_bytes().to_vec()).collect::<Vec<_>>());
+        }
     }
 
     /// Those of the manual for REST authentication.
