@@ -27,7 +27,7 @@ s3 = boto3.client("s3", endpoint_url=ENDPOINT, region_name=REGION, aws_access_ke
 
 
 def connection(work):
-    db = duckdb.connect(config={"home_directory": work, "extension_directory": os.path.join(work, "extensions"),
+    db = duckdb.connect(config={"extension_directory": os.path.join(work, "extensions"),
                                 "autoinstall_known_extensions": False})
     db.load_extension(FOUND[0])
     db.execute(f"""CREATE SECRET (TYPE s3, KEY_ID '{ACCESS_KEY}', SECRET '{SECRET_KEY}', REGION '{REGION}',
