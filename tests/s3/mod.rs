@@ -16,6 +16,7 @@ mod objects;
 mod ranges;
 mod signatures;
 mod sigv2;
+mod told_versions;
 mod traps;
 mod unset;
 
