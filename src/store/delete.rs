@@ -30,12 +30,12 @@ impl Store {
     /// Refusals, [`Error::ObjectLocked`]; the object is whole and at its place then. On cancellation: the delete goes on
     /// without an answer.
     pub async fn delete(&self, caller: &Caller, request: DeleteRequest) -> Result<Deletion> {
-        let action = if request.version.is_some() { Action::DeleteObjectVersion } else { Action::DeleteObject };
-        let bound = self.enter_object(caller, &request.bucket, &request.key, action).await?;
+        let DeleteRequest { bucket, key, version, .. } = &request;
+        let bound = self.enter_version(caller, bucket, key, *version, Action::DeleteObject).await?;
         bound.writable()?;
         let bypass = request.bypass_governance;
         if bypass && request.version.is_some() {
-            self.enter_object(caller, &request.bucket, &request.key, Action::BypassGovernanceRetention).await?;
+            self.enter_version(caller, bucket, key, *version, Action::BypassGovernanceRetention).await?;
         }
         let store = self.clone();
         let section = tokio::spawn(async move {
