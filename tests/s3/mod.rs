@@ -20,6 +20,8 @@ mod notification;
 mod objects;
 mod ranges;
 mod signatures;
+mod sigv2;
+mod told_versions;
 mod traps;
 mod unset;
 

@@ -76,7 +76,10 @@ impl S3Route for Rewrite {
         *served.uri_mut() = without_signature(&request.uri);
         *served.headers_mut() = headers;
         *served.extensions_mut() = request.extensions;
-        served.extensions_mut().insert(Verified { access_key: request.credentials.map(|c| c.access_key) });
+        // One that was verified before s3s saw the request stays.
+        if let Some(credentials) = request.credentials {
+            served.extensions_mut().insert(Verified { access_key: Some(credentials.access_key) });
+        }
         if let Some(source) = request.headers.get(COPY_SOURCE) {
             served.extensions_mut().insert(SourceHeader(source.clone()));
         }
