@@ -46,7 +46,7 @@ impl Store {
         key: &ObjectKey,
         version: Option<VersionRef>,
     ) -> Result<Object> {
-        let bound = self.enter_object(caller, bucket, key, action).await?;
+        let bound = self.enter_version(caller, bucket, key, version, action).await?;
         let held = matches!(action, Action::GetObjectRetention | Action::GetObjectLegalHold);
         if held && bound.bucket.config.lock.is_none() {
             return Err(NO_LOCK);
@@ -73,10 +73,10 @@ impl Store {
         change: AttachedChange,
         bypass_governance: bool,
     ) -> Result<Object> {
-        let mut bound = self.enter_object(caller, bucket, key, action).await?;
+        let mut bound = self.enter_version(caller, bucket, key, version, action).await?;
         bound.writable()?;
         if bypass_governance {
-            self.enter_object(caller, bucket, key, Action::BypassGovernanceRetention).await?;
+            self.enter_version(caller, bucket, key, version, Action::BypassGovernanceRetention).await?;
         }
         self.adopt_file(&bound, key).await?;
         for _ in 0..COMMIT_TRIES_MAX {

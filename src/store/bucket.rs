@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::auth::decide::{Target, decide};
+use crate::auth::decide::{Rules, Target, policy_counts};
 use crate::catalog::{self, NewBucket};
 use crate::model::action::Action;
 use crate::model::bucket::{Bucket, BucketConfig, BucketSettings};
@@ -16,7 +16,7 @@ use crate::store::acl::unusual;
 use crate::store::bound::{Bound, is_absent};
 use crate::store::config::fits_ownership;
 use crate::store::error::{Error, Result};
-use crate::store::request::{AclRequest, BucketPage, BucketQuery};
+use crate::store::request::{BucketPage, BucketQuery, CreateBucket};
 use crate::store::{SERVICE, Store};
 
 /// Rows read at a time while those the caller may not see are passed over.
@@ -37,7 +37,7 @@ impl Store {
             let rows = self.catalog().buckets(&SERVICE, &query.prefix, after.as_deref(), ROWS_PAGE).await?;
             let ended = rows.len() < ROWS_PAGE;
             for bucket in rows {
-                let listed = bucket.owner == caller.id() || decide(caller, Action::ListBucket, Target::Bucket(&bucket));
+                let listed = bucket.owner == caller.id() || Self::lists(caller, &bucket);
                 if listed && page.buckets.len() == query.limit {
                     page.next = after;
                     return Ok(page);
@@ -51,6 +51,12 @@ impl Store {
                 return Ok(page);
             }
         }
+    }
+
+    /// Whether a bucket of root's, or of anyone for an administrator, is the caller's to list.
+    fn lists(caller: &Caller, bucket: &Bucket) -> bool {
+        policy_counts(caller, bucket)
+            && Self::allow(caller, Action::ListBucket, Target::Bucket(bucket, &Rules::of(bucket))).is_ok()
     }
 
     async fn adopt_new_containers(&self) -> Result<()> {
@@ -71,16 +77,10 @@ impl Store {
     /// # Errors
     /// [`Error::BucketOwned`], [`Error::BucketTaken`] also if the caller has it with another list,
     /// [`Error::AclWithOwnership`], refusals.
-    pub async fn create_bucket(
-        &self,
-        caller: &Caller,
-        name: &BucketName,
-        acl: &AclRequest,
-        config: BucketConfig,
-    ) -> Result<Bucket> {
+    pub async fn create_bucket(&self, caller: &Caller, name: &BucketName, request: CreateBucket) -> Result<Bucket> {
         Self::allow(caller, Action::CreateBucket, Target::NewBucket(name))?;
-        let acl = unusual(self.resolve(acl, caller.id(), caller.id()).await?, caller.id());
-        let config = BucketConfig { acl, ..config };
+        let acl = unusual(self.resolve(&request.acl, caller.id(), caller.id()).await?, caller.id());
+        let config = BucketConfig { acl, ..request.config };
         fits_ownership(&config, caller.id())?;
         let (store, owner, name) = (self.clone(), caller.id().to_owned(), name.clone());
         let section = tokio::spawn(async move { store.make_bucket(owner, &name, config).await });

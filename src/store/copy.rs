@@ -11,15 +11,13 @@ use crate::model::caller::Caller;
 use crate::model::checksum::ChecksumKind;
 use crate::model::condition::Conditions;
 use crate::model::id::VersionId;
-use crate::model::name::ObjectKey;
 use crate::model::object::{Attached, Object};
-use crate::model::versioning::VersionRef;
 use crate::provider::Stage;
 use crate::store::Store;
 use crate::store::bound::Bound;
 use crate::store::error::{Error, Result};
 use crate::store::events::{Cause, How};
-use crate::store::get::{Opened, blocks};
+use crate::store::get::{Named, Opened, blocks};
 use crate::store::ingest::pour;
 use crate::store::put::{draft, owner_of_write};
 use crate::store::request::{Copied, CopyContent, CopyRequest};
@@ -31,7 +29,8 @@ impl Store {
     /// # Errors
     /// Refusals; nothing is visible then. A failed condition on the source is always `PreconditionFailed`.
     pub async fn copy(&self, caller: &Caller, request: CopyRequest) -> Result<Copied> {
-        let source = self.enter_object(caller, &request.from_bucket, &request.from_key, Action::GetObject).await?;
+        let named = Named::new(&request.from_key, request.from_version, Action::GetObject);
+        let source = self.enter_to_read(caller, &request.from_bucket, &request.from_key, named.action).await?;
         let bound = self.enter_object(caller, &request.bucket, &request.key, Action::PutObject).await?;
         bound.writable()?;
         let onto_itself = request.from_bucket == request.bucket && request.from_key == request.key;
@@ -45,9 +44,7 @@ impl Store {
         if !request.conditions.is_empty() {
             check_write(&request.conditions, self.really_there(&bound, &request.key).await?.as_ref())?;
         }
-        let opened = self
-            .open_source(caller, &source, (&request.from_key, request.from_version), &request.source_conditions)
-            .await?;
+        let opened = self.open_source(caller, &source, named, &request.source_conditions).await?;
         if opened.object.size > PUT_BYTES_MAX {
             return Err(Error::InvalidRequest("The source of a copy may have at most 5 GiB."));
         }
@@ -70,7 +67,7 @@ impl Store {
         &self,
         caller: &Caller,
         source: &Arc<Bound>,
-        from: (&ObjectKey, Option<VersionRef>),
+        from: Named<'_>,
         conditions: &Conditions,
     ) -> Result<Opened> {
         self.open(caller, source, from, |object| {

@@ -36,12 +36,12 @@ impl Store {
 
     /// The same, as a request or a rule asks for it.
     pub(super) async fn delete_because(&self, caller: &Caller, request: DeleteRequest, how: How) -> Result<Deletion> {
-        let action = if request.version.is_some() { Action::DeleteObjectVersion } else { Action::DeleteObject };
-        let bound = self.enter_object(caller, &request.bucket, &request.key, action).await?;
+        let DeleteRequest { bucket, key, version, .. } = &request;
+        let bound = self.enter_version(caller, bucket, key, *version, Action::DeleteObject).await?;
         bound.writable()?;
         let bypass = request.bypass_governance;
         if bypass && request.version.is_some() {
-            self.enter_object(caller, &request.bucket, &request.key, Action::BypassGovernanceRetention).await?;
+            self.enter_version(caller, bucket, key, *version, Action::BypassGovernanceRetention).await?;
         }
         let (store, cause) = (self.clone(), Cause::new(caller, how));
         let section = tokio::spawn(async move {

@@ -31,16 +31,32 @@ pub(super) struct Opened {
     pub(super) body: Body,
 }
 
+/// What is to be opened, and what for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Named<'a> {
+    pub(super) key: &'a ObjectKey,
+    pub(super) version: Option<VersionRef>,
+    pub(super) action: Action,
+}
+
+impl<'a> Named<'a> {
+    /// What may be done to an object and what may be done to its versions are two rights.
+    pub(super) fn new(key: &'a ObjectKey, version: Option<VersionRef>, action: Action) -> Self {
+        Self { key, version, action: if version.is_some() { action.of_version() } else { action } }
+    }
+}
+
 impl Store {
     /// Reads an object.
     ///
     /// # Errors
     /// Refusals; also those of the conditions and the range. The body itself ends early if the bytes change under it.
     pub async fn get(&self, caller: &Caller, request: GetRequest) -> Result<FoundBody> {
-        let bound = self.enter_object(caller, &request.bucket, &request.key, Action::GetObject).await?;
+        let named = Named::new(&request.key, request.version, Action::GetObject);
+        let bound = self.enter_to_read(caller, &request.bucket, &request.key, named.action).await?;
         let mut found = None;
         let opened = self
-            .open(caller, &bound, (&request.key, request.version), |object| {
+            .open(caller, &bound, named, |object| {
                 let answer = answer_of(object, &request)?;
                 let range = answer.0.clone();
                 found = Some(answer);
@@ -68,10 +84,11 @@ impl Store {
     }
 
     async fn facts(&self, caller: &Caller, request: GetRequest, action: Action) -> Result<Found> {
-        let bound = self.enter_object(caller, &request.bucket, &request.key, action).await?;
+        let named = Named::new(&request.key, request.version, action);
+        let bound = self.enter_to_read(caller, &request.bucket, &request.key, named.action).await?;
         let mut found = None;
         let opened = self
-            .open(caller, &bound, (&request.key, request.version), |object| {
+            .open(caller, &bound, named, |object| {
                 found = Some(answer_of(object, &request)?);
                 Ok(0..0)
             })
@@ -80,30 +97,35 @@ impl Store {
         Ok(Found { object: opened.object, range, partial, part })
     }
 
-    /// Opens a version of a key, the current one if none is named. `choose` sees its facts and says which bytes, or
-    /// refuses.
+    /// Opens a version of a key, the current one if none is named, if the caller may do `action` to it. `choose` sees its
+    /// facts and says which bytes, or refuses.
     pub(super) async fn open(
         &self,
         caller: &Caller,
         bound: &Arc<Bound>,
-        (key, version): (&ObjectKey, Option<VersionRef>),
+        named: Named<'_>,
         mut choose: impl FnMut(&Object) -> Result<Range<u64>> + Send,
     ) -> Result<Opened> {
+        let Named { key, version, action } = named;
         for _ in 0..READ_TRIES_MAX {
             let current = self.catalog().object(&SERVICE, bound.bucket.id, key).await?;
             let names = |row: &Object| version.is_none_or(|version| is_named(row, version));
             let row = match (current.filter(names), version) {
                 (Some(row), _) => row,
-                (None, Some(version)) => match self.open_behind(caller, bound, key, version, &mut choose).await? {
+                (None, Some(version)) => match self.open_behind(caller, bound, named, version, &mut choose).await? {
                     Some(opened) => return Ok(opened),
                     // It is current by now.
                     None => continue,
                 },
-                (None, None) => match self.adopt_file(bound, key).await? {
-                    Some(row) => row,
-                    None => return Err(self.missing(caller, bound, key).await?),
-                },
+                (None, None) => {
+                    Self::allow_search(caller, bound, action, key)?;
+                    match self.adopt_file(bound, key).await? {
+                        Some(row) => row,
+                        None => return Err(self.missing(caller, bound, key).await?),
+                    }
+                }
             };
+            Self::allow_object(caller, bound, action, &row)?;
             let shown = match self.sight(bound, &row).await? {
                 Sight::Final => None,
                 Sight::Young(shown) => Some(*shown),
@@ -138,13 +160,14 @@ impl Store {
         &self,
         caller: &Caller,
         bound: &Arc<Bound>,
-        key: &ObjectKey,
+        Named { key, action, .. }: Named<'_>,
         version: VersionRef,
         choose: &mut (impl FnMut(&Object) -> Result<Range<u64>> + Send),
     ) -> Result<Option<Opened>> {
         let row = self.catalog().version(&SERVICE, bound.bucket.id, key, version).await?;
         let row = match row {
             Some(row) if row.marker => {
+                Self::allow_object(caller, bound, action, &row)?;
                 return Err(Error::MarkerNamed { version: row.shown(), modified: row.modified });
             }
             Some(row) => row,
@@ -154,6 +177,7 @@ impl Store {
             }
             None => return Err(Self::missing_version(caller, bound)),
         };
+        Self::allow_object(caller, bound, action, &row)?;
         let range = choose(&row);
         let wanted = range.as_ref().map_or(0..0, Clone::clone);
         let mut opened = self.open_row(bound, &row, wanted.clone()).await?;

@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicU64;
 
 use dashmap::{DashMap, DashSet};
 
-use crate::auth::decide::{Target, decide};
+use crate::auth::decide::{Target, Verdict, decide};
 use crate::auth::secret::{MasterKey, Secret};
 use crate::auth::users::Users;
 use crate::catalog::{Catalog, Scope};
@@ -177,6 +177,9 @@ impl Store {
 
     /// Takes the decision; everything that has an effect begins here.
     fn allow(caller: &Caller, action: Action, target: Target<'_>) -> Result<()> {
-        if decide(caller, action, target) { Ok(()) } else { Err(Error::AccessDenied) }
+        match decide(caller, action, target) {
+            Verdict::Allowed => Ok(()),
+            Verdict::Refused | Verdict::NeedsObject => Err(Error::AccessDenied),
+        }
     }
 }

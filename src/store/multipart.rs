@@ -19,7 +19,7 @@ use crate::model::upload::{Part, Upload, UploadState};
 use crate::provider::{Seal, Stage};
 use crate::store::bound::{Bound, is_absent};
 use crate::store::error::{Error, Result};
-use crate::store::get::blocks;
+use crate::store::get::{Named, blocks};
 use crate::store::ingest::{Digest, pour, receive};
 use crate::store::put::owner_of_write;
 use crate::store::request::{
@@ -122,10 +122,11 @@ impl Store {
         from: PartCopy,
     ) -> Result<PartStored> {
         check_number(number)?;
-        let source = self.enter_object(caller, &from.from_bucket, &from.from_key, Action::GetObject).await?;
+        let named = Named::new(&from.from_key, from.from_version, Action::GetObject);
+        let source = self.enter_to_read(caller, &from.from_bucket, &from.from_key, named.action).await?;
         let (bound, row) = self.enter_open(caller, upload).await?;
         let opened = self
-            .open(caller, &source, (&from.from_key, from.from_version), |object| {
+            .open(caller, &source, named, |object| {
                 let current = crate::store::write::current_of(object);
                 if !from.source_conditions.copy_source(current) {
                     return Err(Error::PreconditionFailed);

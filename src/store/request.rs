@@ -9,7 +9,7 @@ use futures_util::Stream;
 
 pub use crate::catalog::Progress;
 use crate::model::acl::{Acl, Canned, Grantee, Permission};
-use crate::model::bucket::Bucket;
+use crate::model::bucket::{Bucket, BucketConfig};
 use crate::model::checksum::{Algorithm, Checksum, ChecksumKind};
 use crate::model::condition::Conditions;
 use crate::model::encryption::EncryptionRequest;
@@ -385,6 +385,15 @@ pub struct UploadPage {
     pub prefixes: Vec<String>,
     /// The key and upload the next page begins after.
     pub next: Option<(String, Option<UploadId>)>,
+}
+
+/// Make a bucket.
+#[derive(Debug, Clone, Default)]
+pub struct CreateBucket {
+    /// Its access control list.
+    pub acl: AclRequest,
+    /// The rest of its configuration.
+    pub config: BucketConfig,
 }
 
 /// Which buckets to list.

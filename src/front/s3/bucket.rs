@@ -20,7 +20,7 @@ use crate::model::lock::LockConfig;
 use crate::model::tag::BUCKET_TAGS_MAX;
 use crate::model::versioning::Versioning;
 use crate::store::Error;
-use crate::store::request::BucketQuery;
+use crate::store::request::{BucketQuery, CreateBucket};
 
 /// The region whose buckets have no location constraint.
 pub const FIRST_REGION: &str = "us-east-1";
@@ -105,8 +105,8 @@ pub(super) async fn create(gateway: &Gateway, request: S3Request<CreateBucketInp
             .with("LocationConstraint", constraint));
         }
     }
-    let acl = given::acl(&request.headers)?;
-    match gateway.store.create_bucket(&caller, &name, &acl, made).await {
+    let request = CreateBucket { acl: given::acl(&request.headers)?, config: made };
+    match gateway.store.create_bucket(&caller, &name, request).await {
         Ok(_) => {}
         // The first region answers a repetition as it answered the first time.
         Err(Error::BucketOwned) if gateway.region == FIRST_REGION => {}
