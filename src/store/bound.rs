@@ -14,7 +14,7 @@ use crate::model::caller::{Caller, ROOT};
 use crate::model::id::{BucketId, VersionId};
 use crate::model::name::{BucketName, ObjectKey};
 use crate::model::object::Object;
-use crate::model::place::{Layout, Placed};
+use crate::model::place::{Displaced, Layout, Placed};
 use crate::model::time::Clock;
 use crate::model::versioning::VersionRef;
 use crate::provider::{self, Container, Provider, Stage};
@@ -41,13 +41,20 @@ impl Bound {
         &self.bucket.container
     }
 
-    /// Where new bytes of a key end up. Where names fold, two keys may be one path: new bytes go to managed places.
+    /// Where new bytes of a key end up. Where names fold, two keys may be one path: new bytes go to managed places. So do
+    /// those of a bucket with object lock, where nobody else can get at them.
     pub(super) fn placed(&self, key: &ObjectKey) -> Placed {
         let natural = self.bucket.settings.layout == Layout::Natural
             && self.provider.capabilities().natural
             && !self.folds()
+            && self.bucket.config.lock.is_none()
             && key.as_path(false).is_some();
         if natural { Placed::Natural } else { Placed::Managed }
+    }
+
+    /// What becomes of older versions that a lay-out meets at a key.
+    pub(super) fn displacing(&self) -> Displaced {
+        if self.bucket.config.versioning.ever() { Displaced::Keep(None) } else { Displaced::Free }
     }
 
     /// Whether names that differ in case are one here.
@@ -127,8 +134,10 @@ impl Store {
         caller: &Caller,
         name: &BucketName,
         key: &ObjectKey,
+        version: Option<VersionRef>,
         action: Action,
     ) -> Result<Arc<Bound>> {
+        let action = if version.is_some() { action.of_version() } else { action };
         Ok(self.enter_open_object(caller, name, key, action).await?.0)
     }
 
@@ -238,6 +247,17 @@ impl Store {
             }
         }
         Ok(bound)
+    }
+
+    /// The bucket as it is now, for a write that was decided under what it was: another one of its name is none.
+    pub(super) async fn bound_anew(&self, bound: &Bound) -> Result<Arc<Bound>> {
+        self.forget_bucket(&bound.bucket.name);
+        let now = self.bound(&bound.bucket.name).await?;
+        if now.bucket.id != bound.bucket.id {
+            return Err(Error::NoSuchBucket);
+        }
+        now.writable()?;
+        Ok(now)
     }
 
     pub(super) async fn bind(&self, bucket: Bucket) -> Result<Bound> {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use longshore::auth::secret::{MasterKey, Secret};
 use longshore::catalog::Catalog;
 use longshore::catalog::sqlite::{self, OpenOptions, SqliteCatalog};
-use longshore::model::bucket::{BucketRules, BucketSettings};
+use longshore::model::bucket::{BucketConfig, BucketRules, BucketSettings};
 use longshore::model::caller::Caller;
 use longshore::model::name::{BucketName, ObjectKey};
 use longshore::model::place::{Layout, Placed};
@@ -20,7 +20,7 @@ use longshore::model::time::Clock;
 use longshore::provider::Provider;
 use longshore::provider::fs::{self, FsProvider};
 use longshore::provider::memory::MemoryProvider;
-use longshore::store::request::{GetRequest, Portion, ScanOptions};
+use longshore::store::request::{AclRequest, GetRequest, Portion, ScanOptions};
 use longshore::store::{Attach, Error, RootCredentials, Store, StoreParts};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
@@ -104,7 +104,9 @@ impl World {
         };
         world.open(Attach::Serve)?;
         for name in &world.names[..2] {
-            world.wait(world.store().create_bucket(&ROOT, name)).map_err(|e| said(&e))?;
+            world
+                .wait(world.store().create_bucket(&ROOT, name, &AclRequest::None, BucketConfig::default()))
+                .map_err(|e| said(&e))?;
         }
         Ok(world)
     }
