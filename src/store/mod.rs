@@ -33,6 +33,7 @@ mod copy;
 mod delete;
 mod displace;
 pub mod error;
+mod explain;
 mod get;
 mod identity;
 pub mod ingest;
@@ -52,6 +53,7 @@ mod young;
 pub use crate::auth::users::RootCredentials;
 pub use attach::{Attach, AttachReport};
 pub use error::{BodyError, Error, Result};
+pub use explain::Resource;
 pub use walk::Upkeep;
 
 use bound::Bound;
