@@ -155,7 +155,7 @@ impl Store {
         match self.catalog().version(&SERVICE, bound.bucket.id, key, version).await? {
             Some(row) if row.marker => Err(Error::MarkerNamed { version: row.shown(), modified: row.modified }),
             Some(row) => Ok((row, current)),
-            None => Err(Self::missing_version(caller, bound)),
+            None => Err(Self::missing_version(caller, bound, key)),
         }
     }
 }

@@ -163,7 +163,7 @@ impl Store {
             None if version == VersionRef::Null && self.adopt_file(bound, key).await?.is_some_and(|row| row.null) => {
                 return Ok(None);
             }
-            None => return Err(Self::missing_version(caller, bound)),
+            None => return Err(Self::missing_version(caller, bound, key)),
         };
         let range = choose(&row);
         let wanted = range.as_ref().map_or(0..0, Clone::clone);
@@ -195,7 +195,7 @@ impl Store {
 
     /// What is told of a key without a current version.
     pub(super) async fn missing(&self, caller: &Caller, bound: &Bound, key: &ObjectKey) -> Result<Error> {
-        let missing = Self::missing_key(caller, bound);
+        let missing = Self::missing_key(caller, bound, key);
         if !matches!(missing, Error::NoSuchKey) || !bound.bucket.config.versioning.ever() {
             return Ok(missing);
         }
@@ -203,8 +203,8 @@ impl Store {
         Ok(newest.filter(|newest| newest.marker).map_or(missing, |marker| Error::Deleted { version: marker.shown() }))
     }
 
-    pub(super) fn missing_version(caller: &Caller, bound: &Bound) -> Error {
-        match Self::missing_key(caller, bound) {
+    pub(super) fn missing_version(caller: &Caller, bound: &Bound, key: &ObjectKey) -> Error {
+        match Self::missing_key(caller, bound, key) {
             Error::NoSuchKey => Error::NoSuchVersion,
             denied => denied,
         }
