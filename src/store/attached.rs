@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** a change is made to the version that was decided upon, or not at all.
 
+use crate::auth::decide::Target;
 use crate::catalog::{self, Change, Commit};
 use crate::config::limits::COMMIT_TRIES_MAX;
 use crate::model::action::Action;
@@ -55,6 +56,8 @@ impl Store {
     ) -> Result<Object> {
         let bound = self.enter_object(caller, bucket, key, action).await?;
         bound.writable()?;
+        let target = Target::Object(&bound.bucket, key);
+        let bypass = bypass_governance && Self::allow(caller, Action::BypassGovernanceRetention, target).is_ok();
         for _ in 0..COMMIT_TRIES_MAX {
             let _order = self.0.locks.lock(bound.bucket.id, key).await;
             let held = self.version_of(caller, &bound, key, version).await?;
@@ -69,7 +72,7 @@ impl Store {
                     return Err(NO_LOCK);
                 }
                 AttachedChange::Retention(retention) => {
-                    if !held.attached.lock.allows_retention(*retention, Self::now(), bypass_governance) {
+                    if !held.attached.lock.allows_retention(*retention, Self::now(), bypass) {
                         return Err(Error::ObjectLocked);
                     }
                     object.attached.lock.retention = *retention;
