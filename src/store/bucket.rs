@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::auth::decide::{Target, decide};
+use crate::auth::decide::{Rules, Target, policy_counts};
 use crate::catalog::{self, NewBucket};
 use crate::model::action::Action;
 use crate::model::bucket::{Bucket, BucketConfig, BucketSettings};
@@ -37,7 +37,7 @@ impl Store {
             let rows = self.catalog().buckets(&SERVICE, &query.prefix, after.as_deref(), ROWS_PAGE).await?;
             let ended = rows.len() < ROWS_PAGE;
             for bucket in rows {
-                let listed = bucket.owner == caller.id() || decide(caller, Action::ListBucket, Target::Bucket(&bucket));
+                let listed = bucket.owner == caller.id() || Self::lists(caller, &bucket);
                 if listed && page.buckets.len() == query.limit {
                     page.next = after;
                     return Ok(page);
@@ -51,6 +51,12 @@ impl Store {
                 return Ok(page);
             }
         }
+    }
+
+    /// Whether a bucket of root's, or of anyone for an administrator, is the caller's to list.
+    fn lists(caller: &Caller, bucket: &Bucket) -> bool {
+        policy_counts(caller, bucket)
+            && Self::allow(caller, Action::ListBucket, Target::Bucket(bucket, &Rules::of(bucket))).is_ok()
     }
 
     async fn adopt_new_containers(&self) -> Result<()> {
@@ -140,6 +146,14 @@ impl Store {
     /// [`Error::NoSuchBucket`] and failures of the catalog.
     pub async fn owner_of_bucket(&self, name: &BucketName) -> Result<String> {
         Ok(self.bound(name).await?.bucket.owner.clone())
+    }
+
+    /// Whether a bucket keeps versions, or did: then answers name them. It reveals nothing else.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchBucket`] and failures of the catalog.
+    pub async fn keeps_versions(&self, name: &BucketName) -> Result<bool> {
+        Ok(self.bound(name).await?.bucket.config.versioning.ever())
     }
 
     /// Changes the settings of a bucket; administrators only.

@@ -9,8 +9,9 @@
 
 use std::sync::Arc;
 
+use crate::auth::policy::{self, validate_bucket_policy};
 use crate::catalog;
-use crate::config::limits::{COMMIT_TRIES_MAX, POLICY_BYTES_MAX};
+use crate::config::limits::COMMIT_TRIES_MAX;
 use crate::model::action::Action;
 use crate::model::bucket::{Bucket, BucketConfig, Ownership, PublicAccessBlock};
 use crate::model::caller::Caller;
@@ -135,8 +136,9 @@ impl Store {
     /// [`Error::MalformedPolicy`]; [`Error::AccessDenied`] if it is public and the bucket blocks public policies.
     pub async fn set_policy(&self, caller: &Caller, name: &BucketName, text: String) -> Result<()> {
         self.enter(caller, name, Action::PutBucketPolicy).await?;
-        check_policy(&text)?;
-        let public = is_public(&text);
+        let policy =
+            validate_bucket_policy(&text, name).map_err(|error| Error::MalformedPolicy(error.why().to_owned()))?;
+        let public = policy::is_public(&policy);
         self.change_config(caller, name, Action::PutBucketPolicy, |config, _| {
             if public && config.public_access.is_some_and(|block| block.block_policy) {
                 return Err(Error::AccessDenied);
@@ -169,7 +171,12 @@ impl Store {
         let block = config.public_access.unwrap_or_default();
         let lists = config.ownership != Some(Ownership::BucketOwnerEnforced) && !block.ignore_acls;
         let list = lists && config.acl.as_ref().is_some_and(crate::model::acl::Acl::is_public);
-        let policy = !block.restrict_buckets && config.policy.as_deref().is_some_and(is_public);
+        let policy = !block.restrict_buckets
+            && config
+                .policy
+                .as_deref()
+                .and_then(|text| policy::compile_bucket(text).ok())
+                .is_some_and(|policy| policy::is_public(&policy));
         Ok(bucket.settings.public || list || policy)
     }
 
@@ -210,30 +217,4 @@ pub(super) fn fits_ownership(config: &BucketConfig, owner: &str) -> Result<()> {
         return Err(Error::AclWithOwnership);
     }
     Ok(())
-}
-
-/// Whether a text may be a bucket's policy.
-fn check_policy(text: &str) -> Result<()> {
-    let malformed = |message: &str| Err(Error::MalformedPolicy(message.to_owned()));
-    if text.len() as u64 > POLICY_BYTES_MAX {
-        return malformed("Policies must not be longer than 20 KiB.");
-    }
-    match serde_json::from_str::<serde_json::Value>(text) {
-        Ok(document) if document.get("Statement").is_some() => Ok(()),
-        Ok(_) => malformed("Missing required field Statement"),
-        Err(_) => malformed("Policies must be valid JSON and the first byte must be '{'"),
-    }
-}
-
-/// Whether a policy lets everyone in.
-fn is_public(text: &str) -> bool {
-    let document = serde_json::from_str::<serde_json::Value>(text).unwrap_or_default();
-    let statements = document.get("Statement").and_then(|s| s.as_array()).cloned().unwrap_or_default();
-    statements.iter().any(|statement| {
-        let principal = statement.get("Principal");
-        let everyone = principal.is_some_and(|p| p == "*" || p.get("AWS").is_some_and(|aws| aws == "*"));
-        statement.get("Effect").is_some_and(|effect| effect == "Allow")
-            && everyone
-            && statement.get("Condition").is_none()
-    })
 }

@@ -48,6 +48,12 @@ pub enum Error {
     /// The key is not there.
     #[error("the key does not exist")]
     NoSuchKey,
+    /// The key's current version is a delete marker.
+    #[error("the key was deleted")]
+    Deleted {
+        /// The marker.
+        version: VersionRef,
+    },
     /// The version is not there.
     #[error("the version does not exist")]
     NoSuchVersion,
