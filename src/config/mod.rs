@@ -69,6 +69,8 @@ pub struct ServerConfig {
 pub struct S3Config {
     /// Domains whose subdomains name buckets.
     pub domains: Vec<String>,
+    /// Domains whose subdomains are the websites of buckets.
+    pub website_domains: Vec<String>,
     /// The region that requests must be signed for; any if there is none.
     pub region: Option<String>,
 }
@@ -263,16 +265,23 @@ impl ServerConfig {
 
 impl S3Config {
     fn read(mut section: Section<'_>) -> Self {
-        let domains = section.texts("domains").unwrap_or_default();
-        for domain in domains.iter().filter(|domain| !is_domain(domain)) {
-            section.problem("domains", &format!("{domain:?} is not a domain name"));
+        let mut domains = |key| {
+            let domains = section.texts(key).unwrap_or_default();
+            for domain in domains.iter().filter(|domain| !is_domain(domain)) {
+                section.problem(key, &format!("{domain:?} is not a domain name"));
+            }
+            domains.iter().map(|domain| domain.to_ascii_lowercase()).collect::<Vec<_>>()
+        };
+        let (domains, website_domains) = (domains("domains"), domains("website_domains"));
+        for domain in website_domains.iter().filter(|domain| domains.contains(domain)) {
+            section.problem("website_domains", &format!("{domain:?} names buckets of S3 already"));
         }
         let region = section.parse("region", "a region such as \"us-east-1\"", |text| {
             let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
             (!text.is_empty() && text.chars().all(plain)).then(|| text.to_owned())
         });
         section.finish();
-        Self { domains: domains.iter().map(|domain| domain.to_ascii_lowercase()).collect(), region }
+        Self { domains, website_domains, region }
     }
 }
 

@@ -50,6 +50,16 @@ actions! {
     AbortMultipartUpload = "s3:AbortMultipartUpload",
     /// List the parts of an upload.
     ListMultipartUploadParts = "s3:ListMultipartUploadParts",
+    /// Read the CORS rules of a bucket.
+    GetBucketCORS = "s3:GetBucketCORS",
+    /// Set and remove the CORS rules of a bucket.
+    PutBucketCORS = "s3:PutBucketCORS",
+    /// Read how a bucket is a website.
+    GetBucketWebsite = "s3:GetBucketWebsite",
+    /// Make a bucket a website.
+    PutBucketWebsite = "s3:PutBucketWebsite",
+    /// Let a bucket be a website no longer.
+    DeleteBucketWebsite = "s3:DeleteBucketWebsite",
     /// Administer users, keys, bucket settings and scans.
     Administer = "longshore:Administer",
 }

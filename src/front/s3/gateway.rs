@@ -6,7 +6,7 @@ use s3s::{S3, S3Request, S3Response, S3Result};
 
 use super::exchange::Exchange;
 use super::host::Hosts;
-use super::{bucket, copy, delete, list, multipart, object, unset};
+use super::{bucket, copy, cors, delete, list, multipart, object, unset, website};
 use crate::store::Store;
 
 /// What the operations need.
@@ -65,7 +65,8 @@ operations! {
     get_bucket_accelerate_configuration:
         GetBucketAccelerateConfigurationInput => GetBucketAccelerateConfigurationOutput = unset::accelerate;
     get_bucket_acl: GetBucketAclInput => GetBucketAclOutput = unset::bucket_acl;
-    get_bucket_cors: GetBucketCorsInput => GetBucketCorsOutput = unset::cors;
+    get_bucket_cors: GetBucketCorsInput => GetBucketCorsOutput = cors::get;
+    put_bucket_cors: PutBucketCorsInput => PutBucketCorsOutput = cors::put;
     get_bucket_encryption: GetBucketEncryptionInput => GetBucketEncryptionOutput = unset::encryption;
     get_bucket_lifecycle_configuration:
         GetBucketLifecycleConfigurationInput => GetBucketLifecycleConfigurationOutput = unset::lifecycle;
@@ -78,13 +79,14 @@ operations! {
     get_bucket_replication: GetBucketReplicationInput => GetBucketReplicationOutput = unset::replication;
     get_bucket_request_payment: GetBucketRequestPaymentInput => GetBucketRequestPaymentOutput = unset::payment;
     get_bucket_tagging: GetBucketTaggingInput => GetBucketTaggingOutput = unset::tags;
-    get_bucket_website: GetBucketWebsiteInput => GetBucketWebsiteOutput = unset::website;
+    get_bucket_website: GetBucketWebsiteInput => GetBucketWebsiteOutput = website::get;
+    put_bucket_website: PutBucketWebsiteInput => PutBucketWebsiteOutput = website::put;
     get_object_acl: GetObjectAclInput => GetObjectAclOutput = unset::object_acl;
     get_object_lock_configuration: GetObjectLockConfigurationInput => GetObjectLockConfigurationOutput = unset::lock;
     get_object_tagging: GetObjectTaggingInput => GetObjectTaggingOutput = unset::object_tags;
     get_object_torrent: GetObjectTorrentInput => GetObjectTorrentOutput = unset::torrent;
     get_public_access_block: GetPublicAccessBlockInput => GetPublicAccessBlockOutput = unset::public_access;
-    delete_bucket_cors: DeleteBucketCorsInput => DeleteBucketCorsOutput = unset::no_cors;
+    delete_bucket_cors: DeleteBucketCorsInput => DeleteBucketCorsOutput = cors::delete;
     delete_bucket_encryption: DeleteBucketEncryptionInput => DeleteBucketEncryptionOutput = unset::no_encryption;
     delete_bucket_lifecycle: DeleteBucketLifecycleInput => DeleteBucketLifecycleOutput = unset::no_lifecycle;
     delete_bucket_ownership_controls:
@@ -92,7 +94,7 @@ operations! {
     delete_bucket_policy: DeleteBucketPolicyInput => DeleteBucketPolicyOutput = unset::no_policy;
     delete_bucket_replication: DeleteBucketReplicationInput => DeleteBucketReplicationOutput = unset::no_replication;
     delete_bucket_tagging: DeleteBucketTaggingInput => DeleteBucketTaggingOutput = unset::no_tags;
-    delete_bucket_website: DeleteBucketWebsiteInput => DeleteBucketWebsiteOutput = unset::no_website;
+    delete_bucket_website: DeleteBucketWebsiteInput => DeleteBucketWebsiteOutput = website::delete;
     delete_object_tagging: DeleteObjectTaggingInput => DeleteObjectTaggingOutput = unset::no_object_tags;
     delete_public_access_block:
         DeletePublicAccessBlockInput => DeletePublicAccessBlockOutput = unset::no_public_access;

@@ -14,7 +14,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use http_body::{Frame, SizeHint};
 use s3s::config::StaticConfigProvider;
 use s3s::service::{S3Service, S3ServiceBuilder};
@@ -31,6 +31,7 @@ mod bucket;
 mod config;
 mod content;
 mod copy;
+mod cors;
 mod declared;
 mod delete;
 mod detached;
@@ -47,12 +48,16 @@ mod list;
 mod multipart;
 mod object;
 mod operation;
+mod post;
 mod query;
 mod rewrite;
+mod site;
 mod unset;
+mod website;
 mod wire;
 mod xml_body;
 
+use cors::Page;
 use error::Refusal;
 use exchange::Exchange;
 use gateway::Gateway;
@@ -66,13 +71,20 @@ pub struct S3Options {
     pub region: Option<String>,
     /// Domains under which `bucket.domain` names a bucket.
     pub domains: Vec<String>,
+    /// Domains under which `bucket.domain` is the website of a bucket.
+    pub website_domains: Vec<String>,
 }
 
 /// The S3 front.
 #[derive(Debug, Clone)]
 pub struct S3Front {
+    store: Store,
+    /// Verifies requests.
     service: S3Service,
+    /// Serves what was verified before.
+    plain: S3Service,
     hosts: Arc<Hosts>,
+    websites: Arc<Hosts>,
     region: Option<Arc<str>>,
 }
 
@@ -90,7 +102,7 @@ impl NameValidation for AnyBucket {
 pub fn service(store: Store, options: S3Options) -> S3Front {
     let hosts = Hosts::new(&options.domains);
     let region = options.region.clone().unwrap_or_else(|| bucket::FIRST_REGION.to_owned());
-    let gateway = Gateway { store, region, hosts: hosts.clone() };
+    let gateway = Gateway { store: store.clone(), region, hosts: hosts.clone() };
     let settings = Arc::new(config::settings(options.region.as_deref()));
     let builder = || {
         let mut builder = S3ServiceBuilder::new(gateway.clone());
@@ -103,8 +115,15 @@ pub fn service(store: Store, options: S3Options) -> S3Front {
     };
     let plain = builder().build();
     let mut outer = builder();
-    outer.set_route(rewrite::Rewrite(plain));
-    S3Front { service: outer.build(), hosts: Arc::new(hosts), region: options.region.map(Arc::from) }
+    outer.set_route(rewrite::Rewrite(plain.clone()));
+    S3Front {
+        store,
+        service: outer.build(),
+        plain,
+        hosts: Arc::new(hosts),
+        websites: Arc::new(Hosts::new(&options.website_domains)),
+        region: options.region.map(Arc::from),
+    }
 }
 
 impl S3Front {
@@ -125,12 +144,48 @@ impl S3Front {
             range: range.map(str::to_owned),
             region: self.region.as_deref().map(str::to_owned),
         };
-        let served = AssertUnwindSafe(self.serve(request, &exchange)).catch_unwind().await;
+        let named = Named::by(self, &request);
+        let website = matches!(named, Named::Website(_));
+        let page = Page::new(named.bucket(), request.method(), request.headers());
+        let served = AssertUnwindSafe(self.answer(request, named, &exchange)).catch_unwind().await;
         let served = served.unwrap_or_else(|_| {
             tracing::error!(request = exchange.facts().id().as_str(), "a request panicked");
             Err(Refusal::internal())
         });
-        layer_response::dress(served, &asked, &exchange).map(ResponseBody)
+        let preflight = asked.method == Method::OPTIONS;
+        let mut response = match served {
+            // An error of a website is a page already.
+            Ok(page) if website && !preflight => layer_response::sign_off(page, &asked.method, &exchange),
+            served => layer_response::dress(served, &asked, &exchange),
+        };
+        if let Some(page) = page.filter(|_| !preflight) {
+            page.tell(&self.store, response.headers_mut()).await;
+        }
+        response.map(ResponseBody)
+    }
+
+    /// Answers a request for what it names.
+    async fn answer<B>(
+        &self,
+        request: Request<B>,
+        named: Named,
+        exchange: &Exchange,
+    ) -> error::Result<Response<s3s::Body>>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: std::error::Error + Send + Sync + 'static,
+    {
+        match named {
+            named if request.method() == Method::OPTIONS => {
+                exchange.facts().set_operation("PreflightObject");
+                cors::preflight(&self.store, named.bucket(), request.headers()).await
+            }
+            Named::Website(bucket) => {
+                let (asked, _) = request.into_parts();
+                Ok(site::serve(self, exchange, &bucket, &asked).await)
+            }
+            Named::Bucket(_) => self.serve(request, exchange).await,
+        }
     }
 
     async fn serve<B>(&self, request: Request<B>, exchange: &Exchange) -> error::Result<Response<s3s::Body>>
@@ -139,8 +194,37 @@ impl S3Front {
         B::Error: std::error::Error + Send + Sync + 'static,
     {
         let request = layer_request::admit(request, &self.hosts, exchange)?;
+        let host = host::of(request.uri(), request.headers()).to_owned();
+        if let Some(bucket) = post::bucket(self, &request, &host) {
+            return post::serve(self, request, &bucket, &host, exchange).await;
+        }
         // s3s gives up where it cannot write an answer: on an error text that XML has no form for.
         self.service.call(request).await.map_err(|_| Refusal::request("The request could not be read."))
+    }
+}
+
+/// What a request names.
+enum Named {
+    /// A bucket as S3 has it, or none.
+    Bucket(Option<BucketName>),
+    /// A bucket as a website, by the text of the host.
+    Website(String),
+}
+
+impl Named {
+    fn by<B>(front: &S3Front, request: &Request<B>) -> Self {
+        let host = host::of(request.uri(), request.headers());
+        match front.websites.bucket(host) {
+            Some(bucket) => Self::Website(bucket),
+            None => Self::Bucket(host::target(&front.hosts, host, request.uri().path()).map(|(bucket, _)| bucket)),
+        }
+    }
+
+    fn bucket(&self) -> Option<BucketName> {
+        match self {
+            Self::Bucket(bucket) => bucket.clone(),
+            Self::Website(bucket) => BucketName::new(bucket).ok(),
+        }
     }
 }
 

@@ -51,14 +51,10 @@ macro_rules! absent {
 absent! {
     policy: GetBucketPolicyInput => GetBucketPolicyOutput =
         "NoSuchBucketPolicy", "The bucket policy does not exist";
-    cors: GetBucketCorsInput => GetBucketCorsOutput =
-        "NoSuchCORSConfiguration", "The CORS configuration does not exist";
     lifecycle: GetBucketLifecycleConfigurationInput => GetBucketLifecycleConfigurationOutput =
         "NoSuchLifecycleConfiguration", "The lifecycle configuration does not exist";
     tags: GetBucketTaggingInput => GetBucketTaggingOutput =
         "NoSuchTagSet", "The TagSet does not exist";
-    website: GetBucketWebsiteInput => GetBucketWebsiteOutput =
-        "NoSuchWebsiteConfiguration", "The specified bucket does not have a website configuration";
     encryption: GetBucketEncryptionInput => GetBucketEncryptionOutput =
         "ServerSideEncryptionConfigurationNotFoundError", "The server side encryption configuration was not found";
     public_access: GetPublicAccessBlockInput => GetPublicAccessBlockOutput =
@@ -88,10 +84,8 @@ nothing! {
     accelerate: GetBucketAccelerateConfigurationInput => GetBucketAccelerateConfigurationOutput;
     versioning: GetBucketVersioningInput => GetBucketVersioningOutput;
     no_policy: DeleteBucketPolicyInput => DeleteBucketPolicyOutput;
-    no_cors: DeleteBucketCorsInput => DeleteBucketCorsOutput;
     no_lifecycle: DeleteBucketLifecycleInput => DeleteBucketLifecycleOutput;
     no_tags: DeleteBucketTaggingInput => DeleteBucketTaggingOutput;
-    no_website: DeleteBucketWebsiteInput => DeleteBucketWebsiteOutput;
     no_encryption: DeleteBucketEncryptionInput => DeleteBucketEncryptionOutput;
     no_public_access: DeletePublicAccessBlockInput => DeletePublicAccessBlockOutput;
     no_ownership: DeleteBucketOwnershipControlsInput => DeleteBucketOwnershipControlsOutput;
