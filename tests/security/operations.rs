@@ -37,6 +37,10 @@ const DELETES: &str = "<Delete><Object><Key>gold/bar</Key></Object></Delete>";
 const PARTS: &str = "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber>\
                      <ETag>\"9e107d9d372bb6826bd81d3542a419d6\"</ETag></Part></CompleteMultipartUpload>";
 
+const CORS: &str = "<CORSConfiguration><CORSRule><AllowedOrigin>*</AllowedOrigin><AllowedMethod>GET</AllowedMethod>\
+                    </CORSRule></CORSConfiguration>";
+const WEBSITE: &str = "<WebsiteConfiguration><IndexDocument><Suffix>i</Suffix></IndexDocument></WebsiteConfiguration>";
+
 const fn plain(name: &'static str, method: &'static str, path: &'static str) -> Operation {
     Operation { name, method, path, query: &[], headers: &[], body: "" }
 }
@@ -46,7 +50,7 @@ const fn asking(operation: Operation, query: &'static [(&'static str, &'static s
 }
 
 /// All of them.
-pub(super) const OPERATIONS: [Operation; 51] = [
+pub(super) const OPERATIONS: [Operation; 53] = [
     plain("list_buckets", "GET", "/"),
     plain("create_bucket", "PUT", "/{bucket}-new"),
     plain("head_bucket", "HEAD", VAULT),
@@ -91,6 +95,8 @@ pub(super) const OPERATIONS: [Operation; 51] = [
     asking(plain("get_object_acl", "GET", GOLD), &[("acl", "")]),
     asking(plain("get_object_tagging", "GET", GOLD), &[("tagging", "")]),
     asking(plain("get_object_torrent", "GET", GOLD), &[("torrent", "")]),
+    Operation { body: CORS, ..asking(plain("put_bucket_cors", "PUT", VAULT), &[("cors", "")]) },
+    Operation { body: WEBSITE, ..asking(plain("put_bucket_website", "PUT", VAULT), &[("website", "")]) },
     asking(plain("delete_bucket_cors", "DELETE", VAULT), &[("cors", "")]),
     asking(plain("delete_bucket_encryption", "DELETE", VAULT), &[("encryption", "")]),
     asking(plain("delete_bucket_lifecycle", "DELETE", VAULT), &[("lifecycle", "")]),

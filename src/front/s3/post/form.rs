@@ -261,7 +261,7 @@ mod tests {
         let frames: Vec<_> = frames.collect().await;
         match exchange.take_refusal() {
             Some(refusal) => {
-                assert!(frames.last().is_some_and(Result::is_err));
+                assert!(frames.last().is_some_and(|frame| frame.is_err()));
                 Err(refusal.code.into_owned())
             }
             None => Ok(frames.into_iter().flat_map(|frame| frame.expect("a frame")).collect()),
