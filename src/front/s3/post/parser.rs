@@ -244,8 +244,11 @@ mod tests {
 
     const TYPE: &str = "multipart/form-data; boundary=b0";
 
-    /// Names, names of files and bytes of the parts, read in frames of a size.
-    fn parts(body: &[u8], frame: usize) -> Result<Vec<(String, Option<String>, Vec<u8>)>, Malformed> {
+    /// Name, name of the file, bytes.
+    type Part = (String, Option<String>, Vec<u8>);
+
+    /// The parts, read in frames of a size.
+    fn parts(body: &[u8], frame: usize) -> Result<Vec<Part>, Malformed> {
         let mut parser = Parser::new(TYPE).expect("a boundary");
         let mut frames = body.chunks(frame);
         let mut parts = Vec::new();
