@@ -90,6 +90,8 @@ pub const URI_BYTES_MAX: usize = 8 * 1024;
 pub const FIELDS_BYTES_MAX: usize = 16 * 1024;
 /// Largest policy document, in bytes (the limit of IAM for a bucket policy).
 pub const POLICY_BYTES_MAX: u64 = 20 * 1024;
+/// Most policies of users that are remembered as they were compiled; all are forgotten when it is full.
+pub const POLICIES_REMEMBERED_MAX: usize = 1000;
 /// Jobs that may wait for the writer of the catalog. Past it callers wait for a place, so a burst costs time and not
 /// memory; several groups' worth, so that the writer never runs dry.
 pub const CATALOG_QUEUE_JOBS_MAX: usize = 512;

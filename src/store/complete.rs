@@ -19,6 +19,7 @@ use crate::model::object::{Object, PartFact};
 use crate::model::place::{Placed, Stamp};
 use crate::model::time::Timestamp;
 use crate::model::upload::{Part, Upload, UploadState};
+use crate::model::versioning::VersionRef;
 use crate::provider::PartRef;
 use crate::store::bound::{Bound, is_absent};
 use crate::store::error::{Error, Result};
@@ -41,14 +42,15 @@ impl Store {
             UploadState::Aborted => return Err(Error::NoSuchUpload),
             UploadState::Done(result) => {
                 let same = result.listed == digest_of_list(&request.parts);
-                let done = Completed { etag: result.etag.clone(), checksum: result.checksum.clone() };
+                let version = if result.null { VersionRef::Null } else { VersionRef::Id(result.version) };
+                let done = Completed { version, etag: result.etag.clone(), checksum: result.checksum.clone() };
                 return if same { Ok(done) } else { Err(Error::NoSuchUpload) };
             }
         }
         if !request.conditions.is_empty() {
             check_write(&request.conditions, self.really_there(&bound, &row.key).await?.as_ref())?;
         }
-        let owner = owner_of_write(&bound, caller);
+        let owner = owner_of_write(&bound, caller).to_owned();
         let store = self.clone();
         let section = tokio::spawn(async move { store.complete(bound, row, request, owner).await });
         section.await.map_err(|error| Error::Internal(error.into()))?
@@ -117,7 +119,7 @@ impl Store {
         let upload = Some(EndOfUpload { id: row.id, listed: digest_of_list(&request.parts), free });
         let object =
             self.write(Write { bound, stage, draft, whole: None, conditions: request.conditions, upload }).await?;
-        Ok(Completed { etag: object.etag, checksum: object.checksum })
+        Ok(Completed { version: object.shown(), etag: object.etag, checksum: object.checksum })
     }
 
     async fn all_parts(&self, row: &Upload) -> Result<BTreeMap<u32, Part>> {

@@ -11,16 +11,15 @@ use crate::model::caller::Caller;
 use crate::model::checksum::ChecksumKind;
 use crate::model::condition::Conditions;
 use crate::model::id::VersionId;
-use crate::model::name::ObjectKey;
-use crate::model::object::Object;
+use crate::model::object::{Attached, Object};
 use crate::provider::Stage;
 use crate::store::Store;
 use crate::store::bound::Bound;
 use crate::store::error::{Error, Result};
-use crate::store::get::{Opened, blocks};
+use crate::store::get::{Named, Opened, blocks};
 use crate::store::ingest::pour;
-use crate::store::put::draft;
-use crate::store::request::{CopyContent, CopyRequest};
+use crate::store::put::{draft, owner_of_write};
+use crate::store::request::{Copied, CopyContent, CopyRequest};
 use crate::store::write::{Write, check_write, current_of};
 
 impl Store {
@@ -28,12 +27,14 @@ impl Store {
     ///
     /// # Errors
     /// Refusals; nothing is visible then. A failed condition on the source is always `PreconditionFailed`.
-    pub async fn copy(&self, caller: &Caller, request: CopyRequest) -> Result<Object> {
-        let source = self.enter_object(caller, &request.from_bucket, &request.from_key, Action::GetObject).await?;
+    pub async fn copy(&self, caller: &Caller, request: CopyRequest) -> Result<Copied> {
+        let named = Named::new(&request.from_key, request.from_version, Action::GetObject);
+        let source = self.enter_to_read(caller, &request.from_bucket, &request.from_key, named.action).await?;
         let bound = self.enter_object(caller, &request.bucket, &request.key, Action::PutObject).await?;
         bound.writable()?;
         let onto_itself = request.from_bucket == request.bucket && request.from_key == request.key;
-        if onto_itself && matches!(request.content, CopyContent::Keep) {
+        // A copy of a version onto its own key makes it the current one again.
+        if onto_itself && request.from_version.is_none() && matches!(request.content, CopyContent::Keep) {
             return Err(Error::InvalidRequest(
                 "This copy request is illegal because it is trying to copy an object to itself without changing the \
                  object's metadata, storage class, website redirect location or encryption attributes.",
@@ -42,14 +43,21 @@ impl Store {
         if !request.conditions.is_empty() {
             check_write(&request.conditions, self.really_there(&bound, &request.key).await?.as_ref())?;
         }
-        let opened = self.open_source(caller, &source, &request.from_key, &request.source_conditions).await?;
+        let opened = self.open_source(caller, &source, named, &request.source_conditions).await?;
         if opened.object.size > PUT_BYTES_MAX {
             return Err(Error::InvalidRequest("The source of a copy may have at most 5 GiB."));
         }
-        let version = VersionId::fresh();
+        self.refuse_beyond_quota(&bound, Some(opened.object.size)).await?;
+        let (owner, mut attached) = self.accept(&bound, owner_of_write(&bound, caller), &request.given).await?;
+        if request.keep_tags {
+            attached.tags = opened.object.attached.tags.clone();
+        }
+        let (version, from) = (VersionId::fresh(), opened.object.shown());
         let mut stage = self.stage(&bound, version).await?;
-        let draft = self.copy_bytes(&source, opened, &bound, &mut stage, &request, caller, version).await?;
-        self.write(Write { bound, stage, draft, whole: None, conditions: request.conditions, upload: None }).await
+        let draft = self.copy_bytes(&source, opened, &bound, &mut stage, &request, (owner, attached), version).await?;
+        let conditions = request.conditions;
+        let object = self.write(Write { bound, stage, draft, whole: None, conditions, upload: None }).await?;
+        Ok(Copied { object, source: from })
     }
 
     /// Opens the source of a copy under its conditions.
@@ -57,10 +65,10 @@ impl Store {
         &self,
         caller: &Caller,
         source: &Arc<Bound>,
-        key: &ObjectKey,
+        from: Named<'_>,
         conditions: &Conditions,
     ) -> Result<Opened> {
-        self.open(caller, source, key, |object| {
+        self.open(caller, source, from, |object| {
             if conditions.copy_source(current_of(object)) { Ok(0..object.size) } else { Err(Error::PreconditionFailed) }
         })
         .await
@@ -74,7 +82,7 @@ impl Store {
         bound: &Arc<Bound>,
         stage: &mut Box<dyn Stage>,
         request: &CopyRequest,
-        caller: &Caller,
+        (owner, attached): (String, Attached),
         version: VersionId,
     ) -> Result<Object> {
         let Opened { object, place, body } = opened;
@@ -94,8 +102,9 @@ impl Store {
             let mut copy = object;
             copy.version = version;
             copy.key = request.key.clone();
-            copy.owner = crate::store::put::owner_of_write(bound, caller);
+            (copy.owner, copy.attached) = (owner, attached);
             copy.content = content;
+            copy.revision = 0;
             return Ok(copy);
         }
         let algorithm = request.algorithm.or(object.checksum.as_ref().map(|c| c.algorithm));
@@ -103,7 +112,7 @@ impl Store {
         if digest.size != object.size {
             return Err(Error::Unavailable("the source changed while it was copied".into()));
         }
-        Ok(draft(bound, caller, &request.key, version, content, &digest))
+        Ok(draft(&request.key, version, content, &digest, (owner, attached)))
     }
 }
 

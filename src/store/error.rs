@@ -5,7 +5,9 @@
 
 use crate::catalog;
 use crate::model::name::NameError;
+use crate::model::tag::InvalidTags;
 use crate::model::time::Timestamp;
+use crate::model::versioning::VersionRef;
 use crate::provider;
 
 /// Why a body could not be taken in.
@@ -46,9 +48,23 @@ pub enum Error {
     /// The key is not there.
     #[error("the key does not exist")]
     NoSuchKey,
+    /// The key's current version is a delete marker.
+    #[error("the key was deleted")]
+    Deleted {
+        /// The marker.
+        version: VersionRef,
+    },
     /// The version is not there.
     #[error("the version does not exist")]
     NoSuchVersion,
+    /// The version that was named is a delete marker, which has nothing to read or to attach to.
+    #[error("the version is a delete marker")]
+    MarkerNamed {
+        /// The marker.
+        version: VersionRef,
+        /// When it was made.
+        modified: Timestamp,
+    },
     /// The upload is not there.
     #[error("the upload does not exist")]
     NoSuchUpload,
@@ -61,6 +77,36 @@ pub enum Error {
     /// The bucket still has objects.
     #[error("the bucket is not empty")]
     BucketNotEmpty,
+    /// What is asked for does not go with what the bucket is set to.
+    #[error("{0}")]
+    InvalidBucketState(&'static str),
+    /// The bucket's list grants others something, and lists are to stop to count.
+    #[error("the access control list of the bucket grants others")]
+    AclWithOwnership,
+    /// Lists do not count in this bucket.
+    #[error("the bucket takes no access control lists")]
+    AclNotSupported,
+    /// A list names too many.
+    #[error("the access control list is malformed")]
+    MalformedAcl,
+    /// A bucket policy that is not understood, or speaks of something else.
+    #[error("the bucket policy is malformed: {0}")]
+    MalformedPolicy(String),
+    /// No user has this e-mail address, or several have it.
+    #[error("no single user has the e-mail address")]
+    UnresolvableEmail,
+    /// Tags that cannot be.
+    #[error(transparent)]
+    InvalidTag(#[from] InvalidTags),
+    /// A version is held by object lock.
+    #[error("the version is held by object lock")]
+    ObjectLocked,
+    /// The object never had the retention or legal hold that is asked for.
+    #[error("the object has no such lock")]
+    NoSuchObjectLock,
+    /// The bucket may not hold so much.
+    #[error("the quota of the bucket is used up")]
+    QuotaExceeded,
     /// The decision is no.
     #[error("access denied")]
     AccessDenied,
@@ -158,6 +204,7 @@ impl From<catalog::Error> for Error {
     fn from(error: catalog::Error) -> Self {
         match error {
             catalog::Error::NoSpace => Self::NoSpace,
+            catalog::Error::QuotaExceeded => Self::QuotaExceeded,
             error if error.retryable() => Self::Unavailable(error.into()),
             error => Self::Internal(error.into()),
         }

@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicU64;
 
 use dashmap::{DashMap, DashSet};
 
-use crate::auth::decide::{Target, decide};
+use crate::auth::decide::{Target, Verdict, decide};
 use crate::auth::secret::{MasterKey, Secret};
 use crate::auth::users::Users;
 use crate::catalog::{Catalog, Scope};
@@ -21,24 +21,29 @@ use crate::model::name::BucketName;
 use crate::model::time::Clock;
 use crate::provider::Provider;
 
+mod acl;
 mod adopt;
 mod attach;
+mod attached;
 mod bound;
 mod bucket;
 mod complete;
 mod config;
 mod copy;
 mod delete;
+mod displace;
 pub mod error;
 mod get;
 mod identity;
 pub mod ingest;
 mod inline;
 mod list;
+mod list_versions;
 mod lock;
 mod multipart;
 mod outbox;
 mod put;
+mod remove;
 pub mod request;
 mod site;
 mod walk;
@@ -157,6 +162,9 @@ impl Store {
 
     /// Takes the decision; everything that has an effect begins here.
     fn allow(caller: &Caller, action: Action, target: Target<'_>) -> Result<()> {
-        if decide(caller, action, target) { Ok(()) } else { Err(Error::AccessDenied) }
+        match decide(caller, action, target) {
+            Verdict::Allowed => Ok(()),
+            Verdict::Refused | Verdict::NeedsObject => Err(Error::AccessDenied),
+        }
     }
 }

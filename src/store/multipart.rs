@@ -13,15 +13,15 @@ use crate::model::caller::{Caller, Who};
 use crate::model::checksum::Algorithm;
 use crate::model::id::{UploadId, VersionId};
 use crate::model::name::BucketName;
-use crate::model::object::Attached;
 use crate::model::page::PageQuery;
 use crate::model::time::Clock;
 use crate::model::upload::{Part, Upload, UploadState};
 use crate::provider::{Seal, Stage};
 use crate::store::bound::{Bound, is_absent};
 use crate::store::error::{Error, Result};
-use crate::store::get::blocks;
+use crate::store::get::{Named, blocks};
 use crate::store::ingest::{Digest, pour, receive};
+use crate::store::put::owner_of_write;
 use crate::store::request::{
     CreateUpload, Incoming, PartCopy, PartPage, PartStored, UploadPage, UploadQuery, UploadRef,
 };
@@ -35,6 +35,7 @@ impl Store {
     pub async fn create_upload(&self, caller: &Caller, request: CreateUpload) -> Result<UploadId> {
         let bound = self.enter_object(caller, &request.bucket, &request.key, Action::PutObject).await?;
         bound.writable()?;
+        let (_, attached) = self.accept(&bound, owner_of_write(&bound, caller), &request.given).await?;
         let handle = match bound.provider.begin_upload(bound.place(), VersionId::fresh()).await {
             Err(error) if is_absent(&error) => return Err(self.lost_container(&bound).await),
             handle => handle?,
@@ -46,7 +47,7 @@ impl Store {
             created: Clock::now(),
             initiator: caller.id().to_owned(),
             content: request.content,
-            attached: Attached::default(),
+            attached,
             checksum: request.checksum,
             handle,
             state: UploadState::Open,
@@ -121,10 +122,11 @@ impl Store {
         from: PartCopy,
     ) -> Result<PartStored> {
         check_number(number)?;
-        let source = self.enter_object(caller, &from.from_bucket, &from.from_key, Action::GetObject).await?;
+        let named = Named::new(&from.from_key, from.from_version, Action::GetObject);
+        let source = self.enter_to_read(caller, &from.from_bucket, &from.from_key, named.action).await?;
         let (bound, row) = self.enter_open(caller, upload).await?;
         let opened = self
-            .open(caller, &source, &from.from_key, |object| {
+            .open(caller, &source, named, |object| {
                 let current = crate::store::write::current_of(object);
                 if !from.source_conditions.copy_source(current) {
                     return Err(Error::PreconditionFailed);

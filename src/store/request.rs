@@ -8,15 +8,16 @@ use bytes::Bytes;
 use futures_util::Stream;
 
 pub use crate::catalog::Progress;
-use crate::model::acl::{Acl, Canned};
-use crate::model::bucket::Bucket;
+use crate::model::acl::{Acl, Canned, Grantee, Permission};
+use crate::model::bucket::{Bucket, BucketConfig};
 use crate::model::checksum::{Algorithm, Checksum, ChecksumKind};
 use crate::model::condition::Conditions;
 use crate::model::encryption::EncryptionRequest;
 use crate::model::id::{UploadId, VersionId};
 use crate::model::lock::Retention;
 use crate::model::name::{BucketName, ObjectKey};
-use crate::model::object::{Content, Object};
+use crate::model::object::{Content, Entry, Object};
+use crate::model::page::PageQuery;
 use crate::model::range::ByteRange;
 use crate::model::tag::Tags;
 use crate::model::time::Timestamp;
@@ -77,7 +78,51 @@ pub enum AclRequest {
     /// One by name.
     Canned(Canned),
     /// These grants.
-    Grants(Acl),
+    Grants(GrantsRequest),
+}
+
+/// Grants as a request names them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GrantsRequest {
+    /// Whom the request takes for the owner; somebody else is refused.
+    pub owner: Option<String>,
+    /// Who is granted what, in the order given.
+    pub grants: Vec<(GranteeRequest, Permission)>,
+}
+
+/// Somebody as a request names it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum GranteeRequest {
+    /// A user, by canonical id.
+    Id(String),
+    /// A user, by e-mail address.
+    Email(String),
+    /// A group.
+    Group(Grantee),
+}
+
+/// A list as it is shown.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ShownAcl {
+    /// Canonical id of the owner.
+    pub owner: String,
+    /// The grants in force.
+    pub acl: Acl,
+    /// The display names of all users in it.
+    pub names: std::collections::HashMap<String, String>,
+}
+
+/// A change of what is attached to an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AttachedChange {
+    /// Its tags; none removes them.
+    Tags(Tags),
+    /// Its access control list.
+    Acl(AclRequest),
+    /// Its retention; `None` removes it.
+    Retention(Option<Retention>),
+    /// Its legal hold.
+    LegalHold(bool),
 }
 
 /// Write an object.
@@ -151,6 +196,35 @@ pub struct DeleteRequest {
     pub conditions: Conditions,
 }
 
+/// What a delete did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Deletion {
+    /// The version that was removed for good, or the marker that was added.
+    pub version: Option<VersionRef>,
+    /// Whether that is a delete marker.
+    pub marker: bool,
+}
+
+/// Which versions to list.
+#[derive(Debug, Clone, Default)]
+pub struct VersionQuery {
+    /// Prefix, delimiter, key marker and limit.
+    pub page: PageQuery,
+    /// Among the versions of the key marker, only those behind this one.
+    pub after_version: Option<VersionRef>,
+}
+
+/// A page of versions.
+#[derive(Debug, Clone, Default)]
+pub struct VersionPage {
+    /// The versions and markers.
+    pub entries: Vec<Entry>,
+    /// The common prefixes.
+    pub prefixes: Vec<String>,
+    /// The key and version the next page begins behind; a common prefix has no version.
+    pub next: Option<(String, Option<VersionRef>)>,
+}
+
 /// What a copy carries over.
 #[derive(Debug, Clone)]
 pub enum CopyContent {
@@ -185,6 +259,15 @@ pub struct CopyRequest {
     pub conditions: Conditions,
     /// The checksum to compute; `None`: that of the source.
     pub algorithm: Option<Algorithm>,
+}
+
+/// What a copy made.
+#[derive(Debug, Clone)]
+pub struct Copied {
+    /// The copy.
+    pub object: Object,
+    /// The version it was made of.
+    pub source: VersionRef,
 }
 
 /// Begin an upload.
@@ -259,6 +342,8 @@ pub struct CompleteRequest {
 /// What Complete made.
 #[derive(Debug, Clone)]
 pub struct Completed {
+    /// The version that was made.
+    pub version: VersionRef,
     /// The ETag without quotes.
     pub etag: String,
     /// The checksum that is shown.
@@ -300,6 +385,15 @@ pub struct UploadPage {
     pub prefixes: Vec<String>,
     /// The key and upload the next page begins after.
     pub next: Option<(String, Option<UploadId>)>,
+}
+
+/// Make a bucket.
+#[derive(Debug, Clone, Default)]
+pub struct CreateBucket {
+    /// Its access control list.
+    pub acl: AclRequest,
+    /// The rest of its configuration.
+    pub config: BucketConfig,
 }
 
 /// Which buckets to list.

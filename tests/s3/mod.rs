@@ -3,9 +3,11 @@
 //! **Invariant:** what was written is checked another way than it was written: by digests made here, by reading the
 //! files in the served directory, by another operation.
 
+mod attached;
 mod buckets;
 mod checksums;
 mod conditions;
+mod config;
 mod copy;
 mod cors;
 mod deletes;

@@ -15,17 +15,19 @@ use super::gateway::Gateway;
 use super::object::checksum_type;
 use super::rewrite::SourceHeader;
 use super::wire::{self, show_checksum};
-use super::{content, declared};
+use super::{content, declared, given};
 use crate::model::caller::Caller;
 use crate::model::condition::{Conditions, TagMatch};
 use crate::model::name::{BucketName, ObjectKey};
 use crate::model::object::Content;
-use crate::store::request::{CopyContent, CopyRequest, GetRequest, PartCopy, Portion, UploadRef};
+use crate::model::versioning::VersionRef;
+use crate::store::request::{Copied, CopyContent, CopyRequest, GetRequest, PartCopy, Portion, UploadRef};
 
 /// What is copied.
 struct Source {
     bucket: BucketName,
     key: ObjectKey,
+    version: Option<VersionRef>,
 }
 
 /// Reads `x-amz-copy-source` as it was sent: the names are percent-decoded once, the version stands outside.
@@ -56,8 +58,8 @@ fn parse(sent: &str) -> Result<Source> {
     let source = Source {
         bucket: BucketName::new(bucket).map_err(|_| invalid())?,
         key: ObjectKey::new(key).map_err(|_| invalid())?,
+        version: wire::version(version)?,
     };
-    wire::only_version(version)?;
     Ok(source)
 }
 
@@ -83,11 +85,13 @@ pub(super) async fn object(gateway: &Gateway, request: S3Request<CopyObjectInput
     let source = source(&headers, &extensions)?;
     let (bucket, key) = (wire::bucket(&input.bucket)?, wire::key(&input.key)?);
     source_owner(gateway, &source, input.expected_source_bucket_owner.as_deref()).await?;
-    if let Some(directive) = &input.tagging_directive
-        && ![TaggingDirective::COPY, TaggingDirective::REPLACE].contains(&directive.as_str())
-    {
-        return Err(Refusal::argument("x-amz-tagging-directive", directive.as_str(), "Unknown tagging directive."));
-    }
+    let keep_tags = match input.tagging_directive.as_ref().map(TaggingDirective::as_str) {
+        None | Some(TaggingDirective::COPY) => true,
+        Some(TaggingDirective::REPLACE) => false,
+        Some(other) => {
+            return Err(Refusal::argument("x-amz-tagging-directive", other, "Unknown tagging directive."));
+        }
+    };
     let mut source_conditions =
         source_conditions(&headers, input.copy_source_if_modified_since, input.copy_source_if_unmodified_since);
     let asked = content::of(&headers, input.metadata)?;
@@ -98,7 +102,9 @@ pub(super) async fn object(gateway: &Gateway, request: S3Request<CopyObjectInput
         None | Some(MetadataDirective::COPY) if changes => {
             CopyContent::Replace(Box::new(carried(gateway, &caller, &source, asked, &mut source_conditions).await?))
         }
-        None | Some(MetadataDirective::COPY) if source.bucket == bucket && source.key == key => {
+        None | Some(MetadataDirective::COPY)
+            if source.bucket == bucket && source.key == key && source.version.is_none() =>
+        {
             return Err(Refusal::request(
                 "This copy request is illegal because it is trying to copy an object to itself without changing the \
                  object's metadata, storage class, website redirect location or encryption attributes.",
@@ -111,9 +117,9 @@ pub(super) async fn object(gateway: &Gateway, request: S3Request<CopyObjectInput
     };
     let algorithm = input.checksum_algorithm.map(|name| declared::algorithm(name.as_str())).transpose()?;
     let request = CopyRequest {
-        from_version: None,
-        keep_tags: true,
-        given: Default::default(),
+        from_version: source.version,
+        keep_tags,
+        given: given::of(&headers)?,
         from_bucket: source.bucket,
         from_key: source.key,
         source_conditions,
@@ -123,7 +129,10 @@ pub(super) async fn object(gateway: &Gateway, request: S3Request<CopyObjectInput
         conditions: wire::conditions(&headers),
         algorithm,
     };
-    let copied = gateway.store.copy(&caller, request).await?;
+    let (from_bucket, bucket) = (request.from_bucket.clone(), request.bucket.clone());
+    let Copied { object: copied, source } = gateway.store.copy(&caller, request).await?;
+    let version_id = gateway.shown_version(&bucket, copied.shown()).await?;
+    let copy_source_version_id = gateway.shown_version(&from_bucket, source).await?;
     let mut result = CopyObjectResult {
         e_tag: Some(wire::etag(&copied.etag)),
         last_modified: Some(wire::time(copied.modified)),
@@ -131,7 +140,12 @@ pub(super) async fn object(gateway: &Gateway, request: S3Request<CopyObjectInput
         ..CopyObjectResult::default()
     };
     show_checksum!(result, &copied.checksum);
-    Ok(CopyObjectOutput { copy_object_result: Some(result), ..CopyObjectOutput::default() })
+    Ok(CopyObjectOutput {
+        copy_object_result: Some(result),
+        version_id,
+        copy_source_version_id,
+        ..CopyObjectOutput::default()
+    })
 }
 
 /// What the source has, with the storage class and redirect that the request names: those are never copied once one is
@@ -144,7 +158,7 @@ async fn carried(
     conditions: &mut Conditions,
 ) -> Result<Content> {
     let request = GetRequest {
-        version: None,
+        version: source.version,
         bucket: source.bucket.clone(),
         key: source.key.clone(),
         portion: Portion::Whole,
@@ -170,7 +184,7 @@ pub(super) async fn part(gateway: &Gateway, request: S3Request<UploadPartCopyInp
     let number = wire::part_number(input.part_number)?;
     source_owner(gateway, &source, input.expected_source_bucket_owner.as_deref()).await?;
     let from = PartCopy {
-        from_version: None,
+        from_version: source.version,
         from_bucket: source.bucket,
         from_key: source.key,
         source_conditions: source_conditions(
@@ -180,6 +194,7 @@ pub(super) async fn part(gateway: &Gateway, request: S3Request<UploadPartCopyInp
         ),
         range: input.copy_source_range.as_deref().map(exact_range).transpose()?,
     };
+    let copy_source_version_id = from.from_version.map(|version| version.to_string());
     let stored = gateway.store.copy_part(&caller, &upload, number, from).await?;
     let mut result = CopyPartResult {
         e_tag: Some(wire::etag(&stored.etag)),
@@ -187,7 +202,11 @@ pub(super) async fn part(gateway: &Gateway, request: S3Request<UploadPartCopyInp
         ..CopyPartResult::default()
     };
     show_checksum!(result, &stored.checksum);
-    Ok(UploadPartCopyOutput { copy_part_result: Some(result), ..UploadPartCopyOutput::default() })
+    Ok(UploadPartCopyOutput {
+        copy_part_result: Some(result),
+        copy_source_version_id,
+        ..UploadPartCopyOutput::default()
+    })
 }
 
 /// `bytes=a-b` and no other form.

@@ -8,12 +8,13 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use http::header::{CACHE_CONTROL, CONTENT_RANGE, ETAG, LAST_MODIFIED};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_RANGE, ETAG, LAST_MODIFIED};
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::config::limits::PART_BYTES_MIN;
 use crate::model::name::NameError;
 use crate::model::time::Timestamp;
+use crate::model::versioning::VersionRef;
 use crate::store::{BodyError, Error};
 
 /// A result of a handler.
@@ -124,6 +125,10 @@ impl From<Error> for Refusal {
             Error::NoSuchBucket => Self::new(404, "NoSuchBucket", "The specified bucket does not exist"),
             Error::NoSuchKey => Self::new(404, "NoSuchKey", "The specified key does not exist."),
             Error::NoSuchVersion => no_such_version(),
+            Error::Deleted { version } => Self::from(Error::NoSuchKey)
+                .header(HeaderName::from_static("x-amz-delete-marker"), "true")
+                .header(HeaderName::from_static("x-amz-version-id"), &version.to_string()),
+            Error::MarkerNamed { version, modified } => marker_named(version, modified),
             Error::NoSuchUpload => no_such_upload(),
             Error::BucketTaken => Self::new(409, "BucketAlreadyExists", BUCKET_TAKEN),
             Error::BucketOwned => Self::new(
@@ -132,6 +137,16 @@ impl From<Error> for Refusal {
                 "Your previous request to create the named bucket succeeded and you already own it.",
             ),
             Error::BucketNotEmpty => Self::new(409, "BucketNotEmpty", "The bucket you tried to delete is not empty"),
+            Error::InvalidBucketState(message) => Self::new(409, "InvalidBucketState", message),
+            Error::AclWithOwnership => acl_with_ownership(),
+            Error::AclNotSupported => acl_not_supported(),
+            Error::MalformedAcl => malformed_acl(),
+            Error::MalformedPolicy(message) => Self::new(400, "MalformedPolicy", message),
+            Error::UnresolvableEmail => unresolvable_email(),
+            Error::InvalidTag(error) => Self::new(400, "InvalidTag", error.to_string()),
+            Error::ObjectLocked => Self::denied("Access Denied because object protected by object lock."),
+            Error::NoSuchObjectLock => no_such_object_lock(),
+            Error::QuotaExceeded => Self::new(403, "QuotaExceeded", "The bucket may not hold as much."),
             Error::AccessDenied => Self::denied("Access Denied"),
             Error::PreconditionFailed => {
                 Self::new(412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold")
@@ -199,6 +214,53 @@ pub(super) fn no_such_upload() -> Refusal {
         "The specified multipart upload does not exist. The upload ID might be invalid, or the multipart upload might \
          have been aborted or completed.",
     )
+}
+
+/// 405 MethodNotAllowed: of a delete marker nothing can be done but to delete it.
+fn marker_named(version: VersionRef, modified: Timestamp) -> Refusal {
+    Refusal::new(405, "MethodNotAllowed", "The specified method is not allowed against this resource.")
+        .with("ResourceType", "DeleteMarker")
+        .header(ALLOW, "DELETE")
+        .header(LAST_MODIFIED, &http_date(modified))
+        .header(HeaderName::from_static("x-amz-delete-marker"), "true")
+        .header(HeaderName::from_static("x-amz-version-id"), &version.to_string())
+}
+
+/// 400 InvalidBucketAclWithObjectOwnership.
+fn acl_with_ownership() -> Refusal {
+    Refusal::new(
+        400,
+        "InvalidBucketAclWithObjectOwnership",
+        "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting",
+    )
+}
+
+/// 400 AccessControlListNotSupported.
+fn acl_not_supported() -> Refusal {
+    Refusal::new(400, "AccessControlListNotSupported", "The bucket does not allow ACLs")
+}
+
+/// 400 MalformedACLError.
+pub(super) fn malformed_acl() -> Refusal {
+    Refusal::new(
+        400,
+        "MalformedACLError",
+        "The XML you provided was not well-formed or did not validate against our published schema",
+    )
+}
+
+/// 400 UnresolvableGrantByEmailAddress.
+fn unresolvable_email() -> Refusal {
+    Refusal::new(
+        400,
+        "UnresolvableGrantByEmailAddress",
+        "The e-mail address you provided does not match any account on record.",
+    )
+}
+
+/// 404 NoSuchObjectLockConfiguration.
+fn no_such_object_lock() -> Refusal {
+    Refusal::new(404, "NoSuchObjectLockConfiguration", "The specified object does not have a ObjectLock configuration")
 }
 
 fn too_large() -> Refusal {

@@ -4,9 +4,12 @@
 
 use s3s::{S3, S3Request, S3Response, S3Result};
 
+use super::error::Result;
 use super::exchange::Exchange;
 use super::host::Hosts;
-use super::{bucket, copy, cors, delete, list, multipart, object, unset, website};
+use super::{acl, bucket, bucket_config, copy, cors, delete, list, lock, multipart, object, tagging, unset, website};
+use crate::model::name::BucketName;
+use crate::model::versioning::VersionRef;
 use crate::store::Store;
 
 /// What the operations need.
@@ -18,6 +21,13 @@ pub(super) struct Gateway {
     pub(super) region: String,
     /// The domains that name buckets.
     pub(super) hosts: Hosts,
+}
+
+impl Gateway {
+    /// The id of a version, as an answer shows it: not where the bucket never kept any.
+    pub(super) async fn shown_version(&self, bucket: &BucketName, version: VersionRef) -> Result<Option<String>> {
+        Ok(self.store.keeps_versions(bucket).await?.then(|| version.to_string()))
+    }
 }
 
 macro_rules! operations {
@@ -44,7 +54,7 @@ operations! {
     head_bucket: HeadBucketInput => HeadBucketOutput = bucket::head;
     delete_bucket: DeleteBucketInput => DeleteBucketOutput = bucket::delete;
     get_bucket_location: GetBucketLocationInput => GetBucketLocationOutput = bucket::location;
-    get_bucket_versioning: GetBucketVersioningInput => GetBucketVersioningOutput = unset::versioning;
+    get_bucket_versioning: GetBucketVersioningInput => GetBucketVersioningOutput = bucket_config::versioning;
     put_object: PutObjectInput => PutObjectOutput = object::put;
     get_object: GetObjectInput => GetObjectOutput = object::get;
     head_object: HeadObjectInput => HeadObjectOutput = object::head;
@@ -64,7 +74,7 @@ operations! {
     list_multipart_uploads: ListMultipartUploadsInput => ListMultipartUploadsOutput = multipart::list_uploads;
     get_bucket_accelerate_configuration:
         GetBucketAccelerateConfigurationInput => GetBucketAccelerateConfigurationOutput = unset::accelerate;
-    get_bucket_acl: GetBucketAclInput => GetBucketAclOutput = unset::bucket_acl;
+    get_bucket_acl: GetBucketAclInput => GetBucketAclOutput = acl::bucket;
     get_bucket_cors: GetBucketCorsInput => GetBucketCorsOutput = cors::get;
     put_bucket_cors: PutBucketCorsInput => PutBucketCorsOutput = cors::put;
     get_bucket_encryption: GetBucketEncryptionInput => GetBucketEncryptionOutput = unset::encryption;
@@ -74,28 +84,43 @@ operations! {
     get_bucket_notification_configuration:
         GetBucketNotificationConfigurationInput => GetBucketNotificationConfigurationOutput = unset::notification;
     get_bucket_ownership_controls:
-        GetBucketOwnershipControlsInput => GetBucketOwnershipControlsOutput = unset::ownership;
-    get_bucket_policy: GetBucketPolicyInput => GetBucketPolicyOutput = unset::policy;
+        GetBucketOwnershipControlsInput => GetBucketOwnershipControlsOutput = bucket_config::ownership;
+    get_bucket_policy: GetBucketPolicyInput => GetBucketPolicyOutput = bucket_config::policy;
     get_bucket_replication: GetBucketReplicationInput => GetBucketReplicationOutput = unset::replication;
-    get_bucket_request_payment: GetBucketRequestPaymentInput => GetBucketRequestPaymentOutput = unset::payment;
-    get_bucket_tagging: GetBucketTaggingInput => GetBucketTaggingOutput = unset::tags;
+    get_bucket_request_payment: GetBucketRequestPaymentInput => GetBucketRequestPaymentOutput = bucket_config::payment;
+    get_bucket_tagging: GetBucketTaggingInput => GetBucketTaggingOutput = tagging::bucket;
     get_bucket_website: GetBucketWebsiteInput => GetBucketWebsiteOutput = website::get;
     put_bucket_website: PutBucketWebsiteInput => PutBucketWebsiteOutput = website::put;
-    get_object_acl: GetObjectAclInput => GetObjectAclOutput = unset::object_acl;
-    get_object_lock_configuration: GetObjectLockConfigurationInput => GetObjectLockConfigurationOutput = unset::lock;
-    get_object_tagging: GetObjectTaggingInput => GetObjectTaggingOutput = unset::object_tags;
+    get_object_acl: GetObjectAclInput => GetObjectAclOutput = acl::object;
+    get_object_lock_configuration: GetObjectLockConfigurationInput => GetObjectLockConfigurationOutput = lock::config;
+    get_object_tagging: GetObjectTaggingInput => GetObjectTaggingOutput = tagging::object;
     get_object_torrent: GetObjectTorrentInput => GetObjectTorrentOutput = unset::torrent;
-    get_public_access_block: GetPublicAccessBlockInput => GetPublicAccessBlockOutput = unset::public_access;
+    get_public_access_block: GetPublicAccessBlockInput => GetPublicAccessBlockOutput = bucket_config::public_access;
     delete_bucket_cors: DeleteBucketCorsInput => DeleteBucketCorsOutput = cors::delete;
     delete_bucket_encryption: DeleteBucketEncryptionInput => DeleteBucketEncryptionOutput = unset::no_encryption;
     delete_bucket_lifecycle: DeleteBucketLifecycleInput => DeleteBucketLifecycleOutput = unset::no_lifecycle;
     delete_bucket_ownership_controls:
-        DeleteBucketOwnershipControlsInput => DeleteBucketOwnershipControlsOutput = unset::no_ownership;
-    delete_bucket_policy: DeleteBucketPolicyInput => DeleteBucketPolicyOutput = unset::no_policy;
+        DeleteBucketOwnershipControlsInput => DeleteBucketOwnershipControlsOutput = bucket_config::delete_ownership;
+    delete_bucket_policy: DeleteBucketPolicyInput => DeleteBucketPolicyOutput = bucket_config::delete_policy;
     delete_bucket_replication: DeleteBucketReplicationInput => DeleteBucketReplicationOutput = unset::no_replication;
-    delete_bucket_tagging: DeleteBucketTaggingInput => DeleteBucketTaggingOutput = unset::no_tags;
+    delete_bucket_tagging: DeleteBucketTaggingInput => DeleteBucketTaggingOutput = tagging::delete_bucket;
     delete_bucket_website: DeleteBucketWebsiteInput => DeleteBucketWebsiteOutput = website::delete;
-    delete_object_tagging: DeleteObjectTaggingInput => DeleteObjectTaggingOutput = unset::no_object_tags;
+    delete_object_tagging: DeleteObjectTaggingInput => DeleteObjectTaggingOutput = tagging::delete_object;
     delete_public_access_block:
-        DeletePublicAccessBlockInput => DeletePublicAccessBlockOutput = unset::no_public_access;
+        DeletePublicAccessBlockInput => DeletePublicAccessBlockOutput = bucket_config::delete_public_access;
+    put_bucket_versioning: PutBucketVersioningInput => PutBucketVersioningOutput = bucket_config::set_versioning;
+    put_object_lock_configuration: PutObjectLockConfigurationInput => PutObjectLockConfigurationOutput = lock::set_config;
+    put_bucket_tagging: PutBucketTaggingInput => PutBucketTaggingOutput = tagging::set_bucket;
+    put_bucket_policy: PutBucketPolicyInput => PutBucketPolicyOutput = bucket_config::set_policy;
+    get_bucket_policy_status: GetBucketPolicyStatusInput => GetBucketPolicyStatusOutput = bucket_config::policy_status;
+    put_public_access_block: PutPublicAccessBlockInput => PutPublicAccessBlockOutput = bucket_config::set_public_access;
+    put_bucket_ownership_controls: PutBucketOwnershipControlsInput => PutBucketOwnershipControlsOutput = bucket_config::set_ownership;
+    put_bucket_acl: PutBucketAclInput => PutBucketAclOutput = acl::set_bucket;
+    put_bucket_request_payment: PutBucketRequestPaymentInput => PutBucketRequestPaymentOutput = bucket_config::set_payment;
+    put_object_acl: PutObjectAclInput => PutObjectAclOutput = acl::set_object;
+    put_object_tagging: PutObjectTaggingInput => PutObjectTaggingOutput = tagging::set_object;
+    get_object_retention: GetObjectRetentionInput => GetObjectRetentionOutput = lock::retention;
+    put_object_retention: PutObjectRetentionInput => PutObjectRetentionOutput = lock::set_retention;
+    get_object_legal_hold: GetObjectLegalHoldInput => GetObjectLegalHoldOutput = lock::legal_hold;
+    put_object_legal_hold: PutObjectLegalHoldInput => PutObjectLegalHoldOutput = lock::set_legal_hold;
 }

@@ -16,7 +16,7 @@ use super::gateway::Gateway;
 use super::list::{encoding_of, prefixes, shown_encoding};
 use super::object::{checksum_type, size_of};
 use super::wire::{self, show_checksum};
-use super::{body, content, declared};
+use super::{body, content, declared, given};
 use crate::config::limits::{LIST_KEYS_MAX, PART_NUMBER_MAX};
 use crate::model::checksum::{Algorithm, Checksum, ChecksumKind};
 use crate::model::id::UploadId;
@@ -36,7 +36,7 @@ pub(super) async fn create(
     let algorithm = input.checksum_algorithm.map(|name| declared::algorithm(name.as_str())).transpose()?;
     let checksum = announced(algorithm, kind(input.checksum_type.as_ref())?)?;
     let request = CreateUpload {
-        given: Default::default(),
+        given: given::of(&headers)?,
         bucket: wire::bucket(&input.bucket)?,
         key: wire::key(&input.key)?,
         content: content::of(&headers, input.metadata)?,
@@ -113,8 +113,10 @@ pub(super) async fn complete(
         checksum: declared::value(&headers)?,
         kind: kind(input.checksum_type.as_ref())?,
     };
+    let bucket = request.upload.bucket.clone();
     let made = gateway.store.complete_upload(&caller(&extensions), request).await?;
     let mut output = CompleteMultipartUploadOutput {
+        version_id: gateway.shown_version(&bucket, made.version).await?,
         location: Some(location(gateway, &headers, &uri, &input.bucket, &input.key)),
         bucket: Some(input.bucket),
         key: Some(xml_safe(&input.key)),

@@ -4,8 +4,8 @@ use s3s::S3Request;
 use s3s::dto::{
     Checksum as ShownChecksum, ChecksumMode, ChecksumType, DeleteObjectInput, DeleteObjectOutput,
     GetObjectAttributesInput, GetObjectAttributesOutput, GetObjectAttributesParts, GetObjectInput, GetObjectOutput,
-    HeadObjectInput, HeadObjectOutput, ObjectPart, PutObjectInput, PutObjectOutput, StorageClass, Timestamp,
-    TimestampFormat,
+    HeadObjectInput, HeadObjectOutput, ObjectLockMode, ObjectPart, PutObjectInput, PutObjectOutput, StorageClass,
+    Timestamp, TimestampFormat,
 };
 
 use super::content::{Overrides, Shown, shown};
@@ -13,11 +13,11 @@ use super::error::{Refusal, Result};
 use super::exchange::caller;
 use super::gateway::Gateway;
 use super::wire::{self, show_checksum};
-use super::{body, content};
+use super::{body, content, given, lock};
 use crate::config::limits::LIST_KEYS_MAX;
 use crate::model::checksum::Checksum;
 use crate::model::condition::Conditions;
-use crate::model::object::Object;
+use crate::model::object::{Attached, Object};
 use crate::model::range::ByteRange;
 use crate::store::request::{DeleteRequest, Found, GetRequest, Portion, PutRequest};
 
@@ -25,15 +25,18 @@ use crate::store::request::{DeleteRequest, Found, GetRequest, Portion, PutReques
 pub(super) async fn put(gateway: &Gateway, request: S3Request<PutObjectInput>) -> Result<PutObjectOutput> {
     let S3Request { input, headers, extensions, trailing_headers, .. } = request;
     let request = PutRequest {
-        given: Default::default(),
+        given: given::of(&headers)?,
         bucket: wire::bucket(&input.bucket)?,
         key: wire::key(&input.key)?,
         content: content::of(&headers, input.metadata)?,
         conditions: wire::conditions(&headers),
         body: body::incoming(input.body, &headers, &extensions, input.content_length, trailing_headers)?,
     };
+    let bucket = request.bucket.clone();
     let object = gateway.store.put(&caller(&extensions), request).await?;
-    let mut output = PutObjectOutput { e_tag: Some(wire::etag(&object.etag)), ..PutObjectOutput::default() };
+    let version_id = gateway.shown_version(&bucket, object.shown()).await?;
+    let mut output =
+        PutObjectOutput { version_id, e_tag: Some(wire::etag(&object.etag)), ..PutObjectOutput::default() };
     output.checksum_type = object.checksum.as_ref().map(checksum_type);
     show_checksum!(output, &object.checksum);
     Ok(output)
@@ -96,6 +99,11 @@ fn facts(found: Found, overrides: Overrides, mode: Option<&ChecksumMode>) -> Res
     Ok(Facts { shown: shown(stored, overrides)?, object, checksum, checksum_type, length, content_range, parts })
 }
 
+/// How many tags there are, if there are any.
+fn tag_count(attached: &Attached) -> Option<i32> {
+    Some(attached.tags.as_slice().len()).filter(|n| *n > 0).map(wire::count)
+}
+
 /// Fills in an output of GET or HEAD: their fields have the same names.
 macro_rules! fill {
     ($output:ident, $facts:expr) => {{
@@ -119,6 +127,10 @@ macro_rules! fill {
             missing_meta: missing,
             parts_count: parts,
             checksum_type,
+            tag_count: tag_count(&object.attached),
+            object_lock_mode: object.attached.lock.retention.map(|held| ObjectLockMode::from_static(held.mode.name())),
+            object_lock_retain_until_date: object.attached.lock.retention.map(|held| wire::time(held.until)),
+            object_lock_legal_hold_status: object.attached.lock.legal_hold.map(lock::shown_hold),
             ..$output::default()
         };
         show_checksum!(output, &checksum);
@@ -149,18 +161,20 @@ fn http_date(at: &Timestamp) -> Option<String> {
 /// GetObject.
 pub(super) async fn get(gateway: &Gateway, request: S3Request<GetObjectInput>) -> Result<GetObjectOutput> {
     let S3Request { mut input, headers, extensions, .. } = request;
-    wire::only_version(input.version_id.as_deref())?;
     let overrides = overrides!(input);
     let request = GetRequest {
-        version: None,
+        version: wire::version(input.version_id.as_deref())?,
         bucket: wire::bucket(&input.bucket)?,
         key: wire::key(&input.key)?,
         portion: portion(&headers, input.part_number)?,
         conditions: read_conditions(&headers, input.if_modified_since, input.if_unmodified_since),
     };
+    let bucket = request.bucket.clone();
     let found = gateway.store.get(&caller(&extensions), request).await?;
+    let version_id = gateway.shown_version(&bucket, found.found.object.shown()).await?;
     let facts = facts(found.found, overrides, input.checksum_mode.as_ref())?;
     let mut output = fill!(GetObjectOutput, facts);
+    output.version_id = version_id;
     output.body = Some(body::outgoing(found.body));
     Ok(output)
 }
@@ -168,38 +182,44 @@ pub(super) async fn get(gateway: &Gateway, request: S3Request<GetObjectInput>) -
 /// HeadObject.
 pub(super) async fn head(gateway: &Gateway, request: S3Request<HeadObjectInput>) -> Result<HeadObjectOutput> {
     let S3Request { mut input, headers, extensions, .. } = request;
-    wire::only_version(input.version_id.as_deref())?;
     let overrides = overrides!(input);
     let request = GetRequest {
-        version: None,
+        version: wire::version(input.version_id.as_deref())?,
         bucket: wire::bucket(&input.bucket)?,
         key: wire::key(&input.key)?,
         portion: portion(&headers, input.part_number)?,
         conditions: read_conditions(&headers, input.if_modified_since, input.if_unmodified_since),
     };
+    let bucket = request.bucket.clone();
     let found = gateway.store.head(&caller(&extensions), request).await?;
+    let version_id = gateway.shown_version(&bucket, found.object.shown()).await?;
     let facts = facts(found, overrides, input.checksum_mode.as_ref())?;
-    Ok(fill!(HeadObjectOutput, facts))
+    let mut output = fill!(HeadObjectOutput, facts);
+    output.version_id = version_id;
+    Ok(output)
 }
 
 /// DeleteObject.
 pub(super) async fn delete(gateway: &Gateway, request: S3Request<DeleteObjectInput>) -> Result<DeleteObjectOutput> {
     let S3Request { input, headers, extensions, .. } = request;
-    wire::only_version(input.version_id.as_deref())?;
     let conditions = Conditions {
         if_size: input.if_match_size.map(|size| size_of("x-amz-if-match-size", size)).transpose()?,
         if_last_modified: input.if_match_last_modified_time.map(wire::moment),
         ..wire::conditions(&headers)
     };
     let request = DeleteRequest {
-        version: None,
-        bypass_governance: false,
+        version: wire::version(input.version_id.as_deref())?,
+        bypass_governance: input.bypass_governance_retention.unwrap_or(false),
         bucket: wire::bucket(&input.bucket)?,
         key: wire::key(&input.key)?,
         conditions,
     };
-    gateway.store.delete(&caller(&extensions), request).await?;
-    Ok(DeleteObjectOutput::default())
+    let deletion = gateway.store.delete(&caller(&extensions), request).await?;
+    Ok(DeleteObjectOutput {
+        delete_marker: deletion.marker.then_some(true),
+        version_id: deletion.version.map(|version| version.to_string()),
+        ..DeleteObjectOutput::default()
+    })
 }
 
 /// A size that was read.
@@ -215,7 +235,6 @@ pub(super) async fn attributes(
     request: S3Request<GetObjectAttributesInput>,
 ) -> Result<GetObjectAttributesOutput> {
     let S3Request { input, extensions, .. } = request;
-    wire::only_version(input.version_id.as_deref())?;
     let wanted: Vec<&str> =
         input.object_attributes.iter().flat_map(|list| list.as_str().split(',')).map(str::trim).collect();
     if let Some(unknown) = wanted.iter().find(|name| !ATTRIBUTES.contains(name)) {
@@ -224,13 +243,15 @@ pub(super) async fn attributes(
     let limit = wire::page_size("x-amz-max-parts", input.max_parts, LIST_KEYS_MAX)?;
     let marker = wire::part_marker("x-amz-part-number-marker", input.part_number_marker)?;
     let request = GetRequest {
-        version: None,
+        version: wire::version(input.version_id.as_deref())?,
         bucket: wire::bucket(&input.bucket)?,
         key: wire::key(&input.key)?,
         portion: Portion::Whole,
         conditions: Conditions::default(),
     };
+    let bucket = request.bucket.clone();
     let object = gateway.store.attributes(&caller(&extensions), request).await?.object;
+    let version_id = gateway.shown_version(&bucket, object.shown()).await?;
     let wants = |name: &str| wanted.contains(&name);
     let checksum = object.checksum.as_ref().filter(|_| wants("Checksum")).map(|checksum| {
         let mut shown = ShownChecksum { checksum_type: Some(checksum_type(checksum)), ..ShownChecksum::default() };
@@ -245,6 +266,7 @@ pub(super) async fn attributes(
         storage_class: wants("StorageClass")
             .then(|| StorageClass::from(wire::storage_class(object.content.storage_class))),
         last_modified: Some(wire::time(object.modified)),
+        version_id,
         ..GetObjectAttributesOutput::default()
     })
 }

@@ -4,12 +4,14 @@ use http::HeaderMap;
 use s3s::dto::{self, ETag, Initiator, Owner, StorageClass};
 use time::OffsetDateTime;
 
-use super::error::{Refusal, Result, no_such_upload, no_such_version};
+use super::error::{Refusal, Result, no_such_upload};
 use crate::config::limits::PART_NUMBER_MAX;
+use crate::model::acl::Grantee;
 use crate::model::condition::{Conditions, TagMatch};
-use crate::model::id::{UploadId, VersionId};
+use crate::model::id::UploadId;
 use crate::model::name::{BucketName, NameError, ObjectKey};
 use crate::model::time::Timestamp;
+use crate::model::versioning::VersionRef;
 use crate::store::Error;
 
 /// Sets the field of a checksum's algorithm in an output of s3s.
@@ -51,13 +53,12 @@ pub(super) fn upload(id: &str) -> Result<UploadId> {
     UploadId::parse(id).ok_or_else(no_such_upload)
 }
 
-/// Buckets have no versions: the only one there is has the id `null`.
-pub(super) fn only_version(id: Option<&str>) -> Result<()> {
-    match id {
-        None | Some("null") => Ok(()),
-        Some(id) if VersionId::parse(id).is_some() => Err(no_such_version()),
-        Some(id) => Err(Refusal::argument("versionId", id, "Invalid version id specified")),
-    }
+/// The version that a request names.
+pub(super) fn version(id: Option<&str>) -> Result<Option<VersionRef>> {
+    let parse = |id: &str| {
+        VersionRef::parse(id).ok_or_else(|| Refusal::argument("versionId", id, "Invalid version id specified"))
+    };
+    id.map(parse).transpose()
 }
 
 /// The number of a part.
@@ -117,6 +118,28 @@ pub(super) fn owner(id: &str) -> Owner {
     Owner { id: Some(id.to_owned()), display_name: Some(id.to_owned()) }
 }
 
+/// Who owns something, by the name it shows.
+pub(super) fn named_owner(id: &str, name: &str) -> Owner {
+    Owner { id: Some(id.to_owned()), display_name: Some(name.to_owned()) }
+}
+
+const GROUPS: [(Grantee, &str); 3] = [
+    (Grantee::AllUsers, "http://acs.amazonaws.com/groups/global/AllUsers"),
+    (Grantee::AuthenticatedUsers, "http://acs.amazonaws.com/groups/global/AuthenticatedUsers"),
+    (Grantee::LogDelivery, "http://acs.amazonaws.com/groups/s3/LogDelivery"),
+];
+
+/// The group of an address.
+pub(super) fn group(uri: &str) -> Result<Grantee> {
+    let found = GROUPS.into_iter().find(|(_, known)| *known == uri);
+    found.map(|(group, _)| group).ok_or_else(|| Refusal::argument("Group/URI", uri, "Invalid group uri"))
+}
+
+/// The address of a group.
+pub(super) fn group_uri(group: &Grantee) -> Option<&'static str> {
+    GROUPS.iter().find(|(known, _)| known == group).map(|(_, uri)| *uri)
+}
+
 /// Who began something.
 pub(super) fn initiator(id: &str) -> Initiator {
     Initiator { id: Some(id.to_owned()), display_name: Some(id.to_owned()) }
@@ -159,12 +182,16 @@ mod tests {
     }
 
     #[test]
-    fn the_only_version_is_null() {
-        let code = |id| only_version(id).err().map(|refusal| refusal.code.into_owned());
-        assert_eq!((code(None), code(Some("null"))), (None, None));
-        let unknown = "a".repeat(32);
-        assert_eq!(code(Some(&unknown)).as_deref(), Some("NoSuchVersion"));
-        assert_eq!(code(Some("")).as_deref(), Some("InvalidArgument"));
+    fn versions_are_null_or_ids() {
+        assert_eq!(version(None).ok(), Some(None));
+        assert_eq!(version(Some("null")).ok(), Some(Some(VersionRef::Null)));
+        assert!(matches!(version(Some(&"0a".repeat(16))), Ok(Some(VersionRef::Id(_)))));
+        for bad in ["", "NULL", "0A", "notanid"] {
+            assert_eq!(
+                version(Some(bad)).err().map(|refusal| refusal.code.into_owned()).as_deref(),
+                Some("InvalidArgument")
+            );
+        }
     }
 
     #[test]

@@ -199,7 +199,7 @@ async fn h6_a_copy_shares_no_file_with_its_source() {
         };
         let copy = site.bed.store.copy(&ROOT, request).await.expect("copies");
         let file = |object, name| if layout == Layout::Natural { site.file(name) } else { site.managed_file(object) };
-        let (from, to) = (file(&put, "from"), file(&copy, "to"));
+        let (from, to) = (file(&put, "from"), file(&copy.object, "to"));
         assert_eq!(std::fs::metadata(&to).expect("there").nlink(), 1);
         std::fs::write(from, b"edits").expect("edits");
         assert_eq!(site.bed.get("to").await.expect("gets").1, b"bytes");
@@ -305,7 +305,10 @@ async fn h21_a_rebuild_restores_settings_and_the_newest_version() {
     };
     bed.store.put_user(&ROOT, alice.clone(), false).await.expect("a user");
     let hers = BucketName::new("hers").expect("legal");
-    bed.store.create_bucket(&Caller::from(Who::User(Arc::new(alice))), &hers).await.expect("a bucket");
+    bed.store
+        .create_bucket(&Caller::from(Who::User(Arc::new(alice))), &hers, Default::default())
+        .await
+        .expect("a bucket");
     let settings = BucketSettings { public: true, layout: Layout::Natural, ..BucketSettings::default() };
     bed.store.set_bucket(&ROOT, &hers, settings).await.expect("sets");
     // A body that was overwritten and is not freed yet lies beside the newest.

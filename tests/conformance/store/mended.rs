@@ -9,7 +9,7 @@ use longshore::catalog::{Catalog as _, Change, Commit, NewTask, Scope, Step};
 use longshore::model::condition::Conditions;
 use longshore::model::name::BucketName;
 use longshore::model::object::Content;
-use longshore::model::place::{Layout, Placed};
+use longshore::model::place::{Displaced, Layout, Placed};
 use longshore::model::upload::UploadState;
 use longshore::provider;
 use longshore::provider::fs::{Durability, FsProvider};
@@ -186,7 +186,8 @@ async fn a_lay_out_that_comes_too_late_frees_what_it_displaced() {
     let old = site.bed.get("k").await.expect("adopted").0;
     let late = longshore::model::id::VersionId::fresh();
     let (bucket, stamp) = (site.bucket_id().await, longshore::model::place::Stamp::new("1-2-3"));
-    let step = Step::LayOut { stamp, over: Some(old.stamp.clone()), keep: None, counter: old.counter + 1 };
+    let step =
+        Step::LayOut { stamp, over: Some(old.stamp.clone()), displaced: Displaced::Free, counter: old.counter + 1 };
     let commit = Commit {
         changes: vec![Change::of_row(bucket, key("k"), Some(old.seen()), None)],
         tasks: vec![NewTask { bucket, key: key("k"), version: late, step, bytes: None }],
@@ -204,7 +205,7 @@ async fn a_bucket_that_is_deleted_does_not_wait_for_others() {
     for kind in [Kind::Fs, Kind::Memory] {
         let site = Site::new(kind, Layout::Managed).await;
         let empty = BucketName::new("empty").expect("legal");
-        site.bed.store.create_bucket(&ROOT, &empty).await.expect("a bucket");
+        site.bed.store.create_bucket(&ROOT, &empty, Default::default()).await.expect("a bucket");
         site.hooks.fail("delete_managed", 1, || provider::Error::Unavailable(std::io::Error::other("slow")));
         site.bed.put("k", b"first").await.expect("puts");
         site.bed.put("k", b"second").await.expect("puts, and a step stays owed");
@@ -287,7 +288,7 @@ async fn a_source_that_changes_under_a_copy_may_be_tried_again() {
         let cut = site.bed.store.copy(&ROOT, copy()).await;
         assert!(matches!(cut, Err(Error::Unavailable(_))), "{cut:?}");
         assert!(matches!(site.bed.get("to").await, Err(Error::NoSuchKey)));
-        assert_eq!(site.bed.store.copy(&ROOT, copy()).await.expect("copies").size, 100);
+        assert_eq!(site.bed.store.copy(&ROOT, copy()).await.expect("copies").object.size, 100);
     }
 }
 
@@ -296,7 +297,7 @@ async fn a_source_that_changes_under_a_copy_may_be_tried_again() {
 async fn one_bad_container_does_not_stop_a_start() {
     let mut site = Site::new(Kind::Fs, Layout::Natural).await;
     let good = BucketName::new("good").expect("legal");
-    site.bed.store.create_bucket(&ROOT, &good).await.expect("a bucket");
+    site.bed.store.create_bucket(&ROOT, &good, Default::default()).await.expect("a bucket");
     site.bed.store.release().await.expect("a clean stop");
     site.bed.store = site.other();
     // The first container that is asked is `bed`.

@@ -69,7 +69,7 @@ impl Bed {
         let store = open_over(provider, layout, dir.path());
         store.attach(Attach::Serve).await.expect("attaches");
         let bucket = BucketName::new("bed").expect("legal");
-        store.create_bucket(&ROOT, &bucket).await.expect("a bucket");
+        store.create_bucket(&ROOT, &bucket, Default::default()).await.expect("a bucket");
         let files = (kind != Kind::Memory).then(|| dir.path().join("data/bed"));
         Self { store, bucket, layout, files, kind, dir }
     }
@@ -151,6 +151,7 @@ impl Bed {
                 },
             )
             .await
+            .map(|_| ())
     }
 
     /// Every key, by pages of `limit`.

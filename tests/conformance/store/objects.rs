@@ -287,7 +287,7 @@ pub(super) async fn copies_carry_facts(bed: &mut Bed) {
     };
     let copy = bed.store.copy(&ROOT, request("to/copy", CopyContent::Keep)).await.expect("copies");
     assert_eq!(
-        (copy.etag.as_str(), copy.content.content_type.as_deref()),
+        (copy.object.etag.as_str(), copy.object.content.content_type.as_deref()),
         (md5_hex(&body).as_str(), Some("text/plain"))
     );
     let other = Content { content_type: Some("a/b".into()), ..Content::default() };
@@ -297,21 +297,21 @@ pub(super) async fn copies_carry_facts(bed: &mut Bed) {
     bed.put("from", b"changed").await.expect("puts");
     assert_eq!(bed.get("to/copy").await.expect("gets").1, body, "a copy is not a link");
     let sha = CopyRequest { algorithm: Some(Algorithm::Sha256), ..request("sum", CopyContent::Keep) };
-    let sum = bed.store.copy(&ROOT, sha).await.expect("copies").checksum.expect("a checksum");
+    let sum = bed.store.copy(&ROOT, sha).await.expect("copies").object.checksum.expect("a checksum");
     assert_eq!(sum.algorithm, Algorithm::Sha256);
     let refused = CopyRequest { source_conditions: if_none_match("*"), ..request("no", CopyContent::Keep) };
     assert!(matches!(bed.store.copy(&ROOT, refused).await, Err(Error::PreconditionFailed)));
 }
 
 pub(super) async fn buckets_come_and_go(bed: &mut Bed) {
-    assert!(matches!(bed.store.create_bucket(&ROOT, &bed.bucket).await, Err(Error::BucketOwned)));
+    assert!(matches!(bed.store.create_bucket(&ROOT, &bed.bucket, Default::default()).await, Err(Error::BucketOwned)));
     bed.put("k", b"x").await.expect("puts");
     assert!(matches!(bed.store.delete_bucket(&ROOT, &bed.bucket).await, Err(Error::BucketNotEmpty)));
     bed.delete("k").await.expect("deletes");
     bed.store.delete_bucket(&ROOT, &bed.bucket).await.expect("deletes");
     assert!(matches!(bed.put("k", b"x").await, Err(Error::NoSuchBucket)));
     assert!(matches!(bed.get("k").await, Err(Error::NoSuchBucket)));
-    bed.store.create_bucket(&ROOT, &bed.bucket).await.expect("makes it again");
+    bed.store.create_bucket(&ROOT, &bed.bucket, Default::default()).await.expect("makes it again");
     assert!(matches!(bed.get("k").await, Err(Error::NoSuchKey)));
     let missing = BucketName::new("missing").expect("legal");
     assert!(matches!(bed.store.head_bucket(&ROOT, &missing).await, Err(Error::NoSuchBucket)));
