@@ -47,9 +47,12 @@ mod host;
 mod last_chunk;
 mod layer_request;
 mod layer_response;
+mod lifecycle;
 mod list;
 mod lock;
+mod logging;
 mod multipart;
+mod notification;
 mod object;
 mod operation;
 mod post;
@@ -62,12 +65,14 @@ mod website;
 mod wire;
 mod xml_body;
 
+pub use bucket::FIRST_REGION;
 use cors::Page;
 use error::Refusal;
 use exchange::Exchange;
 use gateway::Gateway;
 use host::Hosts;
 use layer_response::Asked;
+use logging::Visit;
 
 /// How the front is set up.
 #[derive(Debug, Clone, Default)]
@@ -149,6 +154,7 @@ impl S3Front {
             range: range.map(str::to_owned),
             region: self.region.as_deref().map(str::to_owned),
         };
+        let visit = Visit::of(&request, exchange.facts());
         let named = Named::by(self, &request);
         let website = matches!(named, Named::Website(_));
         let page = Page::new(named.bucket(), request.method(), request.headers());
@@ -166,6 +172,7 @@ impl S3Front {
         if let Some(page) = page.filter(|_| !preflight) {
             page.tell(&self.store, response.headers_mut()).await;
         }
+        visit.log(&self.store, exchange.facts(), &response);
         response.map(ResponseBody)
     }
 

@@ -46,8 +46,6 @@ macro_rules! absent {
 }
 
 absent! {
-    lifecycle: GetBucketLifecycleConfigurationInput => GetBucketLifecycleConfigurationOutput =
-        "NoSuchLifecycleConfiguration", "The lifecycle configuration does not exist";
     encryption: GetBucketEncryptionInput => GetBucketEncryptionOutput =
         "ServerSideEncryptionConfigurationNotFoundError", "The server side encryption configuration was not found";
     replication: GetBucketReplicationInput => GetBucketReplicationOutput =
@@ -66,10 +64,7 @@ macro_rules! nothing {
 }
 
 nothing! {
-    logging: GetBucketLoggingInput => GetBucketLoggingOutput;
-    notification: GetBucketNotificationConfigurationInput => GetBucketNotificationConfigurationOutput;
     accelerate: GetBucketAccelerateConfigurationInput => GetBucketAccelerateConfigurationOutput;
-    no_lifecycle: DeleteBucketLifecycleInput => DeleteBucketLifecycleOutput;
     no_encryption: DeleteBucketEncryptionInput => DeleteBucketEncryptionOutput;
     no_replication: DeleteBucketReplicationInput => DeleteBucketReplicationOutput;
 }

@@ -224,6 +224,8 @@ fn open_over(provider: Arc<dyn Provider>, layout: Layout, dir: &std::path::Path)
         inline_bytes_max: longshore::config::limits::INLINE_BYTES_MAX,
         bucket_rules: BucketRules(vec![("*".into(), BucketSettings { layout, ..BucketSettings::default() })]),
         master_key: MasterKey::generate(),
+        targets: Vec::new(),
+        region: String::new(),
         root: RootCredentials { access_key: "root".into(), secret: Secret::new("not needed here") },
     })
 }
