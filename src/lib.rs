@@ -39,6 +39,13 @@
 //! one sync serves all writers that wait. They are the version until a settlement has made its file durable; after a
 //! crash the file is written anew from them before anything is served. What a write displaces is freed behind its answer.
 //!
+//! # What happens on a form, and on a visit
+//!
+//! A file that a browser POSTs is read and judged by `front::s3` itself: the fields, who signed them, the policy. Then it
+//! is a PutObject with these fields as headers and takes the way of any other. A visit of a bucket's website is a
+//! GetObject of nobody's, around which there are the index of a directory, redirects and pages for errors. A preflight is
+//! answered from the rules of the bucket alone.
+//!
 //! # What happens on GET
 //!
 //! One catalog lookup, one open, the stamp compared. If the bytes are not there: the other place, then the row again,

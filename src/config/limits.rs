@@ -117,6 +117,14 @@ pub const CATALOG_WAL_BYTES_KEPT: i64 = 64 * 1024 * 1024;
 /// Bytes kept back beside the catalog so that a full disk can be emptied: twice what its WAL grows to between two
 /// checkpoints, which SQLite makes every 1,000 pages of 4 KiB.
 pub const CATALOG_RESERVE_BYTES: u64 = 8 * 1024 * 1024;
+/// Most bytes of the head of one field of a form: names of files are in it.
+pub const FORM_HEAD_BYTES_MAX: usize = 4 * 1024;
+/// Most bytes of a form before its file, framing and all (the S3 limit): they are read before anybody is verified.
+pub const FORM_FIELDS_BYTES_MAX: usize = 20 * 1024;
+/// Most fields of a form.
+pub const FORM_FIELDS_MAX: usize = 100;
+/// Most bytes behind the file of a form, which count for nothing.
+pub const FORM_REST_BYTES_MAX: usize = 64 * 1024;
 /// Events of one target that are read at a time.
 pub const EVENT_PAGE_ROWS: usize = 256;
 /// Events that are posted to one target at a time, of different keys.

@@ -13,6 +13,8 @@ use crate::model::lifecycle::{DAY_SECONDS, Day};
 pub struct S3Config {
     /// Domains whose subdomains name buckets.
     pub domains: Vec<String>,
+    /// Domains whose subdomains are the websites of buckets.
+    pub website_domains: Vec<String>,
     /// The region that requests must be signed for; any if there is none.
     pub region: Option<String>,
     /// Whether signatures of the second version are let in.
@@ -25,9 +27,16 @@ pub struct S3Config {
 
 impl S3Config {
     pub(super) fn read(mut section: Section<'_>) -> Self {
-        let domains = section.texts("domains").unwrap_or_default();
-        for domain in domains.iter().filter(|domain| !is_domain(domain)) {
-            section.problem("domains", &format!("{domain:?} is not a domain name"));
+        let mut domains = |key| {
+            let domains = section.texts(key).unwrap_or_default();
+            for domain in domains.iter().filter(|domain| !is_domain(domain)) {
+                section.problem(key, &format!("{domain:?} is not a domain name"));
+            }
+            domains.iter().map(|domain| domain.to_ascii_lowercase()).collect::<Vec<_>>()
+        };
+        let (domains, website_domains) = (domains("domains"), domains("website_domains"));
+        for domain in website_domains.iter().filter(|domain| domains.contains(domain)) {
+            section.problem("website_domains", &format!("{domain:?} names buckets of S3 already"));
         }
         let region = section.parse("region", "a region such as \"us-east-1\"", |text| {
             let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
@@ -39,7 +48,8 @@ impl S3Config {
         let day = day.and_then(|seconds| u32::try_from(seconds).ok());
         section.finish();
         Self {
-            domains: domains.iter().map(|domain| domain.to_ascii_lowercase()).collect(),
+            domains,
+            website_domains,
             region,
             sigv2,
             lifecycle_day: day.map_or(Day::CALENDAR, Day::of_seconds),

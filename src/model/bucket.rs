@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::acl::Acl;
+use crate::model::cors::Cors;
 use crate::model::encryption::DefaultEncryption;
 use crate::model::id::BucketId;
 use crate::model::lifecycle::Lifecycle;
@@ -15,6 +16,7 @@ use crate::model::place::Layout;
 use crate::model::tag::Tags;
 use crate::model::time::Timestamp;
 use crate::model::versioning::Versioning;
+use crate::model::website::Website;
 
 /// One bucket, bound to one container of one provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +73,12 @@ pub struct BucketConfig {
     /// How much it may hold.
     #[serde(skip_serializing_if = "Quota::is_none")]
     pub quota: Quota,
+    /// Which pages of other origins may use it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cors: Option<Cors>,
+    /// What it answers as a website.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub website: Option<Website>,
     /// What becomes of its objects in time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lifecycle: Option<Lifecycle>,

@@ -51,6 +51,7 @@ mod outbox;
 mod put;
 mod remove;
 pub mod request;
+mod site;
 mod walk;
 mod write;
 mod young;
@@ -60,6 +61,7 @@ pub use attach::{Attach, AttachReport};
 pub use error::{BodyError, Error, Result};
 pub use explain::Resource;
 pub use lifecycle::LifecycleReport;
+pub use site::Site;
 pub use walk::Upkeep;
 
 use access_log::AccessLog;

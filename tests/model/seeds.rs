@@ -18,7 +18,7 @@ type Property = fn(&[u8]);
 
 #[test]
 fn the_seeds_of_the_fuzz_targets_hold() {
-    let targets: [(&str, Property); 9] = [
+    let targets: [(&str, Property); 10] = [
         ("names", properties::names),
         ("range", properties::range),
         ("conditions", properties::conditions),
@@ -28,6 +28,7 @@ fn the_seeds_of_the_fuzz_targets_hold() {
         ("chunked", front::chunked),
         ("xml", front::xml),
         ("request", front::request),
+        ("post_form", front::post_form),
     ];
     for (target, property) in targets {
         let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/seeds").join(target);

@@ -51,6 +51,10 @@ const RETENTION: &str =
     "<Retention><Mode>GOVERNANCE</Mode><RetainUntilDate>2199-01-01T00:00:00Z</RetainUntilDate></Retention>";
 const HOLD: &str = "<LegalHold><Status>ON</Status></LegalHold>";
 
+const CORS: &str = "<CORSConfiguration><CORSRule><AllowedOrigin>*</AllowedOrigin><AllowedMethod>GET</AllowedMethod>\
+                    </CORSRule></CORSConfiguration>";
+const WEBSITE: &str = "<WebsiteConfiguration><IndexDocument><Suffix>i</Suffix></IndexDocument></WebsiteConfiguration>";
+
 const fn plain(name: &'static str, method: &'static str, path: &'static str) -> Operation {
     Operation { name, method, path, query: &[], headers: &[], body: "" }
 }
@@ -60,7 +64,7 @@ const fn asking(operation: Operation, query: &'static [(&'static str, &'static s
 }
 
 /// All of them.
-pub(super) const OPERATIONS: [Operation; 69] = [
+pub(super) const OPERATIONS: [Operation; 71] = [
     plain("list_buckets", "GET", "/"),
     plain("create_bucket", "PUT", "/{bucket}-new"),
     plain("head_bucket", "HEAD", VAULT),
@@ -105,6 +109,8 @@ pub(super) const OPERATIONS: [Operation; 69] = [
     asking(plain("get_object_acl", "GET", GOLD), &[("acl", "")]),
     asking(plain("get_object_tagging", "GET", GOLD), &[("tagging", "")]),
     asking(plain("get_object_torrent", "GET", GOLD), &[("torrent", "")]),
+    Operation { body: CORS, ..asking(plain("put_bucket_cors", "PUT", VAULT), &[("cors", "")]) },
+    Operation { body: WEBSITE, ..asking(plain("put_bucket_website", "PUT", VAULT), &[("website", "")]) },
     asking(plain("delete_bucket_cors", "DELETE", VAULT), &[("cors", "")]),
     asking(plain("delete_bucket_encryption", "DELETE", VAULT), &[("encryption", "")]),
     asking(plain("delete_bucket_lifecycle", "DELETE", VAULT), &[("lifecycle", "")]),

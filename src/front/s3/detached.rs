@@ -23,8 +23,11 @@ use crate::store::request::Frames;
 /// What is compared at the end: the hash so far, and the signed one.
 type Hash = (Sha256, [u8; 32]);
 
-/// A body, and the hash it must have if one is signed.
-type Whole = (Body, Option<Hash>);
+/// What is on its way: a body, with the hash it must have if one is signed, or frames that were read out of one.
+enum Whole {
+    Body(Body, Option<Hash>),
+    Frames(Frames),
+}
 
 /// The body on its way around s3s.
 #[derive(Clone)]
@@ -42,12 +45,24 @@ impl Detached {
             },
             None => return Err(body),
         };
-        Ok(Self(Arc::new(Mutex::new(Some((body, hash))))))
+        Ok(Self::new(Whole::Body(body, hash)))
+    }
+
+    /// Of frames that were read out of another body.
+    pub(super) fn of(frames: Frames) -> Self {
+        Self::new(Whole::Frames(frames))
+    }
+
+    fn new(whole: Whole) -> Self {
+        Self(Arc::new(Mutex::new(Some(whole))))
     }
 
     /// The frames of the body, once.
     pub(super) fn frames(&self) -> Option<Frames> {
-        let (body, hash) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        let (body, hash) = match self.0.lock().unwrap_or_else(PoisonError::into_inner).take()? {
+            Whole::Body(body, hash) => (body, hash),
+            Whole::Frames(frames) => return Some(frames),
+        };
         Some(Box::pin(stream::unfold(Some((body, hash)), |state| async move {
             let (mut body, mut hash) = state?;
             match next(&mut body, &mut hash).await {

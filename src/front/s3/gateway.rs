@@ -8,8 +8,8 @@ use super::error::Result;
 use super::exchange::Exchange;
 use super::host::Hosts;
 use super::{
-    acl, bucket, bucket_config, copy, delete, lifecycle, list, lock, logging, multipart, notification, object, tagging,
-    unset,
+    acl, bucket, bucket_config, copy, cors, delete, lifecycle, list, lock, logging, multipart, notification, object,
+    tagging, unset, website,
 };
 use crate::model::name::BucketName;
 use crate::model::versioning::VersionRef;
@@ -86,7 +86,8 @@ operations! {
     get_bucket_accelerate_configuration:
         GetBucketAccelerateConfigurationInput => GetBucketAccelerateConfigurationOutput = unset::accelerate;
     get_bucket_acl: GetBucketAclInput => GetBucketAclOutput = acl::bucket;
-    get_bucket_cors: GetBucketCorsInput => GetBucketCorsOutput = unset::cors;
+    get_bucket_cors: GetBucketCorsInput => GetBucketCorsOutput = cors::get;
+    put_bucket_cors: PutBucketCorsInput => PutBucketCorsOutput = cors::put;
     get_bucket_encryption: GetBucketEncryptionInput => GetBucketEncryptionOutput = unset::encryption;
     get_bucket_lifecycle_configuration:
         GetBucketLifecycleConfigurationInput => GetBucketLifecycleConfigurationOutput = lifecycle::get;
@@ -104,13 +105,14 @@ operations! {
     get_bucket_replication: GetBucketReplicationInput => GetBucketReplicationOutput = unset::replication;
     get_bucket_request_payment: GetBucketRequestPaymentInput => GetBucketRequestPaymentOutput = bucket_config::payment;
     get_bucket_tagging: GetBucketTaggingInput => GetBucketTaggingOutput = tagging::bucket;
-    get_bucket_website: GetBucketWebsiteInput => GetBucketWebsiteOutput = unset::website;
+    get_bucket_website: GetBucketWebsiteInput => GetBucketWebsiteOutput = website::get;
+    put_bucket_website: PutBucketWebsiteInput => PutBucketWebsiteOutput = website::put;
     get_object_acl: GetObjectAclInput => GetObjectAclOutput = acl::object;
     get_object_lock_configuration: GetObjectLockConfigurationInput => GetObjectLockConfigurationOutput = lock::config;
     get_object_tagging: GetObjectTaggingInput => GetObjectTaggingOutput = tagging::object;
     get_object_torrent: GetObjectTorrentInput => GetObjectTorrentOutput = unset::torrent;
     get_public_access_block: GetPublicAccessBlockInput => GetPublicAccessBlockOutput = bucket_config::public_access;
-    delete_bucket_cors: DeleteBucketCorsInput => DeleteBucketCorsOutput = unset::no_cors;
+    delete_bucket_cors: DeleteBucketCorsInput => DeleteBucketCorsOutput = cors::delete;
     delete_bucket_encryption: DeleteBucketEncryptionInput => DeleteBucketEncryptionOutput = unset::no_encryption;
     delete_bucket_lifecycle: DeleteBucketLifecycleInput => DeleteBucketLifecycleOutput = lifecycle::delete;
     delete_bucket_ownership_controls:
@@ -118,7 +120,7 @@ operations! {
     delete_bucket_policy: DeleteBucketPolicyInput => DeleteBucketPolicyOutput = bucket_config::delete_policy;
     delete_bucket_replication: DeleteBucketReplicationInput => DeleteBucketReplicationOutput = unset::no_replication;
     delete_bucket_tagging: DeleteBucketTaggingInput => DeleteBucketTaggingOutput = tagging::delete_bucket;
-    delete_bucket_website: DeleteBucketWebsiteInput => DeleteBucketWebsiteOutput = unset::no_website;
+    delete_bucket_website: DeleteBucketWebsiteInput => DeleteBucketWebsiteOutput = website::delete;
     delete_object_tagging: DeleteObjectTaggingInput => DeleteObjectTaggingOutput = tagging::delete_object;
     delete_public_access_block:
         DeletePublicAccessBlockInput => DeletePublicAccessBlockOutput = bucket_config::delete_public_access;

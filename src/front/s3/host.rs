@@ -3,8 +3,13 @@
 //! **Invariant:** a host outside the configured domains never names a bucket: it is path-style, whatever it looks like,
 //! so no service name of a cluster can be taken for a bucket.
 
+use http::header::HOST;
+use http::{HeaderMap, Uri};
 use s3s::S3Result;
 use s3s::host::{S3Host, VirtualHost};
+
+use super::query;
+use crate::model::name::BucketName;
 
 /// The domains under which `bucket.domain` names a bucket.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +33,27 @@ impl Hosts {
         let under = |domain: &String| host.strip_suffix(domain.as_str())?.strip_suffix('.').map(str::to_owned);
         self.0.iter().find_map(under).filter(|bucket| !bucket.is_empty())
     }
+}
+
+/// The host that a request names.
+pub(super) fn of<'r>(uri: &'r Uri, headers: &'r HeaderMap) -> &'r str {
+    let authority = uri.authority().map(http::uri::Authority::as_str);
+    headers.get(HOST).and_then(|value| value.to_str().ok()).or(authority).unwrap_or_default()
+}
+
+/// The bucket that a request names, by its host or by the first segment of its path, with the rest of the path behind it.
+pub(super) fn target(hosts: &Hosts, host: &str, path: &str) -> Option<(BucketName, String)> {
+    // A plus is one in a path.
+    let path = query::decoded(&path.replace('+', "%2B"));
+    let path = path.strip_prefix('/').unwrap_or(&path);
+    let (bucket, rest) = match hosts.bucket(host) {
+        Some(bucket) => (bucket, path),
+        None => {
+            let (bucket, rest) = path.split_once('/').unwrap_or((path, ""));
+            (bucket.to_owned(), rest)
+        }
+    };
+    Some((BucketName::new(&bucket).ok()?, rest.to_owned()))
 }
 
 /// Lower case, without port and surrounding dots; `None` for what cannot be a domain.

@@ -16,7 +16,7 @@ use time::macros::format_description;
 use super::detached::Detached;
 use super::error::{Refusal, Result};
 use super::exchange::Exchange;
-use super::host::Hosts;
+use super::host::{self, Hosts};
 use super::rewrite::http_moment;
 use super::{last_chunk, query, xml_body};
 use crate::config::limits::{BODY_XML_BYTES_MAX, FIELDS_BYTES_MAX, URI_BYTES_MAX};
@@ -215,8 +215,7 @@ fn xml_kind(parts: &Parts, hosts: &Hosts) -> Option<xml_body::Kind> {
 }
 
 fn is_bucket(parts: &Parts, hosts: &Hosts) -> bool {
-    let authority = parts.uri.authority().map(http::uri::Authority::as_str);
-    let host = parts.headers.get(HOST).and_then(|value| value.to_str().ok()).or(authority).unwrap_or_default();
+    let host = host::of(&parts.uri, &parts.headers);
     let path = query::decoded(&parts.uri.path().replace('+', "%2B"));
     let path = path.strip_prefix('/').unwrap_or(&path);
     match hosts.bucket(host) {

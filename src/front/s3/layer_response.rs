@@ -32,19 +32,29 @@ const HOST_ID: &str = "longshore";
 
 /// Makes the answer of what s3s answered, or of what was refused before.
 pub(super) fn dress(served: Result<Response<Body>, Refusal>, asked: &Asked, exchange: &Exchange) -> Response<Body> {
-    let mut response = match (exchange.take_refusal(), served) {
-        (Some(refusal), _) | (None, Err(refusal)) => render(refusal, asked, exchange),
+    let response = settle(served, exchange).unwrap_or_else(|refusal| render(refusal, asked, exchange));
+    sign_off(response, &asked.method, exchange)
+}
+
+/// The answer, or why there is none.
+pub(super) fn settle(served: Result<Response<Body>, Refusal>, exchange: &Exchange) -> Result<Response<Body>, Refusal> {
+    match (exchange.take_refusal(), served) {
+        (Some(refusal), _) | (None, Err(refusal)) => Err(refusal),
         (None, Ok(response)) if response.status().is_client_error() || response.status().is_server_error() => {
             let refusal = read(&response);
             if refusal.status.is_server_error() && refusal.status != StatusCode::NOT_IMPLEMENTED {
                 let request = exchange.facts().id().as_str();
                 tracing::error!(request, code = &*refusal.code, message = &*refusal.message, "a request failed");
             }
-            render(refusal, asked, exchange)
+            Err(refusal)
         }
-        (None, Ok(response)) => response,
-    };
-    if asked.method == Method::HEAD {
+        (None, Ok(response)) => Ok(response),
+    }
+}
+
+/// What every answer has, and no answer to HEAD.
+pub(super) fn sign_off(mut response: Response<Body>, method: &Method, exchange: &Exchange) -> Response<Body> {
+    if method == Method::HEAD {
         // s3s does not say it of a HEAD, whose range is answered like that of a GET.
         if response.status() == StatusCode::OK && response.headers().contains_key(CONTENT_RANGE) {
             *response.status_mut() = StatusCode::PARTIAL_CONTENT;

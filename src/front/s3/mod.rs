@@ -14,7 +14,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use http_body::{Frame, SizeHint};
 use s3s::config::StaticConfigProvider;
 use s3s::service::{S3Service, S3ServiceBuilder};
@@ -34,6 +34,7 @@ mod config;
 mod content;
 mod context;
 mod copy;
+mod cors;
 mod declared;
 mod delete;
 mod detached;
@@ -55,15 +56,19 @@ mod multipart;
 mod notification;
 mod object;
 mod operation;
+mod post;
 mod query;
 mod rewrite;
 mod sigv2;
+mod site;
 mod tagging;
 mod unset;
+mod website;
 mod wire;
 mod xml_body;
 
 pub use bucket::FIRST_REGION;
+use cors::Page;
 use error::Refusal;
 use exchange::Exchange;
 use gateway::Gateway;
@@ -80,16 +85,22 @@ pub struct S3Options {
     pub domains: Vec<String>,
     /// Whether signatures of the second version are let in.
     pub sigv2: bool,
+    /// Domains under which `bucket.domain` is the website of a bucket.
+    pub website_domains: Vec<String>,
 }
 
 /// The S3 front.
 #[derive(Debug, Clone)]
 pub struct S3Front {
-    service: S3Service,
-    hosts: Arc<Hosts>,
     sigv2: sigv2::SigV2,
-    region: Option<Arc<str>>,
     store: Store,
+    /// Verifies requests.
+    service: S3Service,
+    /// Serves what was verified before.
+    plain: S3Service,
+    hosts: Arc<Hosts>,
+    websites: Arc<Hosts>,
+    region: Option<Arc<str>>,
 }
 
 /// Bucket names as s3s is to take them: any that the model has, since adopted buckets may have any.
@@ -106,7 +117,7 @@ impl NameValidation for AnyBucket {
 pub fn service(store: Store, options: S3Options) -> S3Front {
     let hosts = Hosts::new(&options.domains);
     let region = options.region.clone().unwrap_or_else(|| bucket::FIRST_REGION.to_owned());
-    let gateway = Gateway { store, region, hosts: hosts.clone() };
+    let gateway = Gateway { store: store.clone(), region, hosts: hosts.clone() };
     let settings = Arc::new(config::settings(options.region.as_deref()));
     let builder = || {
         let mut builder = S3ServiceBuilder::new(gateway.clone());
@@ -120,9 +131,16 @@ pub fn service(store: Store, options: S3Options) -> S3Front {
     let sigv2 = sigv2::SigV2 { accepted: options.sigv2, store: gateway.store.clone(), hosts: hosts.clone() };
     let plain = builder().build();
     let mut outer = builder();
-    outer.set_route(rewrite::Rewrite(plain));
-    let region = options.region.map(Arc::from);
-    S3Front { service: outer.build(), hosts: Arc::new(hosts), sigv2, region, store: gateway.store.clone() }
+    outer.set_route(rewrite::Rewrite(plain.clone()));
+    S3Front {
+        store,
+        service: outer.build(),
+        sigv2,
+        plain,
+        hosts: Arc::new(hosts),
+        websites: Arc::new(Hosts::new(&options.website_domains)),
+        region: options.region.map(Arc::from),
+    }
 }
 
 impl S3Front {
@@ -144,14 +162,49 @@ impl S3Front {
             region: self.region.as_deref().map(str::to_owned),
         };
         let visit = Visit::of(&request, exchange.facts());
-        let served = AssertUnwindSafe(self.serve(request, &exchange)).catch_unwind().await;
+        let named = Named::by(self, &request);
+        let website = matches!(named, Named::Website(_));
+        let page = Page::new(named.bucket(), request.method(), request.headers());
+        let served = AssertUnwindSafe(self.answer(request, named, &exchange)).catch_unwind().await;
         let served = served.unwrap_or_else(|_| {
             tracing::error!(request = exchange.facts().id().as_str(), "a request panicked");
             Err(Refusal::internal())
         });
-        let answer = layer_response::dress(served, &asked, &exchange);
-        visit.log(&self.store, exchange.facts(), &answer);
-        answer.map(ResponseBody)
+        let preflight = asked.method == Method::OPTIONS;
+        let mut response = match served {
+            // An error of a website is a page already.
+            Ok(page) if website && !preflight => layer_response::sign_off(page, &asked.method, &exchange),
+            served => layer_response::dress(served, &asked, &exchange),
+        };
+        if let Some(page) = page.filter(|_| !preflight) {
+            page.tell(&self.store, response.headers_mut()).await;
+        }
+        visit.log(&self.store, exchange.facts(), &response);
+        response.map(ResponseBody)
+    }
+
+    /// Answers a request for what it names.
+    async fn answer<B>(
+        &self,
+        request: Request<B>,
+        named: Named,
+        exchange: &Exchange,
+    ) -> error::Result<Response<s3s::Body>>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: std::error::Error + Send + Sync + 'static,
+    {
+        match named {
+            named if request.method() == Method::OPTIONS => {
+                exchange.facts().set_operation("PreflightObject");
+                cors::preflight(&self.store, named.bucket(), request.headers()).await
+            }
+            Named::Website(bucket) => {
+                let (asked, _) = request.into_parts();
+                Ok(site::serve(self, exchange, &bucket, &asked).await)
+            }
+            Named::Bucket(_) => self.serve(request, exchange).await,
+        }
     }
 
     async fn serve<B>(&self, request: Request<B>, exchange: &Exchange) -> error::Result<Response<s3s::Body>>
@@ -161,8 +214,37 @@ impl S3Front {
     {
         let request = layer_request::admit(request, &self.hosts, exchange)?;
         let request = self.sigv2.verify(request).await?;
+        let host = host::of(request.uri(), request.headers()).to_owned();
+        if let Some(bucket) = post::bucket(self, &request, &host) {
+            return post::serve(self, request, &bucket, &host, exchange).await;
+        }
         // s3s gives up where it cannot write an answer: on an error text that XML has no form for.
         self.service.call(request).await.map_err(|_| Refusal::request("The request could not be read."))
+    }
+}
+
+/// What a request names.
+enum Named {
+    /// A bucket as S3 has it, or none.
+    Bucket(Option<BucketName>),
+    /// A bucket as a website, by the text of the host.
+    Website(String),
+}
+
+impl Named {
+    fn by<B>(front: &S3Front, request: &Request<B>) -> Self {
+        let host = host::of(request.uri(), request.headers());
+        match front.websites.bucket(host) {
+            Some(bucket) => Self::Website(bucket),
+            None => Self::Bucket(host::target(&front.hosts, host, request.uri().path()).map(|(bucket, _)| bucket)),
+        }
+    }
+
+    fn bucket(&self) -> Option<BucketName> {
+        match self {
+            Self::Bucket(bucket) => bucket.clone(),
+            Self::Website(bucket) => BucketName::new(bucket).ok(),
+        }
     }
 }
 

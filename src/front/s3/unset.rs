@@ -46,10 +46,6 @@ macro_rules! absent {
 }
 
 absent! {
-    cors: GetBucketCorsInput => GetBucketCorsOutput =
-        "NoSuchCORSConfiguration", "The CORS configuration does not exist";
-    website: GetBucketWebsiteInput => GetBucketWebsiteOutput =
-        "NoSuchWebsiteConfiguration", "The specified bucket does not have a website configuration";
     encryption: GetBucketEncryptionInput => GetBucketEncryptionOutput =
         "ServerSideEncryptionConfigurationNotFoundError", "The server side encryption configuration was not found";
     replication: GetBucketReplicationInput => GetBucketReplicationOutput =
@@ -69,8 +65,6 @@ macro_rules! nothing {
 
 nothing! {
     accelerate: GetBucketAccelerateConfigurationInput => GetBucketAccelerateConfigurationOutput;
-    no_cors: DeleteBucketCorsInput => DeleteBucketCorsOutput;
-    no_website: DeleteBucketWebsiteInput => DeleteBucketWebsiteOutput;
     no_encryption: DeleteBucketEncryptionInput => DeleteBucketEncryptionOutput;
     no_replication: DeleteBucketReplicationInput => DeleteBucketReplicationOutput;
 }

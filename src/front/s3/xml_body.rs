@@ -149,10 +149,15 @@ async fn next(inner: &mut s3s::Body, digests: &mut Digests) -> Result<Option<Byt
     }
 }
 
-/// 400 MaxMessageLengthExceeded.
+/// 400 MaxMessageLengthExceeded for any document.
 pub(super) fn too_long() -> Refusal {
+    longer_than(BODY_XML_BYTES_MAX)
+}
+
+/// 400 MaxMessageLengthExceeded for a document that may have so many bytes.
+pub(super) fn longer_than(bytes_max: usize) -> Refusal {
     Refusal::new(400, "MaxMessageLengthExceeded", "Your request was too big.")
-        .with("MaxMessageLengthBytes", BODY_XML_BYTES_MAX.to_string())
+        .with("MaxMessageLengthBytes", bytes_max.to_string())
 }
 
 /// The value of `Content-MD5`.

@@ -4,11 +4,13 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Uri};
-use http_body_util::{BodyExt as _, Full};
+use http_body::Frame;
+use http_body_util::{BodyExt as _, Full, StreamBody};
 use longshore::auth::secret::{MasterKey, Secret};
 use longshore::catalog::sqlite::{Durability, OpenOptions, SqliteCatalog};
 use longshore::front::s3::{self, S3Front, S3Options};
@@ -86,6 +88,21 @@ impl Bed {
             assert!(is_xml(&answer.body), "{}: {:?}", answer.status, answer.body);
         }
         Some(answer)
+    }
+
+    /// The status for a form that comes in frames of a size.
+    fn form(&self, body: &[u8], frame: usize) -> u16 {
+        let frames: Vec<_> =
+            body.chunks(frame).map(|frame| Ok::<_, Infallible>(Frame::data(frame.to_vec().into()))).collect();
+        let request = Request::post("/fuzz")
+            .header("host", "localhost:9000")
+            .header("content-type", "multipart/form-data; boundary=edge")
+            .header("content-length", body.len())
+            .body(StreamBody::new(futures_util::stream::iter(frames)))
+            .expect("a request");
+        let status = self.runtime.block_on(self.front.handle(request)).status().as_u16();
+        assert!(status < 500 || status == 501, "{status}");
+        status
     }
 
     fn root(&self, method: &str, path: &str, body: &[u8]) -> Option<Answer> {
@@ -276,6 +293,64 @@ fn base64(bytes: &[u8]) -> String {
         }
     }
     text
+}
+
+/// The first byte says what is fuzzed: the body of a form that nobody signed, or the file of one that root did. The next
+/// is the size of the frames in which the body comes.
+pub fn post_form(data: &[u8]) {
+    let Some((&[kind, frame], rest)) = data.split_first_chunk::<2>() else { return };
+    let frame = usize::from(frame) + 1;
+    with_bed(|bed| {
+        if kind % 2 == 0 {
+            let answer = bed.form(rest, frame);
+            assert!(answer >= 400, "somebody without a name uploaded something: {answer}");
+            assert!(bed.kept());
+            return;
+        }
+        let rest = &rest[..rest.len().min(BODY_BYTES_MAX)];
+        let stored = bed.form(&signed_form(rest), frame) == 204;
+        // The file ends at the first delimiter, whose line must end as one.
+        let end = rest.windows(DELIMITER.len()).position(|bytes| bytes == DELIMITER);
+        match end {
+            None => assert!(stored, "a whole form was refused"),
+            Some(end) if stored => {
+                let behind = &rest[end + DELIMITER.len()..];
+                assert!(behind.len() < 2 || behind.starts_with(b"--") || behind.starts_with(b"\r\n"), "{behind:?}");
+            }
+            Some(_) => {}
+        }
+        if stored {
+            let is = bed.root("GET", "/fuzz/form", b"").expect("an answer").body;
+            assert_eq!(&is[..], &rest[..end.unwrap_or(rest.len())]);
+        }
+    });
+}
+
+/// What parts of the forms are divided by.
+const DELIMITER: &[u8] = b"\r\n--edge";
+
+/// A form with this file, of root's, under a policy that lets it in.
+fn signed_form(file: &[u8]) -> Vec<u8> {
+    let policy = "{\"expiration\":\"2100-01-01T00:00:00Z\",\"conditions\":[{\"bucket\":\"fuzz\"},{\"key\":\"form\"}]}";
+    let policy = base64(policy.as_bytes());
+    let signature = base64(&sha1_code(ROOT.1.as_bytes(), policy.as_bytes()));
+    let mut form = Vec::new();
+    for (name, value) in [("key", "form"), ("AWSAccessKeyId", ROOT.0), ("policy", &policy), ("signature", &signature)] {
+        let part = format!("--edge\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
+        form.extend(part.bytes());
+    }
+    form.extend(b"--edge\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\n");
+    form.extend(file);
+    form.extend(DELIMITER);
+    form.extend(b"--\r\n");
+    form
+}
+
+fn sha1_code(key: &[u8], text: &[u8]) -> Vec<u8> {
+    use hmac::{KeyInit as _, Mac as _};
+    let mut mac = hmac::Hmac::<sha1::Sha1>::new_from_slice(key).expect("any length is a key");
+    mac.update(text);
+    mac.finalize().into_bytes().to_vec()
 }
 
 /// A first line `METHOD target`, header lines, an empty line, a body. Behind a `!` it is signed, its target unescaped.
