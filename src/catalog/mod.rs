@@ -12,7 +12,7 @@ use crate::model::id::{BucketId, CatalogId, UploadId, VersionId};
 use crate::model::name::{BucketName, ObjectKey};
 use crate::model::object::{Entry, Object, Seen};
 use crate::model::page::Seek;
-use crate::model::place::{Place, Stamp};
+use crate::model::place::{Displaced, Place, Stamp};
 use crate::model::time::Timestamp;
 use crate::model::upload::{Part, Upload, UploadState};
 use crate::model::versioning::VersionRef;
@@ -106,9 +106,9 @@ pub enum Step {
         stamp: Stamp,
         /// The bytes it displaced.
         over: Option<Stamp>,
-        /// The version those are, if they stay: they go to its managed place.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        keep: Option<VersionId>,
+        /// What becomes of those.
+        #[serde(default)]
+        displaced: Displaced,
         /// Its order.
         counter: u64,
     },
@@ -121,6 +121,12 @@ pub enum Step {
     Drop {
         /// Its stamp.
         stamp: Option<Stamp>,
+    },
+    /// Move the bytes of `version`, which is no longer current, from its key to its managed place, and say so in their
+    /// record.
+    SetAside {
+        /// Their stamp.
+        stamp: Stamp,
     },
     /// Write the record beside the bytes of `version` anew, as its row says it now.
     Note {

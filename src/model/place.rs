@@ -30,6 +30,18 @@ pub enum Placed {
     Natural,
 }
 
+/// What becomes of the bytes that a version displaces at its key.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Displaced {
+    /// They are freed.
+    #[default]
+    Free,
+    /// They go to the managed place of their version: this one, if they are those the catalog knew at the key, else the
+    /// one that their record names.
+    Keep(Option<VersionId>),
+}
+
 /// Where a bucket's new bytes end up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -30,12 +30,19 @@ pub enum UploadState {
 pub struct UploadResult {
     /// The version that was made.
     pub version: VersionId,
+    /// Whether its id is shown as `null`.
+    #[serde(default = "yes")]
+    pub null: bool,
     /// The ETag without quotes.
     pub etag: String,
     /// The checksum that is shown.
     pub checksum: Option<Checksum>,
     /// The part numbers and ETags that were listed, as one digest: a repeat must list the same.
     pub listed: String,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// One upload.

@@ -20,7 +20,7 @@ use super::{Provider, Result, Seal, Stage, Stat};
 use crate::config::limits::BLOCK_BYTES;
 use crate::model::id::VersionId;
 use crate::model::name::{BucketName, ObjectKey};
-use crate::model::place::{Place, Stamp};
+use crate::model::place::{Displaced, Place, Stamp};
 use crate::model::record::Record;
 use crate::model::time::{Clock, Timestamp};
 
@@ -124,8 +124,16 @@ impl Vault {
                 }
             }
         }
+        let own = match (self.natural.get(step.key), step.displaced, &done) {
+            (Some(out), Displaced::Keep(known), LaidOut::Done) if step.over == Some(&out.stamp) => known,
+            (Some(out), Displaced::Keep(_), LaidOut::Done) => out.live_record().map(|record| record.version),
+            _ => None,
+        };
         if let Some(file) = self.managed.remove(&slot(step.version)) {
-            self.natural.insert(step.key.clone(), file);
+            let out = self.natural.insert(step.key.clone(), file);
+            if let (Some(out), Some(own)) = (out, own) {
+                self.managed.entry(slot(own)).or_insert(out);
+            }
         }
         Ok(done)
     }

@@ -16,7 +16,7 @@ use futures_util::Stream;
 
 use crate::model::id::VersionId;
 use crate::model::name::{BucketName, ObjectKey};
-use crate::model::place::{Place, Stamp};
+use crate::model::place::{Displaced, Place, Stamp};
 use crate::model::record::Record;
 use crate::model::time::Timestamp;
 
@@ -240,6 +240,8 @@ pub struct LayOut<'a> {
     pub key: &'a ObjectKey,
     /// The bytes that this version displaced, if the catalog knew any at the key.
     pub over: Option<&'a Stamp>,
+    /// What becomes of those, and of older versions of ours that are met at the key.
+    pub displaced: Displaced,
     /// Its place in the order of versions.
     pub counter: u64,
 }
@@ -344,7 +346,7 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
     /// place and something else at the key is [`LaidOut::Superseded`].
     ///
     /// What comes out of the key is verified: the bytes named by `over`, or an older version of ours (its live record
-    /// is of this container and key and its counter is lower), are freed; a newer version of ours is swapped back;
+    /// is of this container and key and its counter is lower), are freed, or go to their own managed place; a newer version of ours is swapped back;
     /// anything else is an outside edit and kept in `.longshore/lost`.
     ///
     /// # Errors

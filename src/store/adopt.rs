@@ -166,6 +166,7 @@ impl Store {
             let names = match &task.task.step {
                 Step::LayOut { stamp, over, .. } => stamp == found || over.as_ref() == Some(found),
                 Step::Drop { stamp } => stamp.as_ref() == Some(found),
+                Step::SetAside { stamp } => stamp == found,
                 Step::Settle { .. } | Step::Note { .. } | Step::FreeUpload { .. } => false,
             };
             if names {

@@ -13,7 +13,7 @@ use crate::model::bucket::{Bucket, BucketConfig};
 use crate::model::caller::{Caller, ROOT};
 use crate::model::id::{BucketId, VersionId};
 use crate::model::name::{BucketName, ObjectKey};
-use crate::model::place::{Layout, Placed};
+use crate::model::place::{Displaced, Layout, Placed};
 use crate::model::time::Clock;
 use crate::provider::{self, Container, Provider, Stage};
 use crate::store::error::{Error, Result};
@@ -37,13 +37,20 @@ impl Bound {
         &self.bucket.container
     }
 
-    /// Where new bytes of a key end up. Where names fold, two keys may be one path: new bytes go to managed places.
+    /// Where new bytes of a key end up. Where names fold, two keys may be one path: new bytes go to managed places. So do
+    /// those of a bucket with object lock, where nobody else can get at them.
     pub(super) fn placed(&self, key: &ObjectKey) -> Placed {
         let natural = self.bucket.settings.layout == Layout::Natural
             && self.provider.capabilities().natural
             && !self.folds()
+            && self.bucket.config.lock.is_none()
             && key.as_path(false).is_some();
         if natural { Placed::Natural } else { Placed::Managed }
+    }
+
+    /// What becomes of older versions that a lay-out meets at a key.
+    pub(super) fn displacing(&self) -> Displaced {
+        if self.bucket.config.versioning.ever() { Displaced::Keep(None) } else { Displaced::Free }
     }
 
     /// Whether names that differ in case are one here.

@@ -174,6 +174,9 @@ pub enum Error {
     /// Not built.
     #[error("{0} is not implemented")]
     NotImplemented(&'static str),
+    /// The bucket would hold more than its quota.
+    #[error("the quota of the bucket is exceeded")]
+    QuotaExceeded,
     /// No space is left.
     #[error("no space is left")]
     NoSpace,
@@ -195,6 +198,7 @@ impl From<catalog::Error> for Error {
     fn from(error: catalog::Error) -> Self {
         match error {
             catalog::Error::NoSpace => Self::NoSpace,
+            catalog::Error::QuotaExceeded => Self::QuotaExceeded,
             error if error.retryable() => Self::Unavailable(error.into()),
             error => Self::Internal(error.into()),
         }

@@ -13,12 +13,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
-use crate::catalog::{self, Change, Commit, NewTask, Step, Task};
+use crate::catalog::{self, Change, Commit, History, NewTask, Step, Task};
 use crate::config::limits::INLINE_TOTAL_BYTES_MAX;
 use crate::model::object::Object;
-use crate::model::place::{Placed, Stamp};
+use crate::model::place::{Displaced, Place, Placed, Stamp};
 use crate::model::record::Record;
-use crate::provider::{LayOut, Seal};
+use crate::model::versioning::VersionRef;
+use crate::provider::{self, LayOut, Seal};
 use crate::store::bound::Bound;
 use crate::store::error::{Error, Result};
 use crate::store::{SERVICE, Store};
@@ -56,10 +57,10 @@ impl Inline {
 }
 
 /// The step that a version placed as `object` owes; its bytes go with it.
-pub(super) fn placing(object: &Object, over: Option<Stamp>, kept: bool) -> Option<Step> {
+pub(super) fn placing(object: &Object, over: Option<Stamp>, displaced: Displaced, kept: bool) -> Option<Step> {
     let stamp = object.stamp.clone();
     match object.placed {
-        Placed::Natural => Some(Step::LayOut { stamp, over, keep: None, counter: object.counter }),
+        Placed::Natural => Some(Step::LayOut { stamp, over, displaced, counter: object.counter }),
         Placed::Managed => kept.then_some(Step::Settle { stamp }),
     }
 }
@@ -89,16 +90,29 @@ impl Store {
     /// the step that is owed instead; `None` if there is nothing to write.
     pub(super) async fn write_anew(&self, bound: &Arc<Bound>, task: &Task) -> Result<Option<Task>> {
         let (key, version) = (&task.task.key, task.task.version);
-        let row = self.catalog().object(&SERVICE, bound.bucket.id, key).await?;
-        let Some(mut row) = row.filter(|row| row.version == version) else { return Ok(None) };
+        let current = self.catalog().object(&SERVICE, bound.bucket.id, key).await?;
+        let row = self.catalog().version(&SERVICE, bound.bucket.id, key, VersionRef::Id(version)).await?;
+        let Some(mut row) = row else { return Ok(None) };
         let Some(bytes) = self.catalog().inline(&SERVICE, bound.bucket.id, version).await? else { return Ok(None) };
         self.clear(bound, &row, &task.task.step).await?;
         let (old, seen) = (row.stamp.clone(), row.seen());
         row.stamp = self.publish_kept(bound, &row, &bytes).await?;
         let len = bytes.len() as u64;
-        let Some(step) = placing(&row, Some(old), true) else { return Ok(None) };
+        let displaced = match &task.task.step {
+            Step::LayOut { displaced: Displaced::Keep(_), .. } => Displaced::Keep(None),
+            _ => Displaced::Free,
+        };
+        let Some(step) = placing(&row, Some(old), displaced, true) else { return Ok(None) };
         let (bucket, stamp) = (bound.bucket.id, row.stamp.clone());
-        let change = Change::of_row(bucket, key.clone(), Some(seen), Some(row));
+        let change = match current.as_ref().is_some_and(|current| current.version == version) {
+            true => Change::of_row(bucket, key.clone(), Some(seen), Some(row)),
+            // It is behind a newer one by now, which stays as it is.
+            false => {
+                let expect = current.as_ref().map(Object::seen);
+                let history = vec![History::Replace(seen, Box::new(row))];
+                Change { history, ..Change::of_row(bucket, key.clone(), expect, current) }
+            }
+        };
         let owed = NewTask { bucket, key: key.clone(), version, step, bytes: Some(bytes) };
         let commit = Commit { changes: vec![change], tasks: vec![owed], ..Commit::default() };
         match self.catalog().commit(&SERVICE, commit).await {
@@ -115,15 +129,20 @@ impl Store {
         }
     }
 
-    /// Frees the managed place of a version. What a lay-out that was cut short left there may be somebody's edit, so the
-    /// lay-out is finished first: it judges what came out, and keeps what is not ours.
+    /// Frees the managed place of a version. What a lay-out that was cut short left there may be somebody's edit or an
+    /// older version, so the lay-out is finished first: it judges what came out, and keeps what is not ours.
     async fn clear(&self, bound: &Bound, row: &Object, step: &Step) -> Result<()> {
+        let its_own = match bound.provider.stat(bound.place(), &Place::Managed(row.version)).await {
+            Ok(stat) => stat.stamp == row.stamp,
+            Err(provider::Error::NotFound) => true,
+            Err(error) => return Err(error.into()),
+        };
         // Laid out although its row says that it stays aside, it would be a second file, which no deletion knows.
-        if row.placed == Placed::Natural
-            && let Step::LayOut { stamp, over, counter, .. } = step
+        if (row.placed == Placed::Natural || !its_own)
+            && let Step::LayOut { stamp, over, displaced, counter } = step
         {
             let (key, version) = (&row.key, row.version);
-            let step = LayOut { version, stamp, key, over: over.as_ref(), counter: *counter };
+            let step = LayOut { version, stamp, key, over: over.as_ref(), displaced: *displaced, counter: *counter };
             if let Err(error) = bound.provider.lay_out(bound.place(), step).await {
                 tracing::debug!(bucket = %bound.bucket.name, key = %row.key, %error, "nothing to lay out before it is written anew");
             }

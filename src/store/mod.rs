@@ -28,6 +28,7 @@ mod bucket;
 mod complete;
 mod copy;
 mod delete;
+mod displace;
 pub mod error;
 mod get;
 mod identity;

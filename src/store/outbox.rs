@@ -17,9 +17,10 @@ use crate::catalog::{Step, Task};
 use crate::model::id::{BucketId, VersionId};
 use crate::model::name::{BucketName, ObjectKey};
 use crate::model::object::Object;
-use crate::model::place::{Place, Placed, Stamp};
+use crate::model::place::{Displaced, Place, Placed, Stamp};
 use crate::model::record::Record;
 use crate::model::time::{Clock, Timestamp};
+use crate::model::versioning::VersionRef;
 use crate::provider::{self, LaidOut, LayOut};
 use crate::store::bound::{Bound, is_absent};
 use crate::store::error::{Error, Result};
@@ -166,8 +167,9 @@ impl Store {
     async fn place(&self, bound: &Arc<Bound>, task: &Task, fresh: bool) -> Result<()> {
         let (key, version) = (&task.task.key, task.task.version);
         match &task.task.step {
-            Step::LayOut { stamp, over, counter, .. } => {
-                let step = LayOut { version, stamp, key, over: over.as_ref(), counter: *counter };
+            Step::LayOut { stamp, over, displaced, counter } => {
+                let (over, displaced) = (over.as_ref(), *displaced);
+                let step = LayOut { version, stamp, key, over, displaced, counter: *counter };
                 let there =
                     if fresh { self.lay_out_current(bound, step).await? } else { self.lay_out(bound, step).await? };
                 if !there && task.inline.is_some() {
@@ -175,9 +177,14 @@ impl Store {
                     self.0.outbox.distrust(task.id);
                     return Err(Error::Unavailable("its file vanished".into()));
                 }
-                Ok(())
+                match displaced {
+                    Displaced::Keep(Some(own)) => self.note(bound, key, own).await,
+                    Displaced::Keep(None) | Displaced::Free => Ok(()),
+                }
             }
-            Step::Settle { .. } | Step::Note { .. } => Ok(()),
+            Step::Settle { .. } => Ok(()),
+            Step::SetAside { stamp } => self.move_aside(bound, key, version, stamp).await,
+            Step::Note { .. } => self.note(bound, key, version).await,
             Step::Drop { stamp } => self.free(bound, key, version, stamp.as_ref()).await,
             Step::FreeUpload { handle, attempts } => {
                 Ok(bound.provider.free_upload(bound.place(), handle, attempts).await?)
@@ -189,14 +196,8 @@ impl Store {
     async fn lay_out(&self, bound: &Bound, step: LayOut<'_>) -> Result<bool> {
         let (key, version) = (step.key, step.version);
         let row = self.catalog().object(&SERVICE, bound.bucket.id, key).await?;
-        let current = row.as_ref().is_some_and(|row| row.version == version);
-        if !current {
-            self.free(bound, key, version, Some(step.stamp)).await?;
-            // What it displaced is owed nowhere else: left at the key, it would be adopted as if it had come back.
-            let displaced = step.over.filter(|over| row.is_none_or(|row| row.stamp != **over));
-            if let Some(over) = displaced {
-                self.free(bound, key, version, Some(over)).await?;
-            }
+        if row.as_ref().is_none_or(|row| row.version != version) {
+            self.lay_aside(bound, &step, row.as_ref()).await?;
             return Ok(true);
         }
         // Its key could not be a path when it was tried. The row says so, and then nobody looks for it at the key first.
@@ -204,6 +205,63 @@ impl Store {
             return Ok(true);
         }
         self.lay_out_current(bound, step).await
+    }
+
+    /// Takes the lay-out of a version that is no longer current: what is kept goes to its managed place, the rest is
+    /// freed.
+    async fn lay_aside(&self, bound: &Bound, step: &LayOut<'_>, row: Option<&Object>) -> Result<()> {
+        let (key, version) = (step.key, step.version);
+        if self.is_behind(bound, key, version).await? {
+            self.move_aside(bound, key, version, step.stamp).await?;
+        } else {
+            self.free(bound, key, version, Some(step.stamp)).await?;
+        }
+        // What it displaced is owed nowhere else: left at the key, it would be adopted as if it had come back.
+        let Some(over) = step.over.filter(|over| row.is_none_or(|row| row.stamp != **over)) else { return Ok(()) };
+        match step.displaced {
+            Displaced::Keep(Some(own)) if self.is_behind(bound, key, own).await? => {
+                self.move_aside(bound, key, own, over).await
+            }
+            Displaced::Keep(Some(own)) => self.free(bound, key, own, Some(over)).await,
+            Displaced::Keep(None) | Displaced::Free => self.free(bound, key, version, Some(over)).await,
+        }
+    }
+
+    /// Whether a version is kept behind the current one.
+    async fn is_behind(&self, bound: &Bound, key: &ObjectKey, version: VersionId) -> Result<bool> {
+        let row = self.catalog().version(&SERVICE, bound.bucket.id, key, VersionRef::Id(version)).await?;
+        let current = self.catalog().object(&SERVICE, bound.bucket.id, key).await?;
+        Ok(row.is_some() && current.is_none_or(|current| current.version != version))
+    }
+
+    /// Moves the bytes of a version that is kept behind the current one to its managed place.
+    async fn move_aside(&self, bound: &Bound, key: &ObjectKey, version: VersionId, stamp: &Stamp) -> Result<()> {
+        if !self.is_behind(bound, key, version).await? {
+            return Ok(());
+        }
+        match bound.provider.take_aside(bound.place(), key, version, stamp).await {
+            Ok(()) => self.note(bound, key, version).await,
+            // A lay-out that is owed brings it there, or somebody has edited the file before it could be moved.
+            Err(error) if is_absent(&error) => {
+                tracing::warn!(bucket = %bound.bucket.name, %key, %version, "a noncurrent version is not at its key");
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Writes the record of a version anew, as its row says it now.
+    async fn note(&self, bound: &Bound, key: &ObjectKey, version: VersionId) -> Result<()> {
+        let row = self.catalog().version(&SERVICE, bound.bucket.id, key, VersionRef::Id(version)).await?;
+        let Some(row) = row else { return Ok(()) };
+        let record = Record::of(&row, &bound.bucket.name);
+        for place in [row.place(), row.other_place()] {
+            match bound.provider.set_record(bound.place(), &place, &row.stamp, &record).await {
+                Err(error) if is_absent(&error) => {}
+                written => return Ok(written?),
+            }
+        }
+        Ok(())
     }
 
     async fn lay_out_current(&self, bound: &Bound, step: LayOut<'_>) -> Result<bool> {
@@ -281,10 +339,15 @@ impl Store {
         // A lay-out that is still owed knows what it displaces; that is no outside edit.
         let owed = self.catalog().tasks_of(&SERVICE, bound.bucket.id, key).await.unwrap_or_default();
         let over = owed.iter().filter(|task| task.task.version == version).find_map(|task| match &task.task.step {
-            Step::LayOut { over, .. } => over.as_ref(),
-            Step::Settle { .. } | Step::Drop { .. } | Step::Note { .. } | Step::FreeUpload { .. } => None,
+            Step::LayOut { over, displaced, .. } => Some((over.as_ref(), *displaced)),
+            Step::Settle { .. }
+            | Step::Drop { .. }
+            | Step::SetAside { .. }
+            | Step::Note { .. }
+            | Step::FreeUpload { .. } => None,
         });
-        let step = LayOut { version, stamp: &row.stamp, key, over, counter: row.counter };
+        let (over, displaced) = over.unwrap_or((None, bound.displacing()));
+        let step = LayOut { version, stamp: &row.stamp, key, over, displaced, counter: row.counter };
         self.lay_out(bound, step).await.map(|_| ())
     }
 

@@ -16,8 +16,10 @@ use crate::model::object::Object;
 use crate::model::place::Placed;
 use crate::model::record::Record;
 use crate::model::upload::{UploadResult, UploadState};
+use crate::model::versioning::Versioning;
 use crate::provider::{Seal, Stage};
 use crate::store::bound::{Bound, is_absent};
+use crate::store::displace::{Behind, fate};
 use crate::store::error::{Error, Result};
 use crate::store::inline::placing;
 use crate::store::{SERVICE, Store};
@@ -55,6 +57,7 @@ impl Store {
         draft.modified = self.0.clock.unique();
         draft.counter = u64::try_from(draft.modified.0).unwrap_or(0);
         draft.placed = bound.placed(&draft.key);
+        draft.null = bound.bucket.config.versioning != Versioning::Enabled;
         let record = Record::of(&draft, &bound.bucket.name);
         let unsynced = kept.is_some();
         let seal = Seal { modified: draft.modified, size: draft.size, record: Some(&record), unsynced };
@@ -81,25 +84,29 @@ impl Store {
         upload: Option<EndOfUpload>,
     ) -> std::result::Result<Object, (Error, Outcome)> {
         let refused = |error: Error| (error, Outcome::Refused);
+        let mut bound = bound.clone();
         for _ in 0..crate::config::limits::COMMIT_TRIES_MAX {
             let _order = self.0.locks.lock(bound.bucket.id, &draft.key).await;
-            let displaced = self.displaced(bound, &draft, conditions).await.map_err(refused)?;
+            let displaced = self.displaced(&bound, &draft, conditions).await.map_err(refused)?;
             check_write(conditions, displaced.as_ref()).map_err(refused)?;
-            self.put_after(bound, &mut draft, displaced.as_ref()).await.map_err(refused)?;
-            let commit = commit_of(bound, &draft, kept.clone(), displaced.as_ref(), upload.as_ref());
+            let behind = self.behind(&bound, &draft.key, displaced.as_ref()).await.map_err(refused)?;
+            self.put_after(&bound, &mut draft, displaced.as_ref(), &behind).await.map_err(refused)?;
+            let commit = commit_of(&bound, &draft, kept.clone(), displaced.as_ref(), &behind, upload.as_ref());
             match self.catalog().commit(&SERVICE, commit).await {
                 Ok(tasks) => {
                     self.0.inline.add(kept.map_or(0, |kept| kept.len() as u64));
                     // The row says where the bytes are owed; the lay-out is taken before the answer, and again by the
                     // outbox if it fails now.
-                    self.take_fresh(bound, tasks, epoch).await;
+                    self.take_fresh(&bound, tasks, epoch).await;
                     return Ok(draft);
                 }
-                Err(catalog::Error::Conflict) => {}
+                // Somebody changed the row, or the bucket's configuration.
+                Err(catalog::Error::Conflict) => bound = self.bound_anew(&bound).await.map_err(refused)?,
                 Err(catalog::Error::NotFound) => {
                     self.forget_bucket(&bound.bucket.name);
                     return Err(refused(Error::NoSuchBucket));
                 }
+                Err(catalog::Error::QuotaExceeded) => return Err(refused(Error::QuotaExceeded)),
                 // A catalog without space has undone the whole commit.
                 Err(catalog::Error::NoSpace) => return Err(refused(Error::NoSpace)),
                 Err(error) => return Err((error.into(), Outcome::Unknown)),
@@ -119,11 +126,26 @@ impl Store {
         if look && bound.may_adopt(&draft.key) { self.adopt_file_locked(bound, &draft.key).await } else { Ok(None) }
     }
 
-    /// Gives the draft a place in the order behind what it displaces. Rare: only if the clock of the other writer was
-    /// ahead, or its write was finished between our date and our commit.
-    async fn put_after(&self, bound: &Bound, draft: &mut Object, displaced: Option<&Object>) -> Result<()> {
-        let Some(displaced) = displaced.filter(|d| d.counter >= draft.counter) else { return Ok(()) };
-        draft.counter = displaced.counter.saturating_add(1);
+    /// Gives the draft a place in the order behind what it displaces, and its record what is true of it now. Rare: only
+    /// if the bucket's versioning was changed meanwhile, the clock of the other writer was ahead, or its write was finished between
+    /// our date and our commit.
+    async fn put_after(
+        &self,
+        bound: &Bound,
+        draft: &mut Object,
+        displaced: Option<&Object>,
+        behind: &Behind,
+    ) -> Result<()> {
+        let null = bound.bucket.config.versioning != Versioning::Enabled;
+        let last = displaced.into_iter().chain(&behind.newest).map(|object| object.counter).max();
+        let overtaken = last.filter(|last| *last >= draft.counter);
+        if let Some(last) = overtaken {
+            draft.counter = last.saturating_add(1);
+        }
+        if overtaken.is_none() && null == draft.null {
+            return Ok(());
+        }
+        draft.null = null;
         let record = Record::of(draft, &bound.bucket.name);
         let place = crate::model::place::Place::Managed(draft.version);
         Ok(bound.provider.set_record(bound.place(), &place, &draft.stamp, &record).await?)
@@ -160,26 +182,32 @@ fn commit_of(
     draft: &Object,
     kept: Option<Bytes>,
     displaced: Option<&Object>,
+    behind: &Behind,
     upload: Option<&EndOfUpload>,
 ) -> Commit {
     let task = |version, step| NewTask { bucket: bound.bucket.id, key: draft.key.clone(), version, step, bytes: None };
+    let fate = fate(bound, &draft.key, displaced, behind, draft.placed == Placed::Natural);
     let mut tasks = Vec::new();
     let over = displaced.filter(|d| d.placed == Placed::Natural).map(|d| d.stamp.clone());
-    if let Some(step) = placing(draft, over, kept.is_some()) {
+    if let Some(step) = placing(draft, over, fate.displaced, kept.is_some()) {
         tasks.push(NewTask { bytes: kept, ..task(draft.version, step) });
     }
-    // A lay-out frees the file it displaces at the key. The step is for the rest: a managed place, or a file that a
-    // delete which did not come to its commit has left aside.
-    if let Some(displaced) = displaced {
-        tasks.push(task(displaced.version, Step::Drop { stamp: Some(displaced.stamp.clone()) }));
-    }
+    tasks.extend(fate.tasks);
     if let Some(upload) = upload {
         tasks.push(task(draft.version, upload.free.clone()));
     }
-    let change = Change::of_row(bound.bucket.id, draft.key.clone(), displaced.map(|d| d.seen()), Some(draft.clone()));
+    let change = Change {
+        bucket: bound.bucket.id,
+        key: draft.key.clone(),
+        expect: displaced.map(Object::seen),
+        becomes: Some(draft.clone()),
+        history: fate.history,
+        revision: Some(bound.bucket.revision),
+    };
     let upload = upload.map(|end| {
         let result = UploadResult {
             version: draft.version,
+            null: draft.null,
             etag: draft.etag.clone(),
             checksum: draft.checksum.clone(),
             listed: end.listed.clone(),

@@ -14,7 +14,7 @@ use super::space::Space;
 use super::spot::{Facts, Moved, Spot};
 use crate::model::id::VersionId;
 use crate::model::name::{BucketName, ObjectKey};
-use crate::model::place::Stamp;
+use crate::model::place::{Displaced, Stamp};
 use crate::provider::{Error, LaidOut, LayOut, Result};
 
 /// Steps of one lay-out. Each round that does not end it was lost to somebody else who changed one of the two names.
@@ -27,6 +27,7 @@ pub(super) struct Step {
     stamp: Stamp,
     key: ObjectKey,
     over: Option<Stamp>,
+    displaced: Displaced,
     counter: u64,
 }
 
@@ -37,6 +38,7 @@ impl From<LayOut<'_>> for Step {
             stamp: step.stamp.clone(),
             key: step.key.clone(),
             over: step.over.cloned(),
+            displaced: step.displaced,
             counter: step.counter,
         }
     }
@@ -47,8 +49,8 @@ impl From<LayOut<'_>> for Step {
 enum Seen {
     /// The version that is laid out.
     This,
-    /// What it displaces: the stamp named, or an older version of ours.
-    Older,
+    /// What it displaces: the stamp named, or an older version of ours. If it stays, with its version.
+    Older(Option<VersionId>),
     /// A newer version of ours, with its counter.
     Newer(u64),
     /// An outside edit.
@@ -66,10 +68,16 @@ impl Step {
             return Ok(Seen::This);
         }
         if self.over.as_ref().is_some_and(|over| facts.is(over)) {
-            return Ok(Seen::Older);
+            return Ok(Seen::Older(match self.displaced {
+                Displaced::Keep(version) => version,
+                Displaced::Free => None,
+            }));
         }
         Ok(match spot.live_record(facts)?.filter(|record| record.is_of(container, &self.key)) {
-            Some(record) if record.counter < self.counter => Seen::Older,
+            Some(record) if record.counter < self.counter => Seen::Older(match self.displaced {
+                Displaced::Keep(_) => Some(record.version),
+                Displaced::Free => None,
+            }),
             Some(record) if record.counter > self.counter => Seen::Newer(record.counter),
             _ => Seen::Foreign,
         })
@@ -92,6 +100,8 @@ enum Act {
     Swap,
     /// Free the managed file.
     Drop,
+    /// Move the managed file to the place of its own version.
+    Home(VersionId),
     /// Keep the managed file among the lost.
     Keep,
     /// The version is at its key.
@@ -111,7 +121,8 @@ fn next(managed: Option<Seen>, key: Option<Seen>) -> Act {
         (None, Some(Seen::This)) => Act::Done,
         (None, Some(_)) | (Some(Seen::This), Some(Seen::Newer(_))) => Act::Superseded,
         // Two names of one file, or bytes that something newer at the key displaced in its turn.
-        (Some(Seen::This), Some(Seen::This)) | (Some(Seen::Older), _) => Act::Drop,
+        (Some(Seen::This), Some(Seen::This)) | (Some(Seen::Older(None)), _) => Act::Drop,
+        (Some(Seen::Older(Some(version))), _) => Act::Home(version),
         (Some(Seen::This | Seen::Newer(_) | Seen::Odd), None) => Act::Place,
         (Some(Seen::This | Seen::Newer(_)), Some(Seen::Odd)) => Act::Clash,
         (Some(Seen::Newer(out)), Some(Seen::Newer(top))) if top >= out => Act::Drop,
@@ -161,6 +172,7 @@ pub(super) fn lay_out(space: &Space, step: &Step) -> Result<LaidOut> {
             Act::Drop => {
                 space.discard(managed, &facts)?;
             }
+            Act::Home(own) => kept = home_of(space, step, managed, &facts, own)?.or(kept),
             Act::Keep => kept = space.keep(managed, &facts, step.version)?.or(kept),
             Act::Superseded => return Ok(LaidOut::Superseded),
             Act::Clash => return Err(Error::Clash),
@@ -230,7 +242,7 @@ fn replace(space: &Space, step: &Step, managed: &Spot, home: &Spot) -> Result<Op
         Ok(both.ok())
     })();
     let (facts, seen) = match judged {
-        Ok(Some((facts, seen @ (Seen::This | Seen::Older | Seen::Foreign), Seen::This | Seen::Newer(_)))) => {
+        Ok(Some((facts, seen @ (Seen::This | Seen::Older(_) | Seen::Foreign), Seen::This | Seen::Newer(_)))) => {
             (facts, seen)
         }
         other => {
@@ -253,7 +265,22 @@ fn replace(space: &Space, step: &Step, managed: &Spot, home: &Spot) -> Result<Op
         Seen::Foreign => space.keep(&aside, &facts, step.version),
         // A newer version went back to the key: this one waits at its managed place for whoever frees it.
         Seen::This => aside.rename_new(managed).doing("put a superseded version back").map(|()| None),
-        _ => aside.unlink().map(|()| None),
+        Seen::Older(Some(own)) => home_of(space, step, &aside, &facts, own),
+        Seen::Older(None) | Seen::Newer(_) | Seen::Odd => aside.unlink().map(|()| None),
+    }
+}
+
+/// Moves a displaced version to its own managed place. Returns the name under which it was kept if that is taken.
+fn home_of(space: &Space, step: &Step, spot: &Spot, facts: &Facts, own: VersionId) -> Result<Option<String>> {
+    let home = space.managed_made(own)?;
+    match spot.take(&home, facts) {
+        Ok(_) | Err(Errno::NOENT) => Ok(None),
+        Err(Errno::EXIST) => match home.look()? {
+            // Its second name, which a step that died half-way left.
+            Some(there) if there.same_file(facts) => space.discard(spot, facts).map(|_| None),
+            _ => space.keep(spot, facts, step.version),
+        },
+        Err(errno) => Err(meaning(errno, "move a displaced version to its place")),
     }
 }
 
@@ -298,8 +325,8 @@ pub(super) fn take_aside(space: &Space, key: &ObjectKey, version: VersionId, sta
     Err(contended("take a file aside"))
 }
 
-/// Frees what lies at a managed place that is not its own: an older version of what is at the key goes, all else is
-/// kept.
+/// Clears a managed place of what is not its own: an older version of what is at the key goes to its own place, where
+/// whoever owes its removal finds it; all else is kept.
 fn settle_leftover(
     space: &Space,
     key: &ObjectKey,
@@ -309,14 +336,21 @@ fn settle_leftover(
     top: &Facts,
     version: VersionId,
 ) -> Result<()> {
-    let counter = |spot: &Spot, facts: &Facts| {
+    let ours = |spot: &Spot, facts: &Facts| {
         let record = spot.live_record(facts)?.filter(|record| record.is_of(&space.name, key));
-        Ok::<_, Moved>(record.map(|record| record.counter))
+        Ok::<_, Moved>(record.map(|record| (record.counter, record.version)))
     };
-    match (counter(managed, out), counter(home, top)) {
+    match (ours(managed, out), ours(home, top)) {
         (Err(Moved), _) | (_, Err(Moved)) => {}
-        (Ok(Some(out_counter)), Ok(Some(top_counter))) if out_counter < top_counter => {
-            space.discard(managed, out)?;
+        (Ok(Some((out_counter, own))), Ok(Some((top_counter, _)))) if out_counter < top_counter && own != version => {
+            let place = space.managed_made(own)?;
+            match managed.take(&place, out) {
+                Ok(_) | Err(Errno::NOENT) => {}
+                Err(Errno::EXIST) => {
+                    space.keep(managed, out, version)?;
+                }
+                Err(errno) => return Err(meaning(errno, "move a displaced version to its place")),
+            }
         }
         _ => {
             space.keep(managed, out, version)?;
@@ -358,13 +392,14 @@ mod tests {
 
     #[test]
     fn a_lay_out_never_frees_what_is_foreign_or_newest() {
-        let seen = [Seen::This, Seen::Older, Seen::Newer(7), Seen::Newer(9), Seen::Foreign, Seen::Odd];
+        let own = VersionId::fresh();
+        let seen = [Seen::This, Seen::Older(None), Seen::Older(Some(own)), Seen::Newer(7), Seen::Newer(9), Seen::Foreign, Seen::Odd];
         for out in seen {
             for top in seen.into_iter().map(Some).chain([None]) {
                 let act = next(Some(out), top);
                 if act == Act::Drop {
                     let newer_stays = matches!((out, top), (Seen::Newer(out), Some(Seen::Newer(top))) if top >= out);
-                    let spare = out == Seen::Older || (out, top) == (Seen::This, Some(Seen::This));
+                    let spare = out == Seen::Older(None) || (out, top) == (Seen::This, Some(Seen::This));
                     assert!(spare || newer_stays, "{out:?} over {top:?} was freed");
                 }
                 assert!(!matches!(act, Act::Done | Act::Missing), "{out:?} over {top:?} ends with a leftover");

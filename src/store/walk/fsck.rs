@@ -151,6 +151,7 @@ impl Fsck<'_> {
         Ok(tasks.iter().any(|task| match &task.task.step {
             Step::LayOut { stamp, over, .. } => stamp == found || over.as_ref() == Some(found),
             Step::Drop { stamp } => stamp.as_ref() == Some(found),
+            Step::SetAside { stamp } => stamp == found,
             Step::Settle { .. } | Step::Note { .. } | Step::FreeUpload { .. } => false,
         }))
     }

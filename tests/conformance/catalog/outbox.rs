@@ -2,7 +2,7 @@
 
 use longshore::catalog::{Catalog, Change, Commit, Error, NewTask, Step, Task, Unnamed};
 use longshore::model::id::VersionId;
-use longshore::model::place::Stamp;
+use longshore::model::place::{Displaced, Stamp};
 use longshore::model::upload::UploadState;
 
 use super::samples::*;
@@ -19,10 +19,10 @@ pub(super) async fn steps_are_numbered_and_kept_until_done(catalog: &dyn Catalog
         step(Step::LayOut {
             stamp: stamp.clone(),
             over: Some(stamp.clone()),
-            keep: Some(VersionId::fresh()),
+            displaced: Displaced::Keep(Some(VersionId::fresh())),
             counter: u64::MAX,
         }),
-        step(Step::LayOut { stamp: stamp.clone(), over: None, keep: None, counter: 0 }),
+        step(Step::LayOut { stamp: stamp.clone(), over: None, displaced: Displaced::Free, counter: 0 }),
         step(Step::Drop { stamp: None }),
         step(Step::Drop { stamp: Some(stamp) }),
         step(Step::FreeUpload { handle: "h/\"".into(), attempts: vec![VersionId::fresh(), VersionId::fresh()] }),

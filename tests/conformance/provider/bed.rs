@@ -9,7 +9,7 @@ use futures_util::StreamExt as _;
 use longshore::model::id::VersionId;
 use longshore::model::name::{BucketName, ObjectKey};
 use longshore::model::object::Content;
-use longshore::model::place::{Place, Placed, Stamp};
+use longshore::model::place::{Displaced, Place, Placed, Stamp};
 use longshore::model::record::Record;
 use longshore::model::time::{Clock, Timestamp};
 use longshore::provider::memory::MemoryProvider;
@@ -114,7 +114,7 @@ impl Put {
     }
 
     pub(crate) fn step<'a>(&'a self, over: Option<&'a Stamp>) -> LayOut<'a> {
-        LayOut { version: self.version, stamp: &self.stamp, key: &self.key, over, counter: self.counter }
+        LayOut { version: self.version, stamp: &self.stamp, key: &self.key, over, displaced: Displaced::Free, counter: self.counter }
     }
 }
 

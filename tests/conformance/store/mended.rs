@@ -9,7 +9,7 @@ use longshore::catalog::{Catalog as _, Change, Commit, NewTask, Scope, Step};
 use longshore::model::condition::Conditions;
 use longshore::model::name::BucketName;
 use longshore::model::object::Content;
-use longshore::model::place::{Layout, Placed};
+use longshore::model::place::{Displaced, Layout, Placed};
 use longshore::model::upload::UploadState;
 use longshore::provider;
 use longshore::provider::fs::{Durability, FsProvider};
@@ -186,7 +186,7 @@ async fn a_lay_out_that_comes_too_late_frees_what_it_displaced() {
     let old = site.bed.get("k").await.expect("adopted").0;
     let late = longshore::model::id::VersionId::fresh();
     let (bucket, stamp) = (site.bucket_id().await, longshore::model::place::Stamp::new("1-2-3"));
-    let step = Step::LayOut { stamp, over: Some(old.stamp.clone()), keep: None, counter: old.counter + 1 };
+    let step = Step::LayOut { stamp, over: Some(old.stamp.clone()), displaced: Displaced::Free, counter: old.counter + 1 };
     let commit = Commit {
         changes: vec![Change::of_row(bucket, key("k"), Some(old.seen()), None)],
         tasks: vec![NewTask { bucket, key: key("k"), version: late, step, bytes: None }],
