@@ -17,12 +17,14 @@ use crate::model::bucket::{BucketRules, BucketSettings};
 use crate::model::name::RESERVED;
 use crate::model::place::Layout;
 
+mod encryption;
 mod interval;
 pub mod limits;
 pub mod root;
 mod section;
 pub mod state;
 
+pub use encryption::{EncryptionConfig, KeyError, KeyFrom, NamedKey};
 pub use interval::{Interval, duration};
 
 /// The name of the provider that new buckets are made on.
@@ -43,6 +45,8 @@ pub struct Config {
     pub providers: Vec<ProviderConfig>,
     /// The settings of buckets that are made or adopted.
     pub buckets: BucketRules,
+    /// The keys that clients may name to have objects encrypted.
+    pub encryption: EncryptionConfig,
     /// Limits that may be tuned.
     pub limits: LimitsConfig,
 }
@@ -213,6 +217,7 @@ impl Config {
             s3: S3Config::read(top.section("s3")),
             providers: providers(top.sections("provider"), &dir, problems),
             buckets: bucket_rules(top.sections("bucket")),
+            encryption: EncryptionConfig::read(top.section("encryption")),
             limits: LimitsConfig::read(top.section("limits")),
             dir,
         };

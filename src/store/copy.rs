@@ -9,9 +9,8 @@ use crate::config::limits::PUT_BYTES_MAX;
 use crate::model::action::Action;
 use crate::model::caller::Caller;
 use crate::model::checksum::ChecksumKind;
-use crate::model::condition::Conditions;
+use crate::model::encryption::EncryptionRequest;
 use crate::model::id::VersionId;
-use crate::model::name::ObjectKey;
 use crate::model::object::Object;
 use crate::provider::Stage;
 use crate::store::Store;
@@ -21,6 +20,7 @@ use crate::store::get::{Opened, blocks};
 use crate::store::ingest::pour;
 use crate::store::put::draft;
 use crate::store::request::{CopyContent, CopyRequest};
+use crate::store::seal::SealedStage;
 use crate::store::write::{Write, check_write, current_of};
 
 impl Store {
@@ -33,7 +33,8 @@ impl Store {
         let bound = self.enter_object(caller, &request.bucket, &request.key, Action::PutObject).await?;
         bound.writable()?;
         let onto_itself = request.from_bucket == request.bucket && request.from_key == request.key;
-        if onto_itself && matches!(request.content, CopyContent::Keep) {
+        let same_encryption = request.given.encryption == EncryptionRequest::Default;
+        if onto_itself && same_encryption && matches!(request.content, CopyContent::Keep) {
             return Err(Error::InvalidRequest(
                 "This copy request is illegal because it is trying to copy an object to itself without changing the \
                  object's metadata, storage class, website redirect location or encryption attributes.",
@@ -42,25 +43,27 @@ impl Store {
         if !request.conditions.is_empty() {
             check_write(&request.conditions, self.really_there(&bound, &request.key).await?.as_ref())?;
         }
-        let opened = self.open_source(caller, &source, &request.from_key, &request.source_conditions).await?;
+        let opened = self.open_source(caller, &source, &request).await?;
         if opened.object.size > PUT_BYTES_MAX {
             return Err(Error::InvalidRequest("The source of a copy may have at most 5 GiB."));
         }
+        let sealed = self.sealing_for(&bound, &request.key, &request.given.encryption)?;
         let version = VersionId::fresh();
-        let mut stage = self.stage(&bound, version).await?;
-        let draft = self.copy_bytes(&source, opened, &bound, &mut stage, &request, caller, version).await?;
+        let stage = self.stage(&bound, version).await?;
+        let mut stage = SealedStage::over(stage, sealed.as_ref().map(|sealed| &sealed.key), 0);
+        let mut draft =
+            self.copy_bytes(&source, opened, &bound, &mut stage, sealed.is_some(), &request, caller, version).await?;
+        let (stage, _) = stage.finish(None).await?;
+        if let Some(sealed) = sealed {
+            sealed.note(&mut draft);
+        }
         self.write(Write { bound, stage, draft, whole: None, conditions: request.conditions, upload: None }).await
     }
 
     /// Opens the source of a copy under its conditions.
-    pub(super) async fn open_source(
-        &self,
-        caller: &Caller,
-        source: &Arc<Bound>,
-        key: &ObjectKey,
-        conditions: &Conditions,
-    ) -> Result<Opened> {
-        self.open(caller, source, key, |object| {
+    async fn open_source(&self, caller: &Caller, source: &Arc<Bound>, request: &CopyRequest) -> Result<Opened> {
+        let conditions = &request.source_conditions;
+        self.open(caller, source, &request.from_key, request.source_key.as_ref(), |object| {
             if conditions.copy_source(current_of(object)) { Ok(0..object.size) } else { Err(Error::PreconditionFailed) }
         })
         .await
@@ -72,7 +75,8 @@ impl Store {
         source: &Arc<Bound>,
         opened: Opened,
         bound: &Arc<Bound>,
-        stage: &mut Box<dyn Stage>,
+        stage: &mut SealedStage,
+        sealed: bool,
         request: &CopyRequest,
         caller: &Caller,
         version: VersionId,
@@ -82,7 +86,8 @@ impl Store {
             CopyContent::Keep => object.content.clone(),
             CopyContent::Replace(content) => (**content).clone(),
         };
-        if Arc::ptr_eq(&source.provider, &bound.provider) && facts_hold(&object, request) {
+        let plain = !sealed && object.attached.sealing.is_none();
+        if plain && Arc::ptr_eq(&source.provider, &bound.provider) && facts_hold(&object, request) {
             let range = 0..object.size;
             match stage.append(source.place(), &place, &object.stamp, range).await {
                 Ok(()) => {}
@@ -99,7 +104,7 @@ impl Store {
             return Ok(copy);
         }
         let algorithm = request.algorithm.or(object.checksum.as_ref().map(|c| c.algorithm));
-        let digest = pour(blocks(body), &mut **stage, PUT_BYTES_MAX, algorithm).await?;
+        let digest = pour(blocks(body), stage, PUT_BYTES_MAX, algorithm).await?;
         if digest.size != object.size {
             return Err(Error::Unavailable("the source changed while it was copied".into()));
         }

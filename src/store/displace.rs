@@ -55,13 +55,7 @@ impl Store {
 
 /// What becomes of the current version that is displaced, by bytes that go to the key (`over`) or not, and of the `null`
 /// that a new one replaces.
-pub(super) fn fate(
-    bound: &Bound,
-    key: &ObjectKey,
-    displaced: Option<&Object>,
-    behind: &Behind,
-    over: bool,
-) -> Fate {
+pub(super) fn fate(bound: &Bound, key: &ObjectKey, displaced: Option<&Object>, behind: &Behind, over: bool) -> Fate {
     let mut fate = Fate::default();
     let task = |version, step| NewTask { bucket: bound.bucket.id, key: key.clone(), version, step, bytes: None };
     let drop = |object: &Object| task(object.version, Step::Drop { stamp: Some(object.stamp.clone()) });

@@ -11,6 +11,7 @@ use crate::config::limits::READ_TRIES_MAX;
 use crate::model::action::Action;
 use crate::model::caller::Caller;
 use crate::model::condition::{Conditions, ReadVerdict};
+use crate::model::encryption::CustomerKey;
 use crate::model::name::ObjectKey;
 use crate::model::object::{Object, PartFact};
 use crate::model::place::Placed;
@@ -19,6 +20,7 @@ use crate::store::adopt::Reconciled;
 use crate::store::bound::{Bound, is_absent};
 use crate::store::error::{Error, Result};
 use crate::store::request::{Found, FoundBody, GetRequest, Portion};
+use crate::store::seal::Reading;
 use crate::store::write::current_of;
 use crate::store::young::Sight;
 use crate::store::{SERVICE, Store};
@@ -39,7 +41,7 @@ impl Store {
         let bound = self.enter_object(caller, &request.bucket, &request.key, Action::GetObject).await?;
         let mut found = None;
         let opened = self
-            .open(caller, &bound, &request.key, |object| {
+            .open(caller, &bound, &request.key, request.customer_key.as_ref(), |object| {
                 let answer = answer_of(object, &request)?;
                 let range = answer.0.clone();
                 found = Some(answer);
@@ -70,7 +72,7 @@ impl Store {
         let bound = self.enter_object(caller, &request.bucket, &request.key, action).await?;
         let mut found = None;
         let opened = self
-            .open(caller, &bound, &request.key, |object| {
+            .open(caller, &bound, &request.key, request.customer_key.as_ref(), |object| {
                 found = Some(answer_of(object, &request)?);
                 Ok(0..0)
             })
@@ -79,12 +81,13 @@ impl Store {
         Ok(Found { object: opened.object, range, partial, part })
     }
 
-    /// Opens the current version of a key. `choose` sees its facts and says which bytes, or refuses.
+    /// Opens the current version of a key. `choose` sees its facts and says which bytes, or refuses. The bytes come plain.
     pub(super) async fn open(
         &self,
         caller: &Caller,
         bound: &Arc<Bound>,
         key: &ObjectKey,
+        customer: Option<&CustomerKey>,
         mut choose: impl FnMut(&Object) -> Result<Range<u64>> + Send,
     ) -> Result<Opened> {
         for _ in 0..READ_TRIES_MAX {
@@ -100,11 +103,11 @@ impl Store {
                 Sight::Young(shown) => Some(*shown),
                 Sight::Settled => continue,
             };
-            let range = choose(shown.as_ref().unwrap_or(&row));
+            let reading = self.reading(bound, &row, customer, || choose(shown.as_ref().unwrap_or(&row)));
             // A refusal is about what is there, so the bytes are looked at before it is told.
-            let wanted = range.as_ref().map_or(0..0, Clone::clone);
+            let wanted = reading.as_ref().map_or(0..0, Reading::stored);
             if let Some((place, body)) = self.open_row(bound, &row, wanted).await? {
-                range?;
+                let body = reading?.open(body)?;
                 return Ok(Opened { object: shown.unwrap_or(row), place, body });
             }
             let again = self.catalog().object(&SERVICE, bound.bucket.id, key).await?;
@@ -115,7 +118,9 @@ impl Store {
                 Reconciled::Again => {}
                 Reconciled::Gone => return Err(Self::missing_key(caller, bound)),
                 Reconciled::Kept(bytes) => {
-                    let body = Body::Whole(slice(&bytes, range?)?);
+                    let reading = reading?;
+                    let kept = Body::Whole(slice(&bytes, reading.stored())?);
+                    let body = reading.open(kept)?;
                     return Ok(Opened { place: row.place(), object: row, body });
                 }
             }

@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicU64;
 use dashmap::{DashMap, DashSet};
 
 use crate::auth::decide::{Target, decide};
-use crate::auth::secret::{MasterKey, Secret};
+use crate::auth::secret::{MasterKey, NamedKeys, Secret};
 use crate::auth::users::Users;
 use crate::catalog::{Catalog, Scope};
 use crate::model::action::Action;
@@ -26,6 +26,7 @@ mod attach;
 mod bound;
 mod bucket;
 mod complete;
+mod config;
 mod copy;
 mod delete;
 mod displace;
@@ -40,6 +41,7 @@ mod multipart;
 mod outbox;
 mod put;
 pub mod request;
+mod seal;
 mod walk;
 mod write;
 mod young;
@@ -68,8 +70,10 @@ pub struct StoreParts {
     pub bucket_rules: BucketRules,
     /// Largest body whose bytes the catalog keeps until its file is durable, in bytes; 0: none.
     pub inline_bytes_max: usize,
-    /// What opens sealed secrets.
+    /// What opens sealed secrets, and seals what is encrypted under no other key.
     pub master_key: MasterKey,
+    /// The keys that clients may ask for by name.
+    pub named_keys: NamedKeys,
     /// The administrator.
     pub root: RootCredentials,
 }
@@ -89,6 +93,7 @@ struct Inner {
     locks: KeyLocks,
     outbox: Outbox,
     inline: Inline,
+    seal_keys: seal::Keys,
     walks: Walks,
     bounds: DashMap<BucketName, Arc<Bound>>,
     /// Moves before anything is forgotten, so that what was read before is not remembered after.
@@ -107,6 +112,7 @@ impl Store {
     #[must_use]
     pub fn new(parts: StoreParts) -> Self {
         Self(Arc::new(Inner {
+            seal_keys: seal::Keys::new(&parts.master_key, parts.named_keys),
             users: Users::new(parts.catalog.clone(), parts.master_key, parts.root),
             catalog: parts.catalog,
             providers: parts.providers,

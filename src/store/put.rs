@@ -16,6 +16,7 @@ use crate::store::bound::Bound;
 use crate::store::error::Result;
 use crate::store::ingest::{Digest, receive};
 use crate::store::request::PutRequest;
+use crate::store::seal::SealedStage;
 use crate::store::write::{Write, check_write};
 
 impl Store {
@@ -28,11 +29,16 @@ impl Store {
         let bound = self.enter_object(caller, &request.bucket, &request.key, Action::PutObject).await?;
         bound.writable()?;
         self.refuse_early(&bound, &request.key, &request.conditions).await?;
+        let sealed = self.sealing_for(&bound, &request.key, &request.given.encryption)?;
         let version = VersionId::fresh();
-        let mut stage = self.stage(&bound, version).await?;
-        let digest = receive(request.body, &mut *stage, PUT_BYTES_MAX).await?;
-        let draft = draft(&bound, caller, &request.key, version, request.content, &digest);
-        let whole = digest.whole;
+        let stage = self.stage(&bound, version).await?;
+        let mut stage = SealedStage::over(stage, sealed.as_ref().map(|sealed| &sealed.key), 0);
+        let digest = receive(request.body, &mut stage, PUT_BYTES_MAX).await?;
+        let mut draft = draft(&bound, caller, &request.key, version, request.content, &digest);
+        let (stage, whole) = stage.finish(digest.whole).await?;
+        if let Some(sealed) = sealed {
+            sealed.note(&mut draft);
+        }
         self.write(Write { bound, stage, draft, whole, conditions: request.conditions, upload: None }).await
     }
 

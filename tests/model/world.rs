@@ -146,6 +146,7 @@ impl World {
             inline_bytes_max: longshore::config::limits::INLINE_BYTES_MAX,
             bucket_rules: BucketRules(vec![("*".into(), settings)]),
             master_key: MasterKey::generate(),
+            named_keys: Default::default(),
             root: RootCredentials { access_key: "root".into(), secret: Secret::new("not needed here") },
         });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -280,7 +281,14 @@ impl World {
 
     pub(super) fn request(&self, bucket: usize, name: &str, portion: Portion) -> GetRequest {
         let conditions = longshore::model::condition::Conditions::default();
-        GetRequest { version: None, bucket: self.names[bucket].clone(), key: key(name), portion, conditions }
+        GetRequest {
+            version: None,
+            bucket: self.names[bucket].clone(),
+            key: key(name),
+            portion,
+            conditions,
+            customer_key: None,
+        }
     }
 }
 

@@ -184,9 +184,8 @@ pub(super) fn commit(connection: &Connection, commit: &Commit) -> Result<Vec<Tas
 /// Makes one change, or tells that its expectation does not hold.
 fn apply(connection: &Connection, change: &Change, mut growth: Option<&mut Growth>) -> Result<()> {
     // A version that comes back from behind the current one was never given up.
-    let promoted = |version| {
-        change.history.iter().any(|step| matches!(step, History::Remove(seen) if seen.version == version))
-    };
+    let promoted =
+        |version| change.history.iter().any(|step| matches!(step, History::Remove(seen) if seen.version == version));
     if let Some(object) = change
         .becomes
         .as_ref()

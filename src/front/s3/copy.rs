@@ -15,12 +15,13 @@ use super::gateway::Gateway;
 use super::object::checksum_type;
 use super::rewrite::SourceHeader;
 use super::wire::{self, show_checksum};
-use super::{content, declared};
+use super::{content, declared, sse};
 use crate::model::caller::Caller;
 use crate::model::condition::{Conditions, TagMatch};
+use crate::model::encryption::{CustomerKey, EncryptionRequest};
 use crate::model::name::{BucketName, ObjectKey};
 use crate::model::object::Content;
-use crate::store::request::{CopyContent, CopyRequest, GetRequest, PartCopy, Portion, UploadRef};
+use crate::store::request::{CopyContent, CopyRequest, GetRequest, Given, PartCopy, Portion, UploadRef};
 
 /// What is copied.
 struct Source {
@@ -90,15 +91,18 @@ pub(super) async fn object(gateway: &Gateway, request: S3Request<CopyObjectInput
     }
     let mut source_conditions =
         source_conditions(&headers, input.copy_source_if_modified_since, input.copy_source_if_unmodified_since);
+    let (encryption, source_key) = (sse::asked(&headers), sse::source_key(&headers)?);
     let asked = content::of(&headers, input.metadata)?;
     let changes =
         asked.storage_class.is_some() || asked.redirect.is_some() || headers.contains_key("x-amz-storage-class");
     let content = match input.metadata_directive.as_ref().map(MetadataDirective::as_str) {
         Some(MetadataDirective::REPLACE) => CopyContent::Replace(Box::new(asked)),
-        None | Some(MetadataDirective::COPY) if changes => {
-            CopyContent::Replace(Box::new(carried(gateway, &caller, &source, asked, &mut source_conditions).await?))
-        }
-        None | Some(MetadataDirective::COPY) if source.bucket == bucket && source.key == key => {
+        None | Some(MetadataDirective::COPY) if changes => CopyContent::Replace(Box::new(
+            carried(gateway, &caller, &source, source_key.clone(), asked, &mut source_conditions).await?,
+        )),
+        None | Some(MetadataDirective::COPY)
+            if source.bucket == bucket && source.key == key && encryption == EncryptionRequest::Default =>
+        {
             return Err(Refusal::request(
                 "This copy request is illegal because it is trying to copy an object to itself without changing the \
                  object's metadata, storage class, website redirect location or encryption attributes.",
@@ -113,7 +117,8 @@ pub(super) async fn object(gateway: &Gateway, request: S3Request<CopyObjectInput
     let request = CopyRequest {
         from_version: None,
         keep_tags: true,
-        given: Default::default(),
+        given: Given { encryption, ..Given::default() },
+        source_key,
         from_bucket: source.bucket,
         from_key: source.key,
         source_conditions,
@@ -131,7 +136,10 @@ pub(super) async fn object(gateway: &Gateway, request: S3Request<CopyObjectInput
         ..CopyObjectResult::default()
     };
     show_checksum!(result, &copied.checksum);
-    Ok(CopyObjectOutput { copy_object_result: Some(result), ..CopyObjectOutput::default() })
+    let mut output = CopyObjectOutput { copy_object_result: Some(result), ..CopyObjectOutput::default() };
+    sse::show_sealing!(output, &copied.attached.sealing);
+    output.ssekms_encryption_context = copied.attached.sealing.and_then(|sealing| sealing.context);
+    Ok(output)
 }
 
 /// What the source has, with the storage class and redirect that the request names: those are never copied once one is
@@ -140,6 +148,7 @@ async fn carried(
     gateway: &Gateway,
     caller: &Caller,
     source: &Source,
+    customer_key: Option<CustomerKey>,
     asked: Content,
     conditions: &mut Conditions,
 ) -> Result<Content> {
@@ -149,6 +158,7 @@ async fn carried(
         key: source.key.clone(),
         portion: Portion::Whole,
         conditions: Conditions::default(),
+        customer_key,
     };
     let object = gateway.store.head(caller, request).await?.object;
     if conditions.if_match.is_none() {
@@ -178,16 +188,19 @@ pub(super) async fn part(gateway: &Gateway, request: S3Request<UploadPartCopyInp
             input.copy_source_if_modified_since,
             input.copy_source_if_unmodified_since,
         ),
+        source_key: sse::source_key(&headers)?,
         range: input.copy_source_range.as_deref().map(exact_range).transpose()?,
     };
-    let stored = gateway.store.copy_part(&caller, &upload, number, from).await?;
+    let stored = gateway.store.copy_part(&caller, &upload, number, sse::customer_key(&headers)?.as_ref(), from).await?;
     let mut result = CopyPartResult {
         e_tag: Some(wire::etag(&stored.etag)),
         last_modified: Some(wire::time(stored.modified)),
         ..CopyPartResult::default()
     };
     show_checksum!(result, &stored.checksum);
-    Ok(UploadPartCopyOutput { copy_part_result: Some(result), ..UploadPartCopyOutput::default() })
+    let mut output = UploadPartCopyOutput { copy_part_result: Some(result), ..UploadPartCopyOutput::default() };
+    sse::show_sealing!(output, &stored.sealing);
+    Ok(output)
 }
 
 /// `bytes=a-b` and no other form.

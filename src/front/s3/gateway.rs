@@ -6,7 +6,7 @@ use s3s::{S3, S3Request, S3Response, S3Result};
 
 use super::exchange::Exchange;
 use super::host::Hosts;
-use super::{bucket, copy, delete, list, multipart, object, unset};
+use super::{bucket, copy, delete, list, multipart, object, sse, unset};
 use crate::store::Store;
 
 /// What the operations need.
@@ -45,6 +45,7 @@ operations! {
     delete_bucket: DeleteBucketInput => DeleteBucketOutput = bucket::delete;
     get_bucket_location: GetBucketLocationInput => GetBucketLocationOutput = bucket::location;
     get_bucket_versioning: GetBucketVersioningInput => GetBucketVersioningOutput = unset::versioning;
+    put_bucket_encryption: PutBucketEncryptionInput => PutBucketEncryptionOutput = sse::put_default;
     put_object: PutObjectInput => PutObjectOutput = object::put;
     get_object: GetObjectInput => GetObjectOutput = object::get;
     head_object: HeadObjectInput => HeadObjectOutput = object::head;
@@ -66,7 +67,7 @@ operations! {
         GetBucketAccelerateConfigurationInput => GetBucketAccelerateConfigurationOutput = unset::accelerate;
     get_bucket_acl: GetBucketAclInput => GetBucketAclOutput = unset::bucket_acl;
     get_bucket_cors: GetBucketCorsInput => GetBucketCorsOutput = unset::cors;
-    get_bucket_encryption: GetBucketEncryptionInput => GetBucketEncryptionOutput = unset::encryption;
+    get_bucket_encryption: GetBucketEncryptionInput => GetBucketEncryptionOutput = sse::get_default;
     get_bucket_lifecycle_configuration:
         GetBucketLifecycleConfigurationInput => GetBucketLifecycleConfigurationOutput = unset::lifecycle;
     get_bucket_logging: GetBucketLoggingInput => GetBucketLoggingOutput = unset::logging;
@@ -85,7 +86,7 @@ operations! {
     get_object_torrent: GetObjectTorrentInput => GetObjectTorrentOutput = unset::torrent;
     get_public_access_block: GetPublicAccessBlockInput => GetPublicAccessBlockOutput = unset::public_access;
     delete_bucket_cors: DeleteBucketCorsInput => DeleteBucketCorsOutput = unset::no_cors;
-    delete_bucket_encryption: DeleteBucketEncryptionInput => DeleteBucketEncryptionOutput = unset::no_encryption;
+    delete_bucket_encryption: DeleteBucketEncryptionInput => DeleteBucketEncryptionOutput = sse::delete_default;
     delete_bucket_lifecycle: DeleteBucketLifecycleInput => DeleteBucketLifecycleOutput = unset::no_lifecycle;
     delete_bucket_ownership_controls:
         DeleteBucketOwnershipControlsInput => DeleteBucketOwnershipControlsOutput = unset::no_ownership;

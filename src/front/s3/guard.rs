@@ -119,9 +119,7 @@ pub(super) fn features(headers: &HeaderMap) -> Result<()> {
             "tagging" | "write-offset-bytes" | "rename-source" | "bucket-namespace" | "if-match-initiated-time" => {
                 false
             }
-            _ => !["grant-", "object-lock-", "server-side-encryption", "copy-source-server-side-encryption"]
-                .iter()
-                .any(|start| rest.starts_with(start)),
+            _ => !["grant-", "object-lock-"].iter().any(|start| rest.starts_with(start)),
         };
         if !accepted {
             return Err(Refusal::not_implemented(&format!("The header {name}")));
@@ -181,9 +179,7 @@ mod tests {
             ("x-amz-acl", "public-read", false),
             ("x-amz-tagging", "a=b", false),
             ("x-amz-tagging-directive", "COPY", true),
-            ("x-amz-server-side-encryption", "AES256", false),
-            ("x-amz-server-side-encryption-customer-key", "k", false),
-            ("x-amz-copy-source-server-side-encryption-customer-key", "k", false),
+            ("x-amz-server-side-encryption", "AES256", true),
             ("x-amz-object-lock-mode", "GOVERNANCE", false),
             ("x-amz-grant-read", "id=1", false),
             ("x-amz-write-offset-bytes", "3", false),

@@ -49,6 +49,7 @@ mod object;
 mod operation;
 mod query;
 mod rewrite;
+mod sse;
 mod unset;
 mod wire;
 mod xml_body;

@@ -16,12 +16,12 @@ use super::gateway::Gateway;
 use super::list::{encoding_of, prefixes, shown_encoding};
 use super::object::{checksum_type, size_of};
 use super::wire::{self, show_checksum};
-use super::{body, content, declared};
+use super::{body, content, declared, sse};
 use crate::config::limits::{LIST_KEYS_MAX, PART_NUMBER_MAX};
 use crate::model::checksum::{Algorithm, Checksum, ChecksumKind};
 use crate::model::id::UploadId;
 use crate::model::upload::{Part, Upload};
-use crate::store::request::{CompleteRequest, CreateUpload, ListedPart, UploadPage, UploadQuery, UploadRef};
+use crate::store::request::{CompleteRequest, CreateUpload, Given, ListedPart, UploadPage, UploadQuery, UploadRef};
 
 fn named(bucket: &str, key: &str, id: &str) -> Result<UploadRef> {
     Ok(UploadRef { bucket: wire::bucket(bucket)?, key: wire::key(key)?, id: wire::upload(id)? })
@@ -36,21 +36,24 @@ pub(super) async fn create(
     let algorithm = input.checksum_algorithm.map(|name| declared::algorithm(name.as_str())).transpose()?;
     let checksum = announced(algorithm, kind(input.checksum_type.as_ref())?)?;
     let request = CreateUpload {
-        given: Default::default(),
+        given: Given { encryption: sse::asked(&headers), ..Given::default() },
         bucket: wire::bucket(&input.bucket)?,
         key: wire::key(&input.key)?,
         content: content::of(&headers, input.metadata)?,
         checksum,
     };
-    let id = gateway.store.create_upload(&caller(&extensions), request).await?;
-    Ok(CreateMultipartUploadOutput {
+    let upload = gateway.store.create_upload(&caller(&extensions), request).await?;
+    let mut output = CreateMultipartUploadOutput {
         bucket: Some(input.bucket),
         key: Some(xml_safe(&input.key)),
-        upload_id: Some(id.to_string()),
+        upload_id: Some(upload.id.to_string()),
         checksum_algorithm: checksum.map(|(algorithm, _)| ChecksumAlgorithm::from_static(algorithm.name())),
         checksum_type: checksum.map(|(_, kind)| ChecksumType::from_static(kind.name())),
         ..CreateMultipartUploadOutput::default()
-    })
+    };
+    sse::show_sealing!(output, &upload.attached.sealing);
+    output.ssekms_encryption_context = upload.attached.sealing.and_then(|sealing| sealing.context);
+    Ok(output)
 }
 
 fn kind(asked: Option<&ChecksumType>) -> Result<Option<ChecksumKind>> {
@@ -88,9 +91,11 @@ pub(super) async fn upload_part(gateway: &Gateway, request: S3Request<UploadPart
     let number = wire::part_number(input.part_number)?;
     let upload = named(&input.bucket, &input.key, &input.upload_id)?;
     let body = body::incoming(input.body, &headers, &extensions, input.content_length, trailing_headers)?;
-    let stored = gateway.store.upload_part(&caller(&extensions), &upload, number, body).await?;
+    let key = sse::customer_key(&headers)?;
+    let stored = gateway.store.upload_part(&caller(&extensions), &upload, number, key.as_ref(), body).await?;
     let mut output = UploadPartOutput { e_tag: Some(wire::etag(&stored.etag)), ..UploadPartOutput::default() };
     show_checksum!(output, &stored.checksum);
+    sse::show_sealing!(output, &stored.sealing);
     Ok(output)
 }
 
@@ -123,6 +128,7 @@ pub(super) async fn complete(
         ..CompleteMultipartUploadOutput::default()
     };
     show_checksum!(output, &made.checksum);
+    sse::show_method!(output, &made.sealing);
     Ok(output)
 }
 

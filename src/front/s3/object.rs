@@ -13,19 +13,19 @@ use super::error::{Refusal, Result};
 use super::exchange::caller;
 use super::gateway::Gateway;
 use super::wire::{self, show_checksum};
-use super::{body, content};
+use super::{body, content, sse};
 use crate::config::limits::LIST_KEYS_MAX;
 use crate::model::checksum::Checksum;
 use crate::model::condition::Conditions;
 use crate::model::object::Object;
 use crate::model::range::ByteRange;
-use crate::store::request::{DeleteRequest, Found, GetRequest, Portion, PutRequest};
+use crate::store::request::{DeleteRequest, Found, GetRequest, Given, Portion, PutRequest};
 
 /// PutObject.
 pub(super) async fn put(gateway: &Gateway, request: S3Request<PutObjectInput>) -> Result<PutObjectOutput> {
     let S3Request { input, headers, extensions, trailing_headers, .. } = request;
     let request = PutRequest {
-        given: Default::default(),
+        given: Given { encryption: sse::asked(&headers), ..Given::default() },
         bucket: wire::bucket(&input.bucket)?,
         key: wire::key(&input.key)?,
         content: content::of(&headers, input.metadata)?,
@@ -36,6 +36,8 @@ pub(super) async fn put(gateway: &Gateway, request: S3Request<PutObjectInput>) -
     let mut output = PutObjectOutput { e_tag: Some(wire::etag(&object.etag)), ..PutObjectOutput::default() };
     output.checksum_type = object.checksum.as_ref().map(checksum_type);
     show_checksum!(output, &object.checksum);
+    sse::show_sealing!(output, &object.attached.sealing);
+    output.ssekms_encryption_context = object.attached.sealing.and_then(|sealing| sealing.context);
     Ok(output)
 }
 
@@ -122,6 +124,7 @@ macro_rules! fill {
             ..$output::default()
         };
         show_checksum!(output, &checksum);
+        sse::show_sealing!(output, &object.attached.sealing);
         output
     }};
 }
@@ -157,6 +160,7 @@ pub(super) async fn get(gateway: &Gateway, request: S3Request<GetObjectInput>) -
         key: wire::key(&input.key)?,
         portion: portion(&headers, input.part_number)?,
         conditions: read_conditions(&headers, input.if_modified_since, input.if_unmodified_since),
+        customer_key: sse::read_key(&headers)?,
     };
     let found = gateway.store.get(&caller(&extensions), request).await?;
     let facts = facts(found.found, overrides, input.checksum_mode.as_ref())?;
@@ -176,6 +180,7 @@ pub(super) async fn head(gateway: &Gateway, request: S3Request<HeadObjectInput>)
         key: wire::key(&input.key)?,
         portion: portion(&headers, input.part_number)?,
         conditions: read_conditions(&headers, input.if_modified_since, input.if_unmodified_since),
+        customer_key: sse::read_key(&headers)?,
     };
     let found = gateway.store.head(&caller(&extensions), request).await?;
     let facts = facts(found, overrides, input.checksum_mode.as_ref())?;
@@ -214,7 +219,7 @@ pub(super) async fn attributes(
     gateway: &Gateway,
     request: S3Request<GetObjectAttributesInput>,
 ) -> Result<GetObjectAttributesOutput> {
-    let S3Request { input, extensions, .. } = request;
+    let S3Request { input, headers, extensions, .. } = request;
     wire::only_version(input.version_id.as_deref())?;
     let wanted: Vec<&str> =
         input.object_attributes.iter().flat_map(|list| list.as_str().split(',')).map(str::trim).collect();
@@ -229,6 +234,7 @@ pub(super) async fn attributes(
         key: wire::key(&input.key)?,
         portion: Portion::Whole,
         conditions: Conditions::default(),
+        customer_key: sse::read_key(&headers)?,
     };
     let object = gateway.store.attributes(&caller(&extensions), request).await?.object;
     let wants = |name: &str| wanted.contains(&name);

@@ -32,6 +32,7 @@ async fn object(gateway: &Gateway, extensions: &Extensions, bucket: &str, key: &
         key: wire::key(key)?,
         portion: Portion::Whole,
         conditions: Conditions::default(),
+        customer_key: None,
     };
     Ok(gateway.store.head(&caller(extensions), request).await?.object)
 }
@@ -59,8 +60,6 @@ absent! {
         "NoSuchTagSet", "The TagSet does not exist";
     website: GetBucketWebsiteInput => GetBucketWebsiteOutput =
         "NoSuchWebsiteConfiguration", "The specified bucket does not have a website configuration";
-    encryption: GetBucketEncryptionInput => GetBucketEncryptionOutput =
-        "ServerSideEncryptionConfigurationNotFoundError", "The server side encryption configuration was not found";
     public_access: GetPublicAccessBlockInput => GetPublicAccessBlockOutput =
         "NoSuchPublicAccessBlockConfiguration", "The public access block configuration was not found";
     ownership: GetBucketOwnershipControlsInput => GetBucketOwnershipControlsOutput =
@@ -92,7 +91,6 @@ nothing! {
     no_lifecycle: DeleteBucketLifecycleInput => DeleteBucketLifecycleOutput;
     no_tags: DeleteBucketTaggingInput => DeleteBucketTaggingOutput;
     no_website: DeleteBucketWebsiteInput => DeleteBucketWebsiteOutput;
-    no_encryption: DeleteBucketEncryptionInput => DeleteBucketEncryptionOutput;
     no_public_access: DeletePublicAccessBlockInput => DeletePublicAccessBlockOutput;
     no_ownership: DeleteBucketOwnershipControlsInput => DeleteBucketOwnershipControlsOutput;
     no_replication: DeleteBucketReplicationInput => DeleteBucketReplicationOutput;

@@ -393,7 +393,15 @@ mod tests {
     #[test]
     fn a_lay_out_never_frees_what_is_foreign_or_newest() {
         let own = VersionId::fresh();
-        let seen = [Seen::This, Seen::Older(None), Seen::Older(Some(own)), Seen::Newer(7), Seen::Newer(9), Seen::Foreign, Seen::Odd];
+        let seen = [
+            Seen::This,
+            Seen::Older(None),
+            Seen::Older(Some(own)),
+            Seen::Newer(7),
+            Seen::Newer(9),
+            Seen::Foreign,
+            Seen::Odd,
+        ];
         for out in seen {
             for top in seen.into_iter().map(Some).chain([None]) {
                 let act = next(Some(out), top);

@@ -90,7 +90,8 @@ impl ChunkId {
 /// Seals the plain bytes of a chunk.
 pub(super) fn seal(cipher: &Aes256Gcm, prefix: [u8; PREFIX_BYTES], id: ChunkId, plain: &[u8]) -> Bytes {
     let payload = Payload { msg: plain, aad: &id.bound() };
-    let text = cipher.encrypt(&Nonce::from(id.nonce(prefix)), payload).expect("a chunk is far below the cipher's limit");
+    let text =
+        cipher.encrypt(&Nonce::from(id.nonce(prefix)), payload).expect("a chunk is far below the cipher's limit");
     let mut chunk = BytesMut::with_capacity(PREFIX_BYTES + text.len());
     chunk.put_slice(&prefix);
     chunk.put_slice(&text);

@@ -7,15 +7,18 @@
 //! **Invariant:** what is sealed lies at managed places only and is never copied as it is: its data key is bound to its
 //! bucket and key, so copies are encrypted anew.
 
+use std::ops::Range;
+
 use crate::model::encryption::{CustomerKey, EncryptionRequest, NamedRequest, Scheme, Sealing};
 use crate::model::id::{hex, random};
 use crate::model::name::ObjectKey;
 use crate::model::object::Object;
+use crate::model::upload::{Part, Upload};
+use crate::provider::{self, Body};
 use crate::store::Store;
 use crate::store::bound::Bound;
 use crate::store::error::{Error, Result};
 
-mod bucket;
 mod cipher;
 mod keys;
 mod stage;
@@ -24,7 +27,9 @@ mod window;
 pub(super) use cipher::DataKey;
 pub(super) use keys::Keys;
 pub(super) use stage::SealedStage;
-pub(super) use window::Window;
+pub(super) use window::is_damage;
+
+use window::Window;
 
 use keys::NoKey;
 
@@ -45,6 +50,37 @@ impl Sealed {
     }
 }
 
+/// A range of an object on its way out.
+#[derive(Debug)]
+pub(super) struct Reading {
+    stored: Range<u64>,
+    sealed: Option<(Window, DataKey)>,
+}
+
+impl Reading {
+    fn of(sealing: Option<&Sealing>, key: Option<DataKey>, size: u64, part: u32, plain: Range<u64>) -> Result<Self> {
+        let (Some(sealing), Some(key)) = (sealing, key) else {
+            return Ok(Self { stored: plain, sealed: None });
+        };
+        let window = Window::of(sealing, size, part, plain);
+        let window = window.ok_or_else(|| Error::Internal("a row does not fit the parts it was sealed in".into()))?;
+        Ok(Self { stored: window.stored(), sealed: Some((window, key)) })
+    }
+
+    /// The bytes to read from the storage.
+    pub(super) fn stored(&self) -> Range<u64> {
+        self.stored.clone()
+    }
+
+    /// Makes what was read plain, if it is not.
+    pub(super) fn open(self, body: Body) -> provider::Result<Body> {
+        match self.sealed {
+            Some((window, key)) => window.open(&key, body),
+            None => Ok(body),
+        }
+    }
+}
+
 /// An ETag that says nothing about the bytes.
 pub(super) fn opaque_etag() -> String {
     let mut bytes = [0; 16];
@@ -58,6 +94,25 @@ pub(super) fn shows_md5(sealing: Option<&Sealing>) -> bool {
 }
 
 impl Store {
+    /// How to read what `choose` says of an object. A key that is not right is told first.
+    pub(super) fn reading(
+        &self,
+        bound: &Bound,
+        object: &Object,
+        customer: Option<&CustomerKey>,
+        choose: impl FnOnce() -> Result<Range<u64>>,
+    ) -> Result<Reading> {
+        let key = self.data_key(bound, &object.key, object.attached.sealing.as_ref(), customer)?;
+        Reading::of(object.attached.sealing.as_ref(), key, object.size, 0, choose()?)
+    }
+
+    /// How to read a whole part of an upload.
+    pub(super) fn reading_of_part(&self, bound: &Bound, upload: &Upload, part: &Part) -> Result<Reading> {
+        let sealing = upload.attached.sealing.as_ref();
+        let key = self.data_key(bound, &upload.key, sealing, None)?;
+        Reading::of(sealing, key, part.size, part.number, 0..part.size)
+    }
+
     /// What a write of this key seals with; `None`: nothing. The bucket decides where the request does not.
     ///
     /// # Errors
@@ -74,12 +129,12 @@ impl Store {
                 None => return Ok(None),
                 Some(default) => match &default.named {
                     None => (Scheme::Server, default.bucket_key, None),
-                    Some(name) => (self.named(Some(name))?, default.bucket_key, None),
+                    Some(name) => (self.named_scheme(Some(name))?, default.bucket_key, None),
                 },
             },
             EncryptionRequest::Server => (Scheme::Server, false, None),
             EncryptionRequest::Named(NamedRequest { key, bucket_key, context }) => {
-                (self.named(key.as_deref())?, *bucket_key, context.clone())
+                (self.named_scheme(key.as_deref())?, *bucket_key, context.clone())
             }
             EncryptionRequest::Customer(key) => {
                 customer = Some(key);
@@ -94,7 +149,7 @@ impl Store {
         Ok(Some(Sealed { sealing, key: data }))
     }
 
-    fn named(&self, asked: Option<&str>) -> Result<Scheme> {
+    fn named_scheme(&self, asked: Option<&str>) -> Result<Scheme> {
         self.0.seal_keys.name(asked).map(Scheme::Named).ok_or(Error::InvalidArgument {
             name: "x-amz-server-side-encryption-aws-kms-key-id",
             message: "A key must be named, as this server has no default one.",
@@ -130,12 +185,10 @@ fn refusal(no_key: NoKey) -> Error {
             "The object was stored using a form of Server Side Encryption. The correct parameters must be provided to \
              retrieve the object.",
         ),
-        NoKey::Other => Error::InvalidRequest(
-            "The provided encryption parameters did not match the ones used originally.",
-        ),
-        NoKey::NotApplicable => {
-            Error::InvalidRequest("The encryption parameters are not applicable to this object.")
+        NoKey::Other => {
+            Error::InvalidRequest("The provided encryption parameters did not match the ones used originally.")
         }
+        NoKey::NotApplicable => Error::InvalidRequest("The encryption parameters are not applicable to this object."),
         NoKey::Damaged => Error::Internal("a sealed data key does not open with the keys of this server".into()),
     }
 }

@@ -77,7 +77,9 @@ impl Stage for SealedStage {
         range: Range<u64>,
     ) -> provider::Result<()> {
         match self.sealer {
-            Some(_) => Err(provider::Error::Failed(std::io::Error::other("bytes of a storage cannot be encrypted there"))),
+            Some(_) => {
+                Err(provider::Error::Failed(std::io::Error::other("bytes of a storage cannot be encrypted there")))
+            }
             None => self.inner.append(container, from, stamp, range).await,
         }
     }

@@ -41,10 +41,11 @@ pub(in crate::store) struct Window {
 }
 
 impl Window {
-    /// The range `plain` of a body of `size` bytes; `None` if it has none there, which only a damaged row can say.
-    pub(in crate::store) fn of(sealing: &Sealing, size: u64, plain: Range<u64>) -> Option<Self> {
+    /// The range `plain` of a body of `size` bytes; `None` if it has none there, which only a damaged row can say. A body
+    /// that is not of parts is itself part `number` of something, or 0.
+    pub(in crate::store) fn of(sealing: &Sealing, size: u64, number: u32, plain: Range<u64>) -> Option<Self> {
         let runs = match &sealing.parts[..] {
-            [] => vec![PartRun { number: 0, count: 1, size }],
+            [] => vec![PartRun { number, count: 1, size }],
             runs => runs.to_vec(),
         };
         let length = plain.end.checked_sub(plain.start)?;
@@ -114,8 +115,17 @@ impl Window {
 }
 
 /// Stored bytes that do not open.
+#[derive(Debug, thiserror::Error)]
+#[error("sealed bytes do not open: they were changed, or are another body's")]
+struct Damaged;
+
 fn damaged() -> provider::Error {
-    provider::Error::Failed(std::io::Error::other("sealed bytes do not open: they were changed, or are another body's"))
+    provider::Error::Failed(std::io::Error::other(Damaged))
+}
+
+/// Whether bytes were read that do not open.
+pub(in crate::store) fn is_damage(error: &provider::Error) -> bool {
+    matches!(error, provider::Error::Failed(cause) if cause.get_ref().is_some_and(|cause| cause.is::<Damaged>()))
 }
 
 /// The chunk that holds a plain byte, where it is stored, and the plain bytes of the chunk before it.
@@ -252,19 +262,24 @@ mod tests {
         let plain = pattern(3 * SEAL_CHUNK_BYTES + 77);
         let stored = sealed(&key, 0, &plain);
         let sealing = sealing(&[]);
-        let edges: Vec<usize> = (0..=3).flat_map(|n| (0..5).map(move |d| (n * SEAL_CHUNK_BYTES + d).saturating_sub(2))).collect();
+        let edges: Vec<usize> =
+            (0..=3).flat_map(|n| (0..5).map(move |d| (n * SEAL_CHUNK_BYTES + d).saturating_sub(2))).collect();
         for (i, from) in edges.iter().enumerate() {
             for to in edges[i..].iter().chain([&plain.len()]) {
                 let (from, to) = (*from.min(to), *to.max(from));
-                let window = Window::of(&sealing, plain.len() as u64, from as u64..to as u64).expect("inside");
+                let window = Window::of(&sealing, plain.len() as u64, 0, from as u64..to as u64).expect("inside");
                 assert!(window.stored().end - window.stored().start <= (to - from) as u64 + 5 * STORED_CHUNK_BYTES);
                 for step in [0, 5000] {
-                    let window = Window::of(&sealing, plain.len() as u64, from as u64..to as u64).expect("inside");
-                    assert_eq!(read(window, &key, &stored, step).await.expect("opens"), plain[from..to], "{from}..{to}");
+                    let window = Window::of(&sealing, plain.len() as u64, 0, from as u64..to as u64).expect("inside");
+                    assert_eq!(
+                        read(window, &key, &stored, step).await.expect("opens"),
+                        plain[from..to],
+                        "{from}..{to}"
+                    );
                 }
             }
         }
-        assert!(Window::of(&sealing, 10, 0..11).is_none());
+        assert!(Window::of(&sealing, 10, 0, 0..11).is_none());
     }
 
     #[tokio::test]
@@ -288,7 +303,7 @@ mod tests {
         edges.retain(|edge| *edge <= plain.len());
         for from in &edges {
             for to in edges.iter().filter(|to| *to >= from) {
-                let window = Window::of(&sealing, plain.len() as u64, *from as u64..*to as u64).expect("inside");
+                let window = Window::of(&sealing, plain.len() as u64, 0, *from as u64..*to as u64).expect("inside");
                 assert_eq!(read(window, &key, &stored, 7000).await.expect("opens"), plain[*from..*to], "{from}..{to}");
             }
         }
@@ -300,7 +315,7 @@ mod tests {
         let plain = pattern(2 * SEAL_CHUNK_BYTES + 9);
         let stored = sealed(&key, 0, &plain);
         let size = plain.len() as u64;
-        let whole = || Window::of(&sealing(&[]), size, 0..size).expect("inside");
+        let whole = || Window::of(&sealing(&[]), size, 0, 0..size).expect("inside");
         let chunk = usize::try_from(STORED_CHUNK_BYTES).expect("small");
         let swapped = [&stored[chunk..2 * chunk], &stored[..chunk], &stored[2 * chunk..]].concat();
         let mut spoiled = vec![stored[..chunk].to_vec(), stored[..2 * chunk].to_vec(), swapped, Vec::new()];
@@ -320,7 +335,7 @@ mod tests {
         }
         // A truncated body does not pass for a shorter one either.
         let shorter = SEAL_CHUNK_BYTES as u64;
-        let window = Window::of(&sealing(&[]), shorter, 0..shorter).expect("inside");
+        let window = Window::of(&sealing(&[]), shorter, 0, 0..shorter).expect("inside");
         assert!(read(window, &key, &stored[..chunk], 0).await.is_err());
     }
 
@@ -330,7 +345,7 @@ mod tests {
         let stored = sealed(&key, 0, b"abc");
         let blocks = vec![Ok(Bytes::from(stored)), Err(provider::Error::StampMismatch)];
         let body = Body::Blocks(Box::pin(stream::iter(blocks)));
-        let window = Window::of(&sealing(&[]), 3, 0..3).expect("inside");
+        let window = Window::of(&sealing(&[]), 3, 0, 0..3).expect("inside");
         let Ok(Body::Blocks(blocks)) = window.open(&key, body) else { panic!("blocks stay blocks") };
         let said: Vec<_> = blocks.collect().await;
         assert!(matches!(said.last(), Some(Err(provider::Error::StampMismatch))));

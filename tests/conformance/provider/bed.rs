@@ -114,7 +114,14 @@ impl Put {
     }
 
     pub(crate) fn step<'a>(&'a self, over: Option<&'a Stamp>) -> LayOut<'a> {
-        LayOut { version: self.version, stamp: &self.stamp, key: &self.key, over, displaced: Displaced::Free, counter: self.counter }
+        LayOut {
+            version: self.version,
+            stamp: &self.stamp,
+            key: &self.key,
+            over,
+            displaced: Displaced::Free,
+            counter: self.counter,
+        }
     }
 }
 

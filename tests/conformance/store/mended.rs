@@ -186,7 +186,8 @@ async fn a_lay_out_that_comes_too_late_frees_what_it_displaced() {
     let old = site.bed.get("k").await.expect("adopted").0;
     let late = longshore::model::id::VersionId::fresh();
     let (bucket, stamp) = (site.bucket_id().await, longshore::model::place::Stamp::new("1-2-3"));
-    let step = Step::LayOut { stamp, over: Some(old.stamp.clone()), displaced: Displaced::Free, counter: old.counter + 1 };
+    let step =
+        Step::LayOut { stamp, over: Some(old.stamp.clone()), displaced: Displaced::Free, counter: old.counter + 1 };
     let commit = Commit {
         changes: vec![Change::of_row(bucket, key("k"), Some(old.seen()), None)],
         tasks: vec![NewTask { bucket, key: key("k"), version: late, step, bytes: None }],
@@ -278,6 +279,7 @@ async fn a_source_that_changes_under_a_copy_may_be_tried_again() {
             from_bucket: site.bed.bucket.clone(),
             from_key: key("from"),
             source_conditions: Conditions::default(),
+            source_key: None,
             bucket: site.bed.bucket.clone(),
             key: key("to"),
             content: CopyContent::Keep,
@@ -326,14 +328,14 @@ async fn an_upload_left_completing_goes_on() {
                 content: Content::default(),
                 checksum: None,
             };
-            let id = site.bed.store.create_upload(&ROOT, request).await.expect("begins");
+            let id = site.bed.store.create_upload(&ROOT, request).await.expect("begins").id;
             let upload = UploadRef { bucket: site.bed.bucket.clone(), key: key(what), id };
-            let part = site.bed.store.upload_part(&ROOT, &upload, 1, incoming(b"a part")).await.expect("a part");
+            let part = site.bed.store.upload_part(&ROOT, &upload, 1, None, incoming(b"a part")).await.expect("a part");
             let (open, completing) = (UploadState::Open, UploadState::Completing);
             site.catalog().set_upload_state(&Scope::Service, id, &open, completing).await.expect("left so");
             match what {
                 "part" => {
-                    site.bed.store.upload_part(&ROOT, &upload, 2, incoming(b"more")).await.expect("a part");
+                    site.bed.store.upload_part(&ROOT, &upload, 2, None, incoming(b"more")).await.expect("a part");
                 }
                 "abort" => site.bed.store.abort_upload(&ROOT, &upload).await.expect("aborts"),
                 _ => {
@@ -360,13 +362,13 @@ async fn h11_a_part_that_is_resent_and_cut_leaves_the_acknowledged_one() {
             content: Content::default(),
             checksum: None,
         };
-        let id = site.bed.store.create_upload(&ROOT, request).await.expect("begins");
+        let id = site.bed.store.create_upload(&ROOT, request).await.expect("begins").id;
         let upload = UploadRef { bucket: site.bed.bucket.clone(), key: key("k"), id };
         let body = pattern(700_000, 1);
-        let part = site.bed.store.upload_part(&ROOT, &upload, 1, incoming(&body)).await.expect("a part");
+        let part = site.bed.store.upload_part(&ROOT, &upload, 1, None, incoming(&body)).await.expect("a part");
         let mut cut = incoming(&pattern(600_000, 2));
         cut.length = Some(700_000);
-        assert!(matches!(site.bed.store.upload_part(&ROOT, &upload, 1, cut).await, Err(Error::Body(_))));
+        assert!(matches!(site.bed.store.upload_part(&ROOT, &upload, 1, None, cut).await, Err(Error::Body(_))));
         let parts = vec![ListedPart { number: 1, etag: part.etag, checksum: None }];
         let conditions = Conditions::default();
         let request = CompleteRequest { upload, parts, conditions, size: None, checksum: None, kind: None };

@@ -134,7 +134,14 @@ impl Bed {
 
     pub(crate) fn request(&self, key: &str, portion: Portion) -> GetRequest {
         let conditions = Conditions::default();
-        GetRequest { version: None, bucket: self.bucket.clone(), key: self::key(key), portion, conditions }
+        GetRequest {
+            version: None,
+            bucket: self.bucket.clone(),
+            key: self::key(key),
+            portion,
+            conditions,
+            customer_key: None,
+        }
     }
 
     pub(crate) async fn delete(&self, key: &str) -> Result<(), Error> {
@@ -223,6 +230,7 @@ fn open_over(provider: Arc<dyn Provider>, layout: Layout, dir: &std::path::Path)
         inline_bytes_max: longshore::config::limits::INLINE_BYTES_MAX,
         bucket_rules: BucketRules(vec![("*".into(), BucketSettings { layout, ..BucketSettings::default() })]),
         master_key: MasterKey::generate(),
+        named_keys: Default::default(),
         root: RootCredentials { access_key: "root".into(), secret: Secret::new("not needed here") },
     })
 }
