@@ -72,6 +72,13 @@ macro_rules! hex_id {
                 unhex(text).map(Self)
             }
 
+            /// When it was made, in nanoseconds since 1970, to the millisecond.
+            #[must_use]
+            pub fn made(&self) -> u64 {
+                let millis = self.0[..6].iter().fold(0, |n, byte| (n << 8) | u64::from(*byte));
+                millis.saturating_mul(1_000_000)
+            }
+
             /// The last two digits, which are random: the directory that spreads managed files.
             #[must_use]
             pub fn shard(&self) -> String {

@@ -211,3 +211,11 @@ pub struct Entry {
     /// Whether it is what a request gets that names no version.
     pub latest: bool,
 }
+
+impl Entry {
+    /// How requests name this version.
+    #[must_use]
+    pub fn shown(&self) -> VersionRef {
+        if self.null { VersionRef::Null } else { VersionRef::Id(self.version) }
+    }
+}

@@ -159,6 +159,17 @@ impl Store {
         Ok(bound)
     }
 
+    /// The bucket as it is now, for a write that was decided under what it was: another one of its name is none.
+    pub(super) async fn bound_anew(&self, bound: &Bound) -> Result<Arc<Bound>> {
+        self.forget_bucket(&bound.bucket.name);
+        let now = self.bound(&bound.bucket.name).await?;
+        if now.bucket.id != bound.bucket.id {
+            return Err(Error::NoSuchBucket);
+        }
+        now.writable()?;
+        Ok(now)
+    }
+
     pub(super) async fn bind(&self, bucket: Bucket) -> Result<Bound> {
         let provider = self.0.providers.get(&bucket.provider).cloned();
         let provider = provider.ok_or_else(|| Error::Unavailable("the provider is not configured".into()))?;

@@ -134,6 +134,14 @@ impl Store {
         Ok(self.bound(name).await?.bucket.owner.clone())
     }
 
+    /// Whether a bucket keeps versions, or did: then answers name them. It reveals nothing else.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchBucket`] and failures of the catalog.
+    pub async fn keeps_versions(&self, name: &BucketName) -> Result<bool> {
+        Ok(self.bound(name).await?.bucket.config.versioning.ever())
+    }
+
     /// Changes the settings of a bucket; administrators only.
     ///
     /// # Errors

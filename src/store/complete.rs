@@ -20,6 +20,7 @@ use crate::model::object::{Object, PartFact};
 use crate::model::place::{Placed, Stamp};
 use crate::model::time::Timestamp;
 use crate::model::upload::{Part, Upload, UploadState};
+use crate::model::versioning::VersionRef;
 use crate::provider::PartRef;
 use crate::store::bound::{Bound, is_absent};
 use crate::store::error::{Error, Result};
@@ -42,8 +43,9 @@ impl Store {
             UploadState::Aborted => return Err(Error::NoSuchUpload),
             UploadState::Done(result) => {
                 let same = result.listed == digest_of_list(&request.parts);
-                let sealing = row.attached.sealing.clone();
-                let done = Completed { etag: result.etag.clone(), checksum: result.checksum.clone(), sealing };
+                let version = if result.null { VersionRef::Null } else { VersionRef::Id(result.version) };
+                let (etag, checksum) = (result.etag.clone(), result.checksum.clone());
+                let done = Completed { version, etag, checksum, sealing: row.attached.sealing.clone() };
                 return if same { Ok(done) } else { Err(Error::NoSuchUpload) };
             }
         }
@@ -121,7 +123,8 @@ impl Store {
         let upload = Some(EndOfUpload { id: row.id, listed: digest_of_list(&request.parts), free });
         let object =
             self.write(Write { bound, stage, draft, whole: None, conditions: request.conditions, upload }).await?;
-        Ok(Completed { etag: object.etag, checksum: object.checksum, sealing: object.attached.sealing })
+        let (version, sealing) = (object.shown(), object.attached.sealing);
+        Ok(Completed { version, etag: object.etag, checksum: object.checksum, sealing })
     }
 
     async fn all_parts(&self, row: &Upload) -> Result<BTreeMap<u32, Part>> {

@@ -19,7 +19,7 @@ use crate::store::error::{Error, Result};
 use crate::store::get::{Opened, blocks};
 use crate::store::ingest::pour;
 use crate::store::put::draft;
-use crate::store::request::{CopyContent, CopyRequest};
+use crate::store::request::{Copied, CopyContent, CopyRequest};
 use crate::store::seal::SealedStage;
 use crate::store::write::{Write, check_write, current_of};
 
@@ -28,13 +28,14 @@ impl Store {
     ///
     /// # Errors
     /// Refusals; nothing is visible then. A failed condition on the source is always `PreconditionFailed`.
-    pub async fn copy(&self, caller: &Caller, request: CopyRequest) -> Result<Object> {
+    pub async fn copy(&self, caller: &Caller, request: CopyRequest) -> Result<Copied> {
         let source = self.enter_object(caller, &request.from_bucket, &request.from_key, Action::GetObject).await?;
         let bound = self.enter_object(caller, &request.bucket, &request.key, Action::PutObject).await?;
         bound.writable()?;
         let onto_itself = request.from_bucket == request.bucket && request.from_key == request.key;
-        let same_encryption = request.given.encryption == EncryptionRequest::Default;
-        if onto_itself && same_encryption && matches!(request.content, CopyContent::Keep) {
+        // A copy of a version onto its own key makes it the current one again.
+        let changes = request.from_version.is_some() || request.given.encryption != EncryptionRequest::Default;
+        if onto_itself && !changes && matches!(request.content, CopyContent::Keep) {
             return Err(Error::InvalidRequest(
                 "This copy request is illegal because it is trying to copy an object to itself without changing the \
                  object's metadata, storage class, website redirect location or encryption attributes.",
@@ -48,7 +49,7 @@ impl Store {
             return Err(Error::InvalidRequest("The source of a copy may have at most 5 GiB."));
         }
         let sealed = self.sealing_for(&bound, &request.key, &request.given.encryption)?;
-        let version = VersionId::fresh();
+        let (version, from) = (VersionId::fresh(), opened.object.shown());
         let stage = self.stage(&bound, version).await?;
         let mut stage = SealedStage::over(stage, sealed.as_ref().map(|sealed| &sealed.key), 0);
         let mut draft =
@@ -57,13 +58,16 @@ impl Store {
         if let Some(sealed) = sealed {
             sealed.note(&mut draft);
         }
-        self.write(Write { bound, stage, draft, whole: None, conditions: request.conditions, upload: None }).await
+        let conditions = request.conditions;
+        let object = self.write(Write { bound, stage, draft, whole: None, conditions, upload: None }).await?;
+        Ok(Copied { object, source: from })
     }
 
     /// Opens the source of a copy under its conditions.
     async fn open_source(&self, caller: &Caller, source: &Arc<Bound>, request: &CopyRequest) -> Result<Opened> {
         let conditions = &request.source_conditions;
-        self.open(caller, source, &request.from_key, request.source_key.as_ref(), |object| {
+        let from = (&request.from_key, request.from_version);
+        self.open(caller, source, from, request.source_key.as_ref(), |object| {
             if conditions.copy_source(current_of(object)) { Ok(0..object.size) } else { Err(Error::PreconditionFailed) }
         })
         .await

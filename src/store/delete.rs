@@ -2,68 +2,174 @@
 
 use std::sync::Arc;
 
-use crate::catalog::{self, Change, Commit, NewTask, Step};
+use crate::catalog::{self, Change, Commit, History, NewTask, Step};
 use crate::config::limits::COMMIT_TRIES_MAX;
 use crate::model::action::Action;
 use crate::model::caller::Caller;
 use crate::model::condition::Conditions;
+use crate::model::id::VersionId;
 use crate::model::name::ObjectKey;
-use crate::model::object::Object;
-use crate::model::place::Placed;
-use crate::provider;
-use crate::store::adopt::Reconciled;
+use crate::model::object::{Attached, Content, Object};
+use crate::model::place::{Placed, Stamp};
+use crate::model::record::Record;
+use crate::model::versioning::Versioning;
+use crate::provider::{self, Seal};
+use crate::store::adopt::{Reconciled, counter_now};
 use crate::store::bound::Bound;
+use crate::store::displace::{Behind, Fate, fate};
 use crate::store::error::{Error, Result};
-use crate::store::request::DeleteRequest;
+use crate::store::request::{DeleteRequest, Deletion};
 use crate::store::write::{current_of, refusal};
 use crate::store::{SERVICE, Store};
 
 impl Store {
-    /// Deletes a key. A key that is not there is fine, unless a condition needs it.
+    /// Deletes a key, or removes one version of it for good. What is not there is fine, unless a condition needs it. In a
+    /// bucket that keeps versions a key is deleted by a marker.
     ///
     /// # Errors
-    /// Refusals; the object is whole and at its place then. On cancellation: the delete goes on without an answer.
-    pub async fn delete(&self, caller: &Caller, request: DeleteRequest) -> Result<()> {
-        let bound = self.enter_object(caller, &request.bucket, &request.key, Action::DeleteObject).await?;
+    /// Refusals, [`Error::ObjectLocked`]; the object is whole and at its place then. On cancellation: the delete goes on
+    /// without an answer.
+    pub async fn delete(&self, caller: &Caller, request: DeleteRequest) -> Result<Deletion> {
+        let action = if request.version.is_some() { Action::DeleteObjectVersion } else { Action::DeleteObject };
+        let bound = self.enter_object(caller, &request.bucket, &request.key, action).await?;
         bound.writable()?;
+        let bypass = request.bypass_governance;
+        if bypass && request.version.is_some() {
+            self.enter_object(caller, &request.bucket, &request.key, Action::BypassGovernanceRetention).await?;
+        }
         let store = self.clone();
-        let section = tokio::spawn(async move { store.take_away(&bound, &request.key, &request.conditions).await });
+        let section = tokio::spawn(async move {
+            let DeleteRequest { key, version, conditions, .. } = request;
+            match version {
+                Some(version) => store.remove_version(&bound, (&key, version), &conditions, bypass).await,
+                None => store.take_away(bound, &key, &conditions).await,
+            }
+        });
         section.await.map_err(|error| Error::Internal(error.into()))?
     }
 
-    async fn take_away(&self, bound: &Arc<Bound>, key: &ObjectKey, conditions: &Conditions) -> Result<()> {
+    async fn take_away(&self, bound: Arc<Bound>, key: &ObjectKey, conditions: &Conditions) -> Result<Deletion> {
+        let mut bound = bound;
+        let mut marker = None;
         for _ in 0..COMMIT_TRIES_MAX {
             let order = self.0.locks.lock(bound.bucket.id, key).await;
-            let Some(row) = self.to_delete(bound, key, conditions).await? else { return Ok(()) };
-            if row.placed == Placed::Natural && !self.set_aside(bound, &row).await? {
+            let keeps = bound.bucket.config.versioning.ever();
+            let row = self.to_delete(&bound, key, conditions).await?;
+            if row.is_none() && !keeps {
+                return Ok(Deletion::default());
+            }
+            if let Some(row) = row.as_ref().filter(|row| row.placed == Placed::Natural)
+                && !self.set_aside(&bound, row).await?
+            {
                 drop(order);
-                match self.reconcile(bound, &row).await? {
-                    Reconciled::Gone if conditions.is_empty() => return Ok(()),
+                match self.reconcile(&bound, row).await? {
+                    Reconciled::Gone if conditions.is_empty() && !keeps => return Ok(Deletion::default()),
                     Reconciled::Gone | Reconciled::Again => continue,
                     Reconciled::Kept(_) => return Err(Error::Unavailable("its file cannot be made durable".into())),
                 }
             }
-            match self.catalog().commit(&SERVICE, commit_of(bound, &row)).await {
-                Ok(tasks) => {
-                    // Before the answer, so that a key that was a directory until now can be a file at once.
-                    if key.as_str().contains('/')
-                        && let Err(error) = bound.provider.prune(bound.place(), key).await
-                    {
-                        tracing::debug!(%error, "empty directories stay");
-                    }
-                    self.free_later(bound, tasks);
-                    return Ok(());
+            let commit = match keeps {
+                true => self.marking(&bound, key, row.as_ref(), &mut marker).await?,
+                false => {
+                    let fate = fate(&bound, key, row.as_ref(), &Behind::default(), false);
+                    commit_of(&bound, key, row.as_ref(), fate)
                 }
-                Err(catalog::Error::Conflict) => self.lay_out_again(bound.clone(), key.clone(), row.version),
+            };
+            match self.catalog().commit(&SERVICE, commit).await {
+                Ok(tasks) => {
+                    self.prune(&bound, key).await;
+                    self.take_fresh(&bound, tasks, self.0.outbox.epoch()).await;
+                    let marker = marker.filter(|_| keeps);
+                    return Ok(Deletion { version: marker.as_ref().map(Object::shown), marker: marker.is_some() });
+                }
+                // Another bucket of this name has nothing to put back.
                 Err(catalog::Error::NotFound) => return Err(Error::NoSuchBucket),
                 // It may have happened. If not, the bytes go back; who looks at the row first is told.
                 Err(error) => {
-                    self.lay_out_again(bound.clone(), key.clone(), row.version);
-                    return Err(error.into());
+                    if let Some(row) = row {
+                        self.lay_out_again(bound.clone(), key.clone(), row.version);
+                    }
+                    match error {
+                        catalog::Error::Conflict => bound = self.bound_anew(&bound).await?,
+                        error => return Err(error.into()),
+                    }
                 }
             }
         }
         Err(Error::ConditionalConflict)
+    }
+
+    /// Before the answer, so that a key that was a directory until now can be a file at once.
+    pub(super) async fn prune(&self, bound: &Bound, key: &ObjectKey) {
+        if key.as_str().contains('/')
+            && let Err(error) = bound.provider.prune(bound.place(), key).await
+        {
+            tracing::debug!(%error, "empty directories stay");
+        }
+    }
+
+    /// The commit that puts a delete marker before `row`. Its file is written once, however often the commit is tried.
+    async fn marking(
+        &self,
+        bound: &Bound,
+        key: &ObjectKey,
+        row: Option<&Object>,
+        marker: &mut Option<Object>,
+    ) -> Result<Commit> {
+        let behind = self.behind(bound, key, row).await?;
+        let last = row.into_iter().chain(&behind.newest).map(|object| object.counter).max();
+        let null = bound.bucket.config.versioning != Versioning::Enabled;
+        let unfit = |made: &Object| made.null != null || last.is_some_and(|last| last >= made.counter);
+        if marker.as_ref().is_none_or(unfit) {
+            if let Some(made) = marker.take() {
+                bound.provider.delete_managed(bound.place(), made.version, Some(&made.stamp)).await?;
+            }
+            *marker = Some(self.publish_marker(bound, key, (null, last)).await?);
+        }
+        let mut fate = fate(bound, key, row, &behind, false);
+        if let Some(marker) = marker {
+            fate.history.push(History::Add(Box::new(marker.clone())));
+            if bound.provider.capabilities().inline {
+                let step = Step::Settle { stamp: marker.stamp.clone() };
+                let (bucket, bytes) = (bound.bucket.id, Some(bytes::Bytes::new()));
+                fate.tasks.push(NewTask { bucket, key: key.clone(), version: marker.version, step, bytes });
+            }
+        }
+        Ok(commit_of(bound, key, row, fate))
+    }
+
+    /// Writes the file of a delete marker: no bytes, and a record, of which a rebuild makes the marker again.
+    async fn publish_marker(
+        &self,
+        bound: &Bound,
+        key: &ObjectKey,
+        (null, last): (bool, Option<u64>),
+    ) -> Result<Object> {
+        let modified = self.0.clock.unique();
+        let mut marker = Object {
+            key: key.clone(),
+            version: VersionId::fresh(),
+            counter: counter_now(last),
+            placed: Placed::Managed,
+            stamp: Stamp::new(""),
+            size: 0,
+            modified,
+            etag: String::new(),
+            checksum: None,
+            crc64nvme: None,
+            content: Content::default(),
+            parts: Vec::new(),
+            owner: bound.bucket.owner.clone(),
+            null,
+            marker: true,
+            revision: 0,
+            attached: Attached::default(),
+        };
+        let stage = self.stage(bound, marker.version).await?;
+        let record = Record::of(&marker, &bound.bucket.name);
+        let unsynced = bound.provider.capabilities().inline;
+        marker.stamp = stage.publish(Seal { modified, size: 0, record: Some(&record), unsynced }).await?;
+        Ok(marker)
     }
 
     /// The row to delete, if there is one and the conditions let it go.
@@ -79,7 +185,7 @@ impl Store {
     }
 
     /// Moves the bytes of a row away from its key. False if other bytes are there.
-    async fn set_aside(&self, bound: &Bound, row: &Object) -> Result<bool> {
+    pub(super) async fn set_aside(&self, bound: &Bound, row: &Object) -> Result<bool> {
         match bound.provider.take_aside(bound.place(), &row.key, row.version, &row.stamp).await {
             Ok(()) => Ok(true),
             // Not laid out yet, or gone: in both cases nothing of it is at the key.
@@ -93,10 +199,15 @@ impl Store {
     }
 }
 
-fn commit_of(bound: &Bound, row: &Object) -> Commit {
-    let (bucket, key) = (bound.bucket.id, row.key.clone());
-    let step = Step::Drop { stamp: Some(row.stamp.clone()) };
-    let task = NewTask { bucket, key: key.clone(), version: row.version, step, bytes: None };
-    let change = Change::of_row(bucket, key, Some(row.seen()), None);
-    Commit { changes: vec![change], tasks: vec![task], ..Commit::default() }
+/// The commit that takes `row` away from its key.
+fn commit_of(bound: &Bound, key: &ObjectKey, row: Option<&Object>, fate: Fate) -> Commit {
+    let change = Change {
+        bucket: bound.bucket.id,
+        key: key.clone(),
+        expect: row.map(Object::seen),
+        becomes: None,
+        history: fate.history,
+        revision: Some(bound.bucket.revision),
+    };
+    Commit { changes: vec![change], tasks: fate.tasks, ..Commit::default() }
 }

@@ -48,6 +48,12 @@ pub enum Error {
     /// The key is not there.
     #[error("the key does not exist")]
     NoSuchKey,
+    /// The key's current version is a delete marker.
+    #[error("the key was deleted")]
+    Deleted {
+        /// The marker.
+        version: VersionRef,
+    },
     /// The version is not there.
     #[error("the version does not exist")]
     NoSuchVersion,
@@ -177,9 +183,6 @@ pub enum Error {
     /// Not built.
     #[error("{0} is not implemented")]
     NotImplemented(&'static str),
-    /// The bucket would hold more than its quota.
-    #[error("the quota of the bucket is exceeded")]
-    QuotaExceeded,
     /// No space is left.
     #[error("no space is left")]
     NoSpace,

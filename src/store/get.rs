@@ -15,6 +15,7 @@ use crate::model::encryption::CustomerKey;
 use crate::model::name::ObjectKey;
 use crate::model::object::{Object, PartFact};
 use crate::model::place::Placed;
+use crate::model::versioning::VersionRef;
 use crate::provider::{self, Body};
 use crate::store::adopt::Reconciled;
 use crate::store::bound::{Bound, is_absent};
@@ -41,7 +42,7 @@ impl Store {
         let bound = self.enter_object(caller, &request.bucket, &request.key, Action::GetObject).await?;
         let mut found = None;
         let opened = self
-            .open(caller, &bound, &request.key, request.customer_key.as_ref(), |object| {
+            .open(caller, &bound, (&request.key, request.version), request.customer_key.as_ref(), |object| {
                 let answer = answer_of(object, &request)?;
                 let range = answer.0.clone();
                 found = Some(answer);
@@ -72,7 +73,7 @@ impl Store {
         let bound = self.enter_object(caller, &request.bucket, &request.key, action).await?;
         let mut found = None;
         let opened = self
-            .open(caller, &bound, &request.key, request.customer_key.as_ref(), |object| {
+            .open(caller, &bound, (&request.key, request.version), request.customer_key.as_ref(), |object| {
                 found = Some(answer_of(object, &request)?);
                 Ok(0..0)
             })
@@ -81,21 +82,29 @@ impl Store {
         Ok(Found { object: opened.object, range, partial, part })
     }
 
-    /// Opens the current version of a key. `choose` sees its facts and says which bytes, or refuses. The bytes come plain.
+    /// Opens a version of a key, the current one if none is named. `choose` sees its facts and says which bytes, or
+    /// refuses. The bytes come plain.
     pub(super) async fn open(
         &self,
         caller: &Caller,
         bound: &Arc<Bound>,
-        key: &ObjectKey,
+        (key, version): (&ObjectKey, Option<VersionRef>),
         customer: Option<&CustomerKey>,
         mut choose: impl FnMut(&Object) -> Result<Range<u64>> + Send,
     ) -> Result<Opened> {
         for _ in 0..READ_TRIES_MAX {
-            let row = match self.catalog().object(&SERVICE, bound.bucket.id, key).await? {
-                Some(row) => row,
-                None => match self.adopt_file(bound, key).await? {
+            let current = self.catalog().object(&SERVICE, bound.bucket.id, key).await?;
+            let names = |row: &Object| version.is_none_or(|version| is_named(row, version));
+            let row = match (current.filter(names), version) {
+                (Some(row), _) => row,
+                (None, Some(version)) => match self.open_behind(caller, bound, key, version, &mut choose).await? {
+                    Some(opened) => return Ok(opened),
+                    // It is current by now.
+                    None => continue,
+                },
+                (None, None) => match self.adopt_file(bound, key).await? {
                     Some(row) => row,
-                    None => return Err(Self::missing_key(caller, bound)),
+                    None => return Err(self.missing(caller, bound, key).await?),
                 },
             };
             let shown = match self.sight(bound, &row).await? {
@@ -116,7 +125,8 @@ impl Store {
             }
             match self.reconcile(bound, &row).await? {
                 Reconciled::Again => {}
-                Reconciled::Gone => return Err(Self::missing_key(caller, bound)),
+                Reconciled::Gone if version.is_some() => return Err(Error::NoSuchVersion),
+                Reconciled::Gone => return Err(self.missing(caller, bound, key).await?),
                 Reconciled::Kept(bytes) => {
                     let reading = reading?;
                     let kept = Body::Whole(slice(&bytes, reading.stored())?);
@@ -126,6 +136,72 @@ impl Store {
             }
         }
         Err(Error::Unavailable("the object keeps changing".into()))
+    }
+
+    /// Opens a version behind the current one. `None`: it is not behind it any more.
+    async fn open_behind(
+        &self,
+        caller: &Caller,
+        bound: &Arc<Bound>,
+        key: &ObjectKey,
+        version: VersionRef,
+        choose: &mut (impl FnMut(&Object) -> Result<Range<u64>> + Send),
+    ) -> Result<Option<Opened>> {
+        let row = self.catalog().version(&SERVICE, bound.bucket.id, key, version).await?;
+        let row = match row {
+            Some(row) if row.marker => {
+                return Err(Error::MarkerNamed { version: row.shown(), modified: row.modified });
+            }
+            Some(row) => row,
+            // A file that nobody knows yet is the version `null`.
+            None if version == VersionRef::Null && self.adopt_file(bound, key).await?.is_some_and(|row| row.null) => {
+                return Ok(None);
+            }
+            None => return Err(Self::missing_version(caller, bound)),
+        };
+        let range = choose(&row);
+        let wanted = range.as_ref().map_or(0..0, Clone::clone);
+        let mut opened = self.open_row(bound, &row, wanted.clone()).await?;
+        let order;
+        if opened.is_none() {
+            // A lay-out under way holds it for a moment.
+            order = self.0.locks.lock(bound.bucket.id, key).await;
+            opened = self.open_row(bound, &row, wanted).await?;
+            if opened.is_none()
+                && let Some(bytes) = self.catalog().inline(&SERVICE, bound.bucket.id, row.version).await?
+            {
+                let body = Body::Whole(slice(&bytes, range?)?);
+                return Ok(Some(Opened { place: row.place(), object: row, body }));
+            }
+            drop(order);
+        }
+        if let Some((place, body)) = opened {
+            range?;
+            return Ok(Some(Opened { object: row, place, body }));
+        }
+        let again = self.catalog().version(&SERVICE, bound.bucket.id, key, version).await?;
+        if again.as_ref() != Some(&row) {
+            return Ok(None);
+        }
+        let text = format!("the bytes of noncurrent version {} are not at its places", row.version);
+        Err(Error::Internal(text.into()))
+    }
+
+    /// What is told of a key without a current version.
+    pub(super) async fn missing(&self, caller: &Caller, bound: &Bound, key: &ObjectKey) -> Result<Error> {
+        let missing = Self::missing_key(caller, bound);
+        if !matches!(missing, Error::NoSuchKey) || !bound.bucket.config.versioning.ever() {
+            return Ok(missing);
+        }
+        let newest = self.catalog().history(&SERVICE, bound.bucket.id, key, 1).await?.pop();
+        Ok(newest.filter(|newest| newest.marker).map_or(missing, |marker| Error::Deleted { version: marker.shown() }))
+    }
+
+    fn missing_version(caller: &Caller, bound: &Bound) -> Error {
+        match Self::missing_key(caller, bound) {
+            Error::NoSuchKey => Error::NoSuchVersion,
+            denied => denied,
+        }
     }
 
     /// Tries the two places of a row; `None` if its bytes are at neither.
@@ -149,6 +225,14 @@ impl Store {
             }
         }
         Ok(None)
+    }
+}
+
+/// Whether a request that names `version` means this row.
+pub(super) fn is_named(row: &Object, version: VersionRef) -> bool {
+    match version {
+        VersionRef::Null => row.null,
+        VersionRef::Id(id) => row.version == id,
     }
 }
 

@@ -28,7 +28,7 @@ use crate::store::{SERVICE, Store};
 const ROWS_BEFORE_SKIP: usize = 32;
 
 /// What stands at a key: its row, or a file that has none yet, of which no more than its name is known.
-enum Item {
+pub(super) enum Item {
     Row(Entry),
     File(Listed),
 }
@@ -52,16 +52,7 @@ impl Store {
         self.page(&bound, &query).await
     }
 
-    /// A page of the versions of a bucket's keys: without versioning, each key's only one.
-    ///
-    /// # Errors
-    /// As [`Store::list`].
-    pub async fn list_versions(&self, caller: &Caller, bucket: &BucketName, query: PageQuery) -> Result<Page<Entry>> {
-        let bound = self.enter(caller, bucket, Action::ListBucketVersions).await?;
-        self.page(&bound, &query).await
-    }
-
-    async fn page(&self, bound: &Arc<Bound>, query: &PageQuery) -> Result<Page<Entry>> {
+    pub(super) async fn page(&self, bound: &Arc<Bound>, query: &PageQuery) -> Result<Page<Entry>> {
         let mut page = Page::default();
         if query.limit == 0 {
             return Ok(page);
@@ -148,7 +139,7 @@ impl Store {
     }
 
     /// Files at or after a position. The position itself may be a file, and the provider lists behind a name.
-    async fn files(&self, bound: &Bound, window: &Window, folded: bool) -> Result<(Vec<Listed>, bool)> {
+    pub(super) async fn files(&self, bound: &Bound, window: &Window, folded: bool) -> Result<(Vec<Listed>, bool)> {
         let (after, at) = match &window.seek {
             Seek::End => return Ok((Vec::new(), false)),
             Seek::After(after) => (Some(after.as_str()), None),
@@ -182,7 +173,7 @@ impl Store {
     }
 
     /// An item as a listing shows it; `None` if it is a file that went meanwhile.
-    async fn entry_of(&self, bound: &Bound, item: Item) -> Result<Option<Entry>> {
+    pub(super) async fn entry_of(&self, bound: &Bound, item: Item) -> Result<Option<Entry>> {
         let file = match item {
             Item::Row(row) => return Ok(Some(listed(row))),
             Item::File(file) => file,

@@ -131,7 +131,7 @@ impl Store {
         let (bound, row) = self.enter_open(caller, upload).await?;
         let key = self.data_key(&bound, &row.key, row.attached.sealing.as_ref(), customer)?;
         let opened = self
-            .open(caller, &source, &from.from_key, from.source_key.as_ref(), |object| {
+            .open(caller, &source, (&from.from_key, from.from_version), from.source_key.as_ref(), |object| {
                 let current = crate::store::write::current_of(object);
                 if !from.source_conditions.copy_source(current) {
                     return Err(Error::PreconditionFailed);

@@ -16,7 +16,8 @@ use crate::model::encryption::{CustomerKey, EncryptionRequest, Sealing};
 use crate::model::id::{UploadId, VersionId};
 use crate::model::lock::Retention;
 use crate::model::name::{BucketName, ObjectKey};
-use crate::model::object::{Content, Object};
+use crate::model::object::{Content, Entry, Object};
+use crate::model::page::PageQuery;
 use crate::model::range::ByteRange;
 use crate::model::tag::Tags;
 use crate::model::time::Timestamp;
@@ -153,6 +154,35 @@ pub struct DeleteRequest {
     pub conditions: Conditions,
 }
 
+/// What a delete did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Deletion {
+    /// The version that was removed for good, or the marker that was added.
+    pub version: Option<VersionRef>,
+    /// Whether that is a delete marker.
+    pub marker: bool,
+}
+
+/// Which versions to list.
+#[derive(Debug, Clone, Default)]
+pub struct VersionQuery {
+    /// Prefix, delimiter, key marker and limit.
+    pub page: PageQuery,
+    /// Among the versions of the key marker, only those behind this one.
+    pub after_version: Option<VersionRef>,
+}
+
+/// A page of versions.
+#[derive(Debug, Clone, Default)]
+pub struct VersionPage {
+    /// The versions and markers.
+    pub entries: Vec<Entry>,
+    /// The common prefixes.
+    pub prefixes: Vec<String>,
+    /// The key and version the next page begins behind; a common prefix has no version.
+    pub next: Option<(String, Option<VersionRef>)>,
+}
+
 /// What a copy carries over.
 #[derive(Debug, Clone)]
 pub enum CopyContent {
@@ -189,6 +219,15 @@ pub struct CopyRequest {
     pub conditions: Conditions,
     /// The checksum to compute; `None`: that of the source.
     pub algorithm: Option<Algorithm>,
+}
+
+/// What a copy made.
+#[derive(Debug, Clone)]
+pub struct Copied {
+    /// The copy.
+    pub object: Object,
+    /// The version it was made of.
+    pub source: VersionRef,
 }
 
 /// Begin an upload.
@@ -265,6 +304,8 @@ pub struct CompleteRequest {
 /// What Complete made.
 #[derive(Debug, Clone)]
 pub struct Completed {
+    /// The version that was made.
+    pub version: VersionRef,
     /// The ETag without quotes.
     pub etag: String,
     /// The checksum that is shown.

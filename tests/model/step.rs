@@ -207,7 +207,7 @@ impl World {
         let answer = self.wait(self.store().copy(&ROOT, request));
         let object = answered("a copy", answer, expected)?;
         if let (Some(object), Some(mut copied)) = (object, copied) {
-            copied.agrees(&object).map_err(|why| format!("the answer to a copy: {why}"))?;
+            copied.agrees(&object.object).map_err(|why| format!("the answer to a copy: {why}"))?;
             copied.placed = None;
             self.becomes(to, copied)?;
         }

@@ -21,12 +21,14 @@ use crate::model::condition::{Conditions, TagMatch};
 use crate::model::encryption::{CustomerKey, EncryptionRequest};
 use crate::model::name::{BucketName, ObjectKey};
 use crate::model::object::Content;
-use crate::store::request::{CopyContent, CopyRequest, GetRequest, Given, PartCopy, Portion, UploadRef};
+use crate::model::versioning::VersionRef;
+use crate::store::request::{Copied, CopyContent, CopyRequest, GetRequest, Given, PartCopy, Portion, UploadRef};
 
 /// What is copied.
 struct Source {
     bucket: BucketName,
     key: ObjectKey,
+    version: Option<VersionRef>,
 }
 
 /// Reads `x-amz-copy-source` as it was sent: the names are percent-decoded once, the version stands outside.
@@ -57,8 +59,8 @@ fn parse(sent: &str) -> Result<Source> {
     let source = Source {
         bucket: BucketName::new(bucket).map_err(|_| invalid())?,
         key: ObjectKey::new(key).map_err(|_| invalid())?,
+        version: wire::version(version)?,
     };
-    wire::only_version(version)?;
     Ok(source)
 }
 
@@ -101,7 +103,10 @@ pub(super) async fn object(gateway: &Gateway, request: S3Request<CopyObjectInput
             carried(gateway, &caller, &source, source_key.clone(), asked, &mut source_conditions).await?,
         )),
         None | Some(MetadataDirective::COPY)
-            if source.bucket == bucket && source.key == key && encryption == EncryptionRequest::Default =>
+            if source.bucket == bucket
+                && source.key == key
+                && source.version.is_none()
+                && encryption == EncryptionRequest::Default =>
         {
             return Err(Refusal::request(
                 "This copy request is illegal because it is trying to copy an object to itself without changing the \
@@ -115,7 +120,7 @@ pub(super) async fn object(gateway: &Gateway, request: S3Request<CopyObjectInput
     };
     let algorithm = input.checksum_algorithm.map(|name| declared::algorithm(name.as_str())).transpose()?;
     let request = CopyRequest {
-        from_version: None,
+        from_version: source.version,
         keep_tags: true,
         given: Given { encryption, ..Given::default() },
         source_key,
@@ -128,7 +133,10 @@ pub(super) async fn object(gateway: &Gateway, request: S3Request<CopyObjectInput
         conditions: wire::conditions(&headers),
         algorithm,
     };
-    let copied = gateway.store.copy(&caller, request).await?;
+    let (from_bucket, bucket) = (request.from_bucket.clone(), request.bucket.clone());
+    let Copied { object: copied, source } = gateway.store.copy(&caller, request).await?;
+    let version_id = gateway.shown_version(&bucket, copied.shown()).await?;
+    let copy_source_version_id = gateway.shown_version(&from_bucket, source).await?;
     let mut result = CopyObjectResult {
         e_tag: Some(wire::etag(&copied.etag)),
         last_modified: Some(wire::time(copied.modified)),
@@ -136,7 +144,12 @@ pub(super) async fn object(gateway: &Gateway, request: S3Request<CopyObjectInput
         ..CopyObjectResult::default()
     };
     show_checksum!(result, &copied.checksum);
-    let mut output = CopyObjectOutput { copy_object_result: Some(result), ..CopyObjectOutput::default() };
+    let mut output = CopyObjectOutput {
+        copy_object_result: Some(result),
+        version_id,
+        copy_source_version_id,
+        ..CopyObjectOutput::default()
+    };
     sse::show_sealing!(output, &copied.attached.sealing);
     output.ssekms_encryption_context = copied.attached.sealing.and_then(|sealing| sealing.context);
     Ok(output)
@@ -153,7 +166,7 @@ async fn carried(
     conditions: &mut Conditions,
 ) -> Result<Content> {
     let request = GetRequest {
-        version: None,
+        version: source.version,
         bucket: source.bucket.clone(),
         key: source.key.clone(),
         portion: Portion::Whole,
@@ -180,7 +193,7 @@ pub(super) async fn part(gateway: &Gateway, request: S3Request<UploadPartCopyInp
     let number = wire::part_number(input.part_number)?;
     source_owner(gateway, &source, input.expected_source_bucket_owner.as_deref()).await?;
     let from = PartCopy {
-        from_version: None,
+        from_version: source.version,
         from_bucket: source.bucket,
         from_key: source.key,
         source_conditions: source_conditions(
@@ -191,14 +204,20 @@ pub(super) async fn part(gateway: &Gateway, request: S3Request<UploadPartCopyInp
         source_key: sse::source_key(&headers)?,
         range: input.copy_source_range.as_deref().map(exact_range).transpose()?,
     };
-    let stored = gateway.store.copy_part(&caller, &upload, number, sse::customer_key(&headers)?.as_ref(), from).await?;
+    let copy_source_version_id = from.from_version.map(|version| version.to_string());
+    let key = sse::customer_key(&headers)?;
+    let stored = gateway.store.copy_part(&caller, &upload, number, key.as_ref(), from).await?;
     let mut result = CopyPartResult {
         e_tag: Some(wire::etag(&stored.etag)),
         last_modified: Some(wire::time(stored.modified)),
         ..CopyPartResult::default()
     };
     show_checksum!(result, &stored.checksum);
-    let mut output = UploadPartCopyOutput { copy_part_result: Some(result), ..UploadPartCopyOutput::default() };
+    let mut output = UploadPartCopyOutput {
+        copy_part_result: Some(result),
+        copy_source_version_id,
+        ..UploadPartCopyOutput::default()
+    };
     sse::show_sealing!(output, &stored.sealing);
     Ok(output)
 }

@@ -17,7 +17,7 @@ use crate::config::limits::DELETE_KEYS_MAX;
 use crate::model::caller::Caller;
 use crate::model::condition::{Conditions, TagMatch};
 use crate::model::name::BucketName;
-use crate::store::request::DeleteRequest;
+use crate::store::request::{DeleteRequest, Deletion};
 
 /// Deletions of one request under way at a time.
 const AT_A_TIME: usize = 16;
@@ -33,19 +33,25 @@ pub(super) async fn run(gateway: &Gateway, request: S3Request<DeleteObjectsInput
         return Err(Refusal::malformed_xml());
     }
     let quiet = delete.quiet.unwrap_or(false);
+    let bypass = request.input.bypass_governance_retention.unwrap_or(false);
     let (caller, bucket) = (&caller, &bucket);
     let mut answers = stream::iter(delete.objects)
         .map(|named| async move {
             let (key, version) = (named.key.clone(), named.version_id.clone());
-            (key, version, one(gateway, caller, bucket, named).await)
+            (key, version, one(gateway, caller, bucket, named, bypass).await)
         })
         .buffered(AT_A_TIME);
     let (mut deleted, mut errors) = (Vec::new(), Vec::new());
     while let Some((key, version_id, outcome)) = answers.next().await {
         let key = Some(xml_safe(&key));
         match outcome {
-            Ok(()) if quiet => {}
-            Ok(()) => deleted.push(DeletedObject { key, version_id, ..DeletedObject::default() }),
+            Ok(_) if quiet => {}
+            Ok(deletion) => deleted.push(DeletedObject {
+                key,
+                delete_marker: deletion.marker.then_some(true),
+                delete_marker_version_id: deletion.version.filter(|_| deletion.marker).map(|v| v.to_string()),
+                version_id,
+            }),
             // The bucket is missing for every key, and the client asked about the bucket.
             Err(refusal) if refusal.code == "NoSuchBucket" => return Err(refusal),
             Err(refusal) => {
@@ -64,8 +70,13 @@ pub(super) async fn run(gateway: &Gateway, request: S3Request<DeleteObjectsInput
     Ok(DeleteObjectsOutput { deleted: Some(deleted), errors: Some(errors), ..DeleteObjectsOutput::default() })
 }
 
-async fn one(gateway: &Gateway, caller: &Caller, bucket: &BucketName, named: ObjectIdentifier) -> Result<()> {
-    wire::only_version(named.version_id.as_deref())?;
+async fn one(
+    gateway: &Gateway,
+    caller: &Caller,
+    bucket: &BucketName,
+    named: ObjectIdentifier,
+    bypass: bool,
+) -> Result<Deletion> {
     let conditions = Conditions {
         if_match: named.e_tag.map(|tag| TagMatch::parse(tag.value())),
         if_size: named.size.map(|size| size_of("Size", size)).transpose()?,
@@ -73,8 +84,8 @@ async fn one(gateway: &Gateway, caller: &Caller, bucket: &BucketName, named: Obj
         ..Conditions::default()
     };
     let request = DeleteRequest {
-        version: None,
-        bypass_governance: false,
+        version: wire::version(named.version_id.as_deref())?,
+        bypass_governance: bypass,
         bucket: bucket.clone(),
         key: wire::key(&named.key)?,
         conditions,

@@ -125,6 +125,9 @@ impl From<Error> for Refusal {
             Error::NoSuchBucket => Self::new(404, "NoSuchBucket", "The specified bucket does not exist"),
             Error::NoSuchKey => Self::new(404, "NoSuchKey", "The specified key does not exist."),
             Error::NoSuchVersion => no_such_version(),
+            Error::Deleted { version } => Self::from(Error::NoSuchKey)
+                .header(HeaderName::from_static("x-amz-delete-marker"), "true")
+                .header(HeaderName::from_static("x-amz-version-id"), &version.to_string()),
             Error::MarkerNamed { version, modified } => marker_named(version, modified),
             Error::NoSuchUpload => no_such_upload(),
             Error::BucketTaken => Self::new(409, "BucketAlreadyExists", BUCKET_TAKEN),

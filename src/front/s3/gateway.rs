@@ -4,9 +4,12 @@
 
 use s3s::{S3, S3Request, S3Response, S3Result};
 
+use super::error::Result;
 use super::exchange::Exchange;
 use super::host::Hosts;
 use super::{bucket, copy, delete, list, multipart, object, sse, unset};
+use crate::model::name::BucketName;
+use crate::model::versioning::VersionRef;
 use crate::store::Store;
 
 /// What the operations need.
@@ -18,6 +21,13 @@ pub(super) struct Gateway {
     pub(super) region: String,
     /// The domains that name buckets.
     pub(super) hosts: Hosts,
+}
+
+impl Gateway {
+    /// The id of a version, as an answer shows it: not where the bucket never kept any.
+    pub(super) async fn shown_version(&self, bucket: &BucketName, version: VersionRef) -> Result<Option<String>> {
+        Ok(self.store.keeps_versions(bucket).await?.then(|| version.to_string()))
+    }
 }
 
 macro_rules! operations {

@@ -1,13 +1,13 @@
 //! Listings of keys, in the three forms that S3 has.
 //!
-//! A page is asked for once and shown three ways. Versions of a bucket that never had any are its objects, each with the
-//! id `null`; every clean-up tool lists them.
+//! A page is asked for once and shown in the form asked for. Versions of a bucket that never had any are its objects, each
+//! with the id `null`; every clean-up tool lists them.
 
 use s3s::S3Request;
 use s3s::dto::{
-    ChecksumAlgorithm, ChecksumType, CommonPrefix, EncodingType, ListObjectVersionsInput, ListObjectVersionsOutput,
-    ListObjectsInput, ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output, Object as Listed, ObjectStorageClass,
-    ObjectVersion, ObjectVersionStorageClass,
+    ChecksumAlgorithm, ChecksumType, CommonPrefix, DeleteMarkerEntry, EncodingType, ListObjectVersionsInput,
+    ListObjectVersionsOutput, ListObjectsInput, ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output,
+    Object as Listed, ObjectStorageClass, ObjectVersion, ObjectVersionStorageClass,
 };
 
 use super::bucket::{read_token, token};
@@ -19,6 +19,7 @@ use super::wire;
 use crate::config::limits::LIST_KEYS_MAX;
 use crate::model::object::Entry;
 use crate::model::page::{Page, PageQuery};
+use crate::store::request::{VersionPage, VersionQuery};
 
 /// What the three forms have in common.
 struct Asked {
@@ -166,7 +167,6 @@ pub(super) async fn v2(gateway: &Gateway, request: S3Request<ListObjectsV2Input>
 }
 
 /// The version id of everything in a bucket without versions.
-const NULL: &str = "null";
 
 /// ListObjectVersions.
 pub(super) async fn versions(
@@ -185,32 +185,44 @@ pub(super) async fn versions(
         ));
     }
     let bucket = wire::bucket(&input.bucket)?;
-    let query = asked.query(Some(key_marker.clone()));
-    let page = asked.cut(gateway.store.list_versions(&caller(&extensions), &bucket, query).await?);
-    let at_key = page.next.as_ref().is_some_and(|next| !page.prefixes.contains(next));
-    let versions = page.entries.into_iter().map(|entry| ObjectVersion {
+    let query = VersionQuery {
+        page: asked.query(Some(key_marker.clone())),
+        after_version: wire::version(version_marker.as_deref())?,
+    };
+    let page = gateway.store.list_versions(&caller(&extensions), &bucket, query).await?;
+    let page = if asked.limit == 0 { VersionPage::default() } else { page };
+    let (markers, versions): (Vec<_>, Vec<_>) = page.entries.into_iter().partition(|entry| entry.marker);
+    let versions = versions.into_iter().map(|entry| ObjectVersion {
         checksum_algorithm: entry.checksum.map(|(algorithm, _)| vec![ChecksumAlgorithm::from_static(algorithm.name())]),
         checksum_type: entry.checksum.map(|(_, kind)| ChecksumType::from_static(kind.name())),
         e_tag: Some(wire::etag(&entry.etag)),
-        is_latest: Some(true),
+        is_latest: Some(entry.latest),
         key: Some(asked.name(entry.key.as_str())),
         last_modified: Some(wire::time(entry.modified)),
         owner: Some(wire::owner(&entry.owner)),
         size: Some(wire::bytes(entry.size)),
+        version_id: Some(entry.shown().to_string()),
         storage_class: Some(ObjectVersionStorageClass::from(wire::storage_class(entry.storage_class))),
-        version_id: Some(NULL.to_owned()),
         ..ObjectVersion::default()
+    });
+    let markers = markers.into_iter().map(|entry| DeleteMarkerEntry {
+        is_latest: Some(entry.latest),
+        key: Some(asked.name(entry.key.as_str())),
+        last_modified: Some(wire::time(entry.modified)),
+        owner: Some(wire::owner(&entry.owner)),
+        version_id: Some(entry.shown().to_string()),
     });
     Ok(ListObjectVersionsOutput {
         versions: Some(versions.collect()),
+        delete_markers: Some(markers.collect()),
         name: Some(input.bucket),
         prefix: Some(asked.name(&asked.prefix)),
         key_marker: Some(asked.name(&key_marker)),
         version_id_marker: Some(version_marker.as_deref().map(xml_safe).unwrap_or_default()),
         max_keys: Some(wire::count(asked.limit)),
         is_truncated: Some(page.next.is_some()),
-        next_key_marker: page.next.as_deref().map(|next| asked.name(next)),
-        next_version_id_marker: at_key.then(|| NULL.to_owned()),
+        next_key_marker: page.next.as_ref().map(|(key, _)| asked.name(key)),
+        next_version_id_marker: page.next.as_ref().and_then(|(_, version)| version.map(|v| v.to_string())),
         delimiter: asked.shown_delimiter(),
         encoding_type: asked.shown_encoding(),
         common_prefixes: Some(prefixes(&page.prefixes, asked.encoding)),

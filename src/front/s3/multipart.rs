@@ -118,8 +118,10 @@ pub(super) async fn complete(
         checksum: declared::value(&headers)?,
         kind: kind(input.checksum_type.as_ref())?,
     };
+    let bucket = request.upload.bucket.clone();
     let made = gateway.store.complete_upload(&caller(&extensions), request).await?;
     let mut output = CompleteMultipartUploadOutput {
+        version_id: gateway.shown_version(&bucket, made.version).await?,
         location: Some(location(gateway, &headers, &uri, &input.bucket, &input.key)),
         bucket: Some(input.bucket),
         key: Some(xml_safe(&input.key)),

@@ -32,8 +32,11 @@ pub(super) async fn put(gateway: &Gateway, request: S3Request<PutObjectInput>) -
         conditions: wire::conditions(&headers),
         body: body::incoming(input.body, &headers, &extensions, input.content_length, trailing_headers)?,
     };
+    let bucket = request.bucket.clone();
     let object = gateway.store.put(&caller(&extensions), request).await?;
-    let mut output = PutObjectOutput { e_tag: Some(wire::etag(&object.etag)), ..PutObjectOutput::default() };
+    let version_id = gateway.shown_version(&bucket, object.shown()).await?;
+    let mut output =
+        PutObjectOutput { version_id, e_tag: Some(wire::etag(&object.etag)), ..PutObjectOutput::default() };
     output.checksum_type = object.checksum.as_ref().map(checksum_type);
     show_checksum!(output, &object.checksum);
     sse::show_sealing!(output, &object.attached.sealing);
@@ -152,19 +155,21 @@ fn http_date(at: &Timestamp) -> Option<String> {
 /// GetObject.
 pub(super) async fn get(gateway: &Gateway, request: S3Request<GetObjectInput>) -> Result<GetObjectOutput> {
     let S3Request { mut input, headers, extensions, .. } = request;
-    wire::only_version(input.version_id.as_deref())?;
     let overrides = overrides!(input);
     let request = GetRequest {
-        version: None,
+        version: wire::version(input.version_id.as_deref())?,
         bucket: wire::bucket(&input.bucket)?,
         key: wire::key(&input.key)?,
         portion: portion(&headers, input.part_number)?,
         conditions: read_conditions(&headers, input.if_modified_since, input.if_unmodified_since),
         customer_key: sse::read_key(&headers)?,
     };
+    let bucket = request.bucket.clone();
     let found = gateway.store.get(&caller(&extensions), request).await?;
+    let version_id = gateway.shown_version(&bucket, found.found.object.shown()).await?;
     let facts = facts(found.found, overrides, input.checksum_mode.as_ref())?;
     let mut output = fill!(GetObjectOutput, facts);
+    output.version_id = version_id;
     output.body = Some(body::outgoing(found.body));
     Ok(output)
 }
@@ -172,39 +177,45 @@ pub(super) async fn get(gateway: &Gateway, request: S3Request<GetObjectInput>) -
 /// HeadObject.
 pub(super) async fn head(gateway: &Gateway, request: S3Request<HeadObjectInput>) -> Result<HeadObjectOutput> {
     let S3Request { mut input, headers, extensions, .. } = request;
-    wire::only_version(input.version_id.as_deref())?;
     let overrides = overrides!(input);
     let request = GetRequest {
-        version: None,
+        version: wire::version(input.version_id.as_deref())?,
         bucket: wire::bucket(&input.bucket)?,
         key: wire::key(&input.key)?,
         portion: portion(&headers, input.part_number)?,
         conditions: read_conditions(&headers, input.if_modified_since, input.if_unmodified_since),
         customer_key: sse::read_key(&headers)?,
     };
+    let bucket = request.bucket.clone();
     let found = gateway.store.head(&caller(&extensions), request).await?;
+    let version_id = gateway.shown_version(&bucket, found.object.shown()).await?;
     let facts = facts(found, overrides, input.checksum_mode.as_ref())?;
-    Ok(fill!(HeadObjectOutput, facts))
+    let mut output = fill!(HeadObjectOutput, facts);
+    output.version_id = version_id;
+    Ok(output)
 }
 
 /// DeleteObject.
 pub(super) async fn delete(gateway: &Gateway, request: S3Request<DeleteObjectInput>) -> Result<DeleteObjectOutput> {
     let S3Request { input, headers, extensions, .. } = request;
-    wire::only_version(input.version_id.as_deref())?;
     let conditions = Conditions {
         if_size: input.if_match_size.map(|size| size_of("x-amz-if-match-size", size)).transpose()?,
         if_last_modified: input.if_match_last_modified_time.map(wire::moment),
         ..wire::conditions(&headers)
     };
     let request = DeleteRequest {
-        version: None,
-        bypass_governance: false,
+        version: wire::version(input.version_id.as_deref())?,
+        bypass_governance: input.bypass_governance_retention.unwrap_or(false),
         bucket: wire::bucket(&input.bucket)?,
         key: wire::key(&input.key)?,
         conditions,
     };
-    gateway.store.delete(&caller(&extensions), request).await?;
-    Ok(DeleteObjectOutput::default())
+    let deletion = gateway.store.delete(&caller(&extensions), request).await?;
+    Ok(DeleteObjectOutput {
+        delete_marker: deletion.marker.then_some(true),
+        version_id: deletion.version.map(|version| version.to_string()),
+        ..DeleteObjectOutput::default()
+    })
 }
 
 /// A size that was read.
@@ -220,7 +231,6 @@ pub(super) async fn attributes(
     request: S3Request<GetObjectAttributesInput>,
 ) -> Result<GetObjectAttributesOutput> {
     let S3Request { input, headers, extensions, .. } = request;
-    wire::only_version(input.version_id.as_deref())?;
     let wanted: Vec<&str> =
         input.object_attributes.iter().flat_map(|list| list.as_str().split(',')).map(str::trim).collect();
     if let Some(unknown) = wanted.iter().find(|name| !ATTRIBUTES.contains(name)) {
@@ -229,14 +239,16 @@ pub(super) async fn attributes(
     let limit = wire::page_size("x-amz-max-parts", input.max_parts, LIST_KEYS_MAX)?;
     let marker = wire::part_marker("x-amz-part-number-marker", input.part_number_marker)?;
     let request = GetRequest {
-        version: None,
+        version: wire::version(input.version_id.as_deref())?,
         bucket: wire::bucket(&input.bucket)?,
         key: wire::key(&input.key)?,
         portion: Portion::Whole,
         conditions: Conditions::default(),
         customer_key: sse::read_key(&headers)?,
     };
+    let bucket = request.bucket.clone();
     let object = gateway.store.attributes(&caller(&extensions), request).await?.object;
+    let version_id = gateway.shown_version(&bucket, object.shown()).await?;
     let wants = |name: &str| wanted.contains(&name);
     let checksum = object.checksum.as_ref().filter(|_| wants("Checksum")).map(|checksum| {
         let mut shown = ShownChecksum { checksum_type: Some(checksum_type(checksum)), ..ShownChecksum::default() };
@@ -251,6 +263,7 @@ pub(super) async fn attributes(
         storage_class: wants("StorageClass")
             .then(|| StorageClass::from(wire::storage_class(object.content.storage_class))),
         last_modified: Some(wire::time(object.modified)),
+        version_id,
         ..GetObjectAttributesOutput::default()
     })
 }

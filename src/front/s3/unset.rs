@@ -110,7 +110,7 @@ pub(super) async fn object_tags(
     gateway: &Gateway,
     request: S3Request<dto::GetObjectTaggingInput>,
 ) -> Result<dto::GetObjectTaggingOutput> {
-    wire::only_version(request.input.version_id.as_deref())?;
+    wire::version(request.input.version_id.as_deref())?;
     object(gateway, &request.extensions, &request.input.bucket, &request.input.key).await?;
     Ok(dto::GetObjectTaggingOutput::default())
 }
@@ -120,7 +120,7 @@ pub(super) async fn no_object_tags(
     gateway: &Gateway,
     request: S3Request<dto::DeleteObjectTaggingInput>,
 ) -> Result<dto::DeleteObjectTaggingOutput> {
-    wire::only_version(request.input.version_id.as_deref())?;
+    wire::version(request.input.version_id.as_deref())?;
     object(gateway, &request.extensions, &request.input.bucket, &request.input.key).await?;
     Ok(dto::DeleteObjectTaggingOutput::default())
 }
@@ -154,7 +154,7 @@ pub(super) async fn object_acl(
     if caller(&request.extensions).who == Who::Anonymous {
         return Err(Refusal::denied("Access Denied"));
     }
-    wire::only_version(version_id.as_deref())?;
+    wire::version(version_id.as_deref())?;
     let object = object(gateway, &request.extensions, &name, &key).await?;
     let bucket = bucket(gateway, &request.extensions, &name).await?;
     let (owner, grant) = owned(&object.owner);

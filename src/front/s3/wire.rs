@@ -4,12 +4,13 @@ use http::HeaderMap;
 use s3s::dto::{self, ETag, Initiator, Owner, StorageClass};
 use time::OffsetDateTime;
 
-use super::error::{Refusal, Result, no_such_upload, no_such_version};
+use super::error::{Refusal, Result, no_such_upload};
 use crate::config::limits::PART_NUMBER_MAX;
 use crate::model::condition::{Conditions, TagMatch};
-use crate::model::id::{UploadId, VersionId};
+use crate::model::id::UploadId;
 use crate::model::name::{BucketName, NameError, ObjectKey};
 use crate::model::time::Timestamp;
+use crate::model::versioning::VersionRef;
 use crate::store::Error;
 
 /// Sets the field of a checksum's algorithm in an output of s3s.
@@ -51,13 +52,12 @@ pub(super) fn upload(id: &str) -> Result<UploadId> {
     UploadId::parse(id).ok_or_else(no_such_upload)
 }
 
-/// Buckets have no versions: the only one there is has the id `null`.
-pub(super) fn only_version(id: Option<&str>) -> Result<()> {
-    match id {
-        None | Some("null") => Ok(()),
-        Some(id) if VersionId::parse(id).is_some() => Err(no_such_version()),
-        Some(id) => Err(Refusal::argument("versionId", id, "Invalid version id specified")),
-    }
+/// The version that a request names.
+pub(super) fn version(id: Option<&str>) -> Result<Option<VersionRef>> {
+    let parse = |id: &str| {
+        VersionRef::parse(id).ok_or_else(|| Refusal::argument("versionId", id, "Invalid version id specified"))
+    };
+    id.map(parse).transpose()
 }
 
 /// The number of a part.
@@ -159,12 +159,16 @@ mod tests {
     }
 
     #[test]
-    fn the_only_version_is_null() {
-        let code = |id| only_version(id).err().map(|refusal| refusal.code.into_owned());
-        assert_eq!((code(None), code(Some("null"))), (None, None));
-        let unknown = "a".repeat(32);
-        assert_eq!(code(Some(&unknown)).as_deref(), Some("NoSuchVersion"));
-        assert_eq!(code(Some("")).as_deref(), Some("InvalidArgument"));
+    fn versions_are_null_or_ids() {
+        assert_eq!(version(None).ok(), Some(None));
+        assert_eq!(version(Some("null")).ok(), Some(Some(VersionRef::Null)));
+        assert!(matches!(version(Some(&"0a".repeat(16))), Ok(Some(VersionRef::Id(_)))));
+        for bad in ["", "NULL", "0A", "notanid"] {
+            assert_eq!(
+                version(Some(bad)).err().map(|refusal| refusal.code.into_owned()).as_deref(),
+                Some("InvalidArgument")
+            );
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::samples::*;
 
 fn done(version: VersionId) -> UploadState {
     let (etag, checksum) = ("e-2".into(), rich("x").checksum);
-    UploadState::Done(Box::new(UploadResult { version, etag, checksum, listed: "digest".into() }))
+    UploadState::Done(Box::new(UploadResult { version, null: true, etag, checksum, listed: "digest".into() }))
 }
 
 async fn state(catalog: &dyn Catalog, id: UploadId) -> UploadState {

@@ -200,7 +200,7 @@ async fn h6_a_copy_shares_no_file_with_its_source() {
         };
         let copy = site.bed.store.copy(&ROOT, request).await.expect("copies");
         let file = |object, name| if layout == Layout::Natural { site.file(name) } else { site.managed_file(object) };
-        let (from, to) = (file(&put, "from"), file(&copy, "to"));
+        let (from, to) = (file(&put, "from"), file(&copy.object, "to"));
         assert_eq!(std::fs::metadata(&to).expect("there").nlink(), 1);
         std::fs::write(from, b"edits").expect("edits");
         assert_eq!(site.bed.get("to").await.expect("gets").1, b"bytes");

@@ -289,7 +289,7 @@ async fn a_source_that_changes_under_a_copy_may_be_tried_again() {
         let cut = site.bed.store.copy(&ROOT, copy()).await;
         assert!(matches!(cut, Err(Error::Unavailable(_))), "{cut:?}");
         assert!(matches!(site.bed.get("to").await, Err(Error::NoSuchKey)));
-        assert_eq!(site.bed.store.copy(&ROOT, copy()).await.expect("copies").size, 100);
+        assert_eq!(site.bed.store.copy(&ROOT, copy()).await.expect("copies").object.size, 100);
     }
 }
 

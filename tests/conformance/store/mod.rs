@@ -158,6 +158,7 @@ impl Bed {
                 },
             )
             .await
+            .map(|_| ())
     }
 
     /// Every key, by pages of `limit`.

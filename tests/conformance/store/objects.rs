@@ -288,7 +288,7 @@ pub(super) async fn copies_carry_facts(bed: &mut Bed) {
     };
     let copy = bed.store.copy(&ROOT, request("to/copy", CopyContent::Keep)).await.expect("copies");
     assert_eq!(
-        (copy.etag.as_str(), copy.content.content_type.as_deref()),
+        (copy.object.etag.as_str(), copy.object.content.content_type.as_deref()),
         (md5_hex(&body).as_str(), Some("text/plain"))
     );
     let other = Content { content_type: Some("a/b".into()), ..Content::default() };
@@ -298,7 +298,7 @@ pub(super) async fn copies_carry_facts(bed: &mut Bed) {
     bed.put("from", b"changed").await.expect("puts");
     assert_eq!(bed.get("to/copy").await.expect("gets").1, body, "a copy is not a link");
     let sha = CopyRequest { algorithm: Some(Algorithm::Sha256), ..request("sum", CopyContent::Keep) };
-    let sum = bed.store.copy(&ROOT, sha).await.expect("copies").checksum.expect("a checksum");
+    let sum = bed.store.copy(&ROOT, sha).await.expect("copies").object.checksum.expect("a checksum");
     assert_eq!(sum.algorithm, Algorithm::Sha256);
     let refused = CopyRequest { source_conditions: if_none_match("*"), ..request("no", CopyContent::Keep) };
     assert!(matches!(bed.store.copy(&ROOT, refused).await, Err(Error::PreconditionFailed)));
