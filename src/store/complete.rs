@@ -37,6 +37,8 @@ impl Store {
     pub async fn complete_upload(&self, caller: &Caller, request: CompleteRequest) -> Result<Completed> {
         let (bound, row) = self.enter_upload(caller, &request.upload, Action::PutObject).await?;
         bound.writable()?;
+        // Nothing is decrypted, but who completes must have the key that the parts were encrypted with.
+        self.data_key(&bound, &row.key, row.attached.sealing.as_ref(), request.customer_key.as_ref())?;
         match &row.state {
             UploadState::Open => {}
             UploadState::Completing => self.reopen_if_left(row.id).await?,

@@ -26,7 +26,7 @@ use crate::store::ingest::{Digest, pour, receive};
 use crate::store::request::{
     CreateUpload, Incoming, PartCopy, PartPage, PartStored, UploadPage, UploadQuery, UploadRef,
 };
-use crate::store::seal::{SealedStage, opaque_etag, shows_md5};
+use crate::store::seal::{DataKey, SealedStage, shows_md5};
 use crate::store::{SERVICE, Store};
 
 impl Store {
@@ -111,7 +111,7 @@ impl Store {
         let stage = self.stage_part(&bound, &row, number, attempt).await?;
         let mut stage = SealedStage::over(stage, key.as_ref(), number);
         let digest = receive(body, &mut stage, PUT_BYTES_MAX).await?;
-        self.add_part(bound, row, number, attempt, stage, digest, sent.or(algorithm)).await
+        self.add_part(bound, row, number, attempt, (stage, key), digest, sent.or(algorithm)).await
     }
 
     /// Takes a part from an object.
@@ -148,7 +148,7 @@ impl Store {
         let stage = self.stage_part(&bound, &row, number, attempt).await?;
         let mut stage = SealedStage::over(stage, key.as_ref(), number);
         let digest = pour(blocks(opened.body), &mut stage, PUT_BYTES_MAX, algorithm).await?;
-        self.add_part(bound, row, number, attempt, stage, digest, algorithm).await
+        self.add_part(bound, row, number, attempt, (stage, key), digest, algorithm).await
     }
 
     async fn enter_open(&self, caller: &Caller, upload: &UploadRef) -> Result<(Arc<Bound>, Upload)> {
@@ -175,7 +175,7 @@ impl Store {
         row: Upload,
         number: u32,
         attempt: VersionId,
-        stage: SealedStage,
+        (stage, key): (SealedStage, Option<DataKey>),
         digest: Digest,
         algorithm: Option<Algorithm>,
     ) -> Result<PartStored> {
@@ -184,6 +184,10 @@ impl Store {
             let modified = store.0.clock.unique();
             let (stage, _) = stage.finish(None).await?;
             let sealing = row.attached.sealing;
+            let etag = match &key {
+                Some(key) if !shows_md5(sealing.as_ref()) => key.etag(&digest.etag()),
+                _ => digest.etag(),
+            };
             let size = if sealing.is_some() { stored_stream(digest.size) } else { digest.size };
             let stamp = match stage.publish(Seal { modified, size, record: None, unsynced: false }).await {
                 Err(error) if is_absent(&error) => return Err(store.lost_container(&bound).await),
@@ -195,7 +199,7 @@ impl Store {
                 stamp: stamp.clone(),
                 size: digest.size,
                 modified,
-                etag: if shows_md5(sealing.as_ref()) { digest.etag() } else { opaque_etag() },
+                etag,
                 checksum: algorithm.map(|_| digest.checksum.clone()),
                 crc64nvme: digest.crc64nvme,
             };

@@ -299,6 +299,8 @@ pub struct CompleteRequest {
     pub checksum: Option<Checksum>,
     /// The checksum type the client repeats.
     pub kind: Option<ChecksumKind>,
+    /// The key that the client encrypted the parts with.
+    pub customer_key: Option<CustomerKey>,
 }
 
 /// What Complete made.

@@ -173,7 +173,15 @@ impl World {
     }
 
     fn complete_request(&self, upload: usize, parts: Vec<ListedPart>, conditions: Conditions) -> CompleteRequest {
-        CompleteRequest { upload: self.reference(upload), parts, conditions, size: None, checksum: None, kind: None }
+        CompleteRequest {
+            upload: self.reference(upload),
+            parts,
+            conditions,
+            size: None,
+            checksum: None,
+            kind: None,
+            customer_key: None,
+        }
     }
 
     fn completed(&mut self, number: usize, listed: Vec<(u32, String)>, held: Held) {

@@ -117,6 +117,7 @@ pub(super) async fn complete(
         size: input.mpu_object_size.map(|size| size_of("x-amz-mp-object-size", size)).transpose()?,
         checksum: declared::value(&headers)?,
         kind: kind(input.checksum_type.as_ref())?,
+        customer_key: sse::customer_key(&headers)?,
     };
     let bucket = request.upload.bucket.clone();
     let made = gateway.store.complete_upload(&caller(&extensions), request).await?;

@@ -11,9 +11,10 @@ use aes_gcm::{Aes256Gcm, Nonce};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use zeroize::Zeroize as _;
 
+use crate::auth::secret::MasterKey;
 use crate::config::limits::SEAL_CHUNK_BYTES;
 use crate::model::encryption::CHUNK_OVERHEAD_BYTES;
-use crate::model::id::random;
+use crate::model::id::{hex, random};
 
 const PREFIX_BYTES: usize = 8;
 
@@ -52,6 +53,12 @@ impl DataKey {
     /// Its bytes, to be sealed.
     pub(super) fn expose(&self) -> &[u8; 32] {
         &self.0
+    }
+
+    /// An ETag that tells those who do not have the key nothing about bytes of this MD5.
+    pub(in crate::store) fn etag(&self, md5: &str) -> String {
+        let mac = MasterKey::new(self.0).for_use(&[b"longshore: etag", md5.as_bytes()].concat());
+        hex(&mac.bytes()[..16])
     }
 
     pub(super) fn cipher(&self) -> Aes256Gcm {

@@ -10,7 +10,6 @@
 use std::ops::Range;
 
 use crate::model::encryption::{CustomerKey, EncryptionRequest, NamedRequest, Scheme, Sealing};
-use crate::model::id::{hex, random};
 use crate::model::name::ObjectKey;
 use crate::model::object::Object;
 use crate::model::upload::{Part, Upload};
@@ -44,7 +43,7 @@ impl Sealed {
     /// Notes in a draft how its bytes are sealed. Only what the server's own key seals shows the MD5 of its bytes.
     pub(super) fn note(self, draft: &mut Object) {
         if !shows_md5(Some(&self.sealing)) {
-            draft.etag = opaque_etag();
+            draft.etag = self.key.etag(&draft.etag);
         }
         draft.attached.sealing = Some(self.sealing);
     }
@@ -79,13 +78,6 @@ impl Reading {
             None => Ok(body),
         }
     }
-}
-
-/// An ETag that says nothing about the bytes.
-pub(super) fn opaque_etag() -> String {
-    let mut bytes = [0; 16];
-    random(&mut bytes);
-    hex(&bytes)
 }
 
 /// Whether ETags of what is sealed so are MD5s.

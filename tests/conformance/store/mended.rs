@@ -341,7 +341,15 @@ async fn an_upload_left_completing_goes_on() {
                 _ => {
                     let parts = vec![ListedPart { number: 1, etag: part.etag, checksum: None }];
                     let conditions = Conditions::default();
-                    let request = CompleteRequest { upload, parts, conditions, size: None, checksum: None, kind: None };
+                    let request = CompleteRequest {
+                        upload,
+                        parts,
+                        conditions,
+                        size: None,
+                        checksum: None,
+                        kind: None,
+                        customer_key: None,
+                    };
                     site.bed.store.complete_upload(&ROOT, request).await.expect("completes");
                     assert_eq!(site.bed.get(what).await.expect("gets").1, b"a part");
                 }
@@ -371,7 +379,8 @@ async fn h11_a_part_that_is_resent_and_cut_leaves_the_acknowledged_one() {
         assert!(matches!(site.bed.store.upload_part(&ROOT, &upload, 1, None, cut).await, Err(Error::Body(_))));
         let parts = vec![ListedPart { number: 1, etag: part.etag, checksum: None }];
         let conditions = Conditions::default();
-        let request = CompleteRequest { upload, parts, conditions, size: None, checksum: None, kind: None };
+        let request =
+            CompleteRequest { upload, parts, conditions, size: None, checksum: None, kind: None, customer_key: None };
         site.bed.store.complete_upload(&ROOT, request).await.expect("completes");
         assert_eq!(site.bed.get("k").await.expect("gets").1, body);
     }

@@ -35,7 +35,7 @@ fn listed(parts: &[(u32, &PartStored)]) -> Vec<ListedPart> {
 
 fn complete(upload: &UploadRef, parts: Vec<ListedPart>) -> CompleteRequest {
     let (upload, conditions) = (upload.clone(), Conditions::default());
-    CompleteRequest { upload, parts, conditions, size: None, checksum: None, kind: None }
+    CompleteRequest { upload, parts, conditions, size: None, checksum: None, kind: None, customer_key: None }
 }
 
 fn etag_of(bodies: &[&[u8]]) -> String {
