@@ -8,6 +8,7 @@ mod checksums;
 mod conditions;
 mod copy;
 mod deletes;
+mod encryption;
 mod errors;
 mod hosts;
 mod listing;
