@@ -115,9 +115,6 @@ pub const CATALOG_WAL_BYTES_KEPT: i64 = 64 * 1024 * 1024;
 /// Bytes kept back beside the catalog so that a full disk can be emptied: twice what its WAL grows to between two
 /// checkpoints, which SQLite makes every 1,000 pages of 4 KiB.
 pub const CATALOG_RESERVE_BYTES: u64 = 8 * 1024 * 1024;
-/// Plain bytes of one chunk of an encrypted body: what a read of one byte decrypts, and what is held before anything of
-/// it is believed. It is part of the format of stored bytes.
-pub const SEAL_CHUNK_BYTES: usize = 64 * 1024;
 /// Most named keys of the configuration.
 pub const ENCRYPTION_KEYS_MAX: usize = 1000;
 /// Most bytes of an encryption context, as it is sent (its limit in S3's key service, in base64).

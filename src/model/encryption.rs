@@ -16,8 +16,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize as _;
 
-use crate::config::limits::SEAL_CHUNK_BYTES;
-
+/// Plain bytes of one chunk: what a read of one byte decrypts, and what is held before anything of it is believed. It is
+/// part of the form of stored bytes.
+pub const SEAL_CHUNK_BYTES: usize = 64 * 1024;
 /// Bytes that a chunk is longer than its plaintext: prefix and tag.
 pub const CHUNK_OVERHEAD_BYTES: u64 = 8 + 16;
 

@@ -20,7 +20,7 @@ use crate::model::caller::Caller;
 use crate::model::condition::{Conditions, TagMatch};
 use crate::model::encryption::{CustomerKey, EncryptionRequest};
 use crate::model::name::{BucketName, ObjectKey};
-use crate::model::object::Content;
+use crate::model::object::{Content, Object};
 use crate::model::versioning::VersionRef;
 use crate::store::request::{Copied, CopyContent, CopyRequest, GetRequest, Given, PartCopy, Portion, UploadRef};
 
@@ -137,6 +137,12 @@ pub(super) async fn object(gateway: &Gateway, request: S3Request<CopyObjectInput
     let Copied { object: copied, source } = gateway.store.copy(&caller, request).await?;
     let version_id = gateway.shown_version(&bucket, copied.shown()).await?;
     let copy_source_version_id = gateway.shown_version(&from_bucket, source).await?;
+    let output = CopyObjectOutput { version_id, copy_source_version_id, ..CopyObjectOutput::default() };
+    Ok(described(output, copied))
+}
+
+/// The answer with the facts of the copy.
+fn described(mut output: CopyObjectOutput, copied: Object) -> CopyObjectOutput {
     let mut result = CopyObjectResult {
         e_tag: Some(wire::etag(&copied.etag)),
         last_modified: Some(wire::time(copied.modified)),
@@ -144,15 +150,10 @@ pub(super) async fn object(gateway: &Gateway, request: S3Request<CopyObjectInput
         ..CopyObjectResult::default()
     };
     show_checksum!(result, &copied.checksum);
-    let mut output = CopyObjectOutput {
-        copy_object_result: Some(result),
-        version_id,
-        copy_source_version_id,
-        ..CopyObjectOutput::default()
-    };
+    output.copy_object_result = Some(result);
     sse::show_sealing!(output, &copied.attached.sealing);
     output.ssekms_encryption_context = copied.attached.sealing.and_then(|sealing| sealing.context);
-    Ok(output)
+    output
 }
 
 /// What the source has, with the storage class and redirect that the request names: those are never copied once one is

@@ -12,8 +12,7 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use zeroize::Zeroize as _;
 
 use crate::auth::secret::MasterKey;
-use crate::config::limits::SEAL_CHUNK_BYTES;
-use crate::model::encryption::CHUNK_OVERHEAD_BYTES;
+use crate::model::encryption::{CHUNK_OVERHEAD_BYTES, SEAL_CHUNK_BYTES};
 use crate::model::id::{hex, random};
 
 const PREFIX_BYTES: usize = 8;

@@ -11,8 +11,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt as _, stream};
 
 use super::cipher::{ChunkId, DataKey, STORED_CHUNK_BYTES, open};
-use crate::config::limits::SEAL_CHUNK_BYTES;
-use crate::model::encryption::{CHUNK_OVERHEAD_BYTES, PartRun, Sealing, stored_stream};
+use crate::model::encryption::{CHUNK_OVERHEAD_BYTES, PartRun, SEAL_CHUNK_BYTES, Sealing, stored_stream};
 use crate::provider::{self, Body};
 
 const CHUNK: u64 = SEAL_CHUNK_BYTES as u64;
