@@ -3,6 +3,10 @@
 //! **Invariant:** [`decide::decide`] is the only function that says yes, for every front.
 
 pub mod decide;
+mod grants;
 pub mod policy;
 pub mod secret;
 pub mod users;
+
+#[cfg(test)]
+mod table;

@@ -20,12 +20,16 @@ use crate::model::place::Layout;
 mod encryption;
 mod interval;
 pub mod limits;
+mod notification;
 pub mod root;
+mod s3;
 mod section;
 pub mod state;
 
 pub use encryption::{EncryptionConfig, KeyError, KeyFrom, NamedKey};
 pub use interval::{Interval, duration};
+pub use notification::TargetConfig;
+pub use s3::S3Config;
 
 /// The name of the provider that new buckets are made on.
 pub const DEFAULT_PROVIDER: &str = "default";
@@ -47,6 +51,8 @@ pub struct Config {
     pub buckets: BucketRules,
     /// The keys that clients may name to have objects encrypted.
     pub encryption: EncryptionConfig,
+    /// Whom buckets can notify.
+    pub targets: Vec<TargetConfig>,
     /// Limits that may be tuned.
     pub limits: LimitsConfig,
 }
@@ -66,15 +72,6 @@ pub struct ServerConfig {
     pub metrics_token: Option<Secret>,
     /// Between two walks of a bucket in the background; `None`: only new buckets are walked.
     pub scan_interval: Option<Duration>,
-}
-
-/// The S3 front.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct S3Config {
-    /// Domains whose subdomains name buckets.
-    pub domains: Vec<String>,
-    /// The region that requests must be signed for; any if there is none.
-    pub region: Option<String>,
 }
 
 /// One place for bytes.
@@ -218,6 +215,7 @@ impl Config {
             providers: providers(top.sections("provider"), &dir, problems),
             buckets: bucket_rules(top.sections("bucket")),
             encryption: EncryptionConfig::read(top.section("encryption")),
+            targets: notification::targets(top.section("notification")),
             limits: LimitsConfig::read(top.section("limits")),
             dir,
         };
@@ -266,21 +264,6 @@ impl ServerConfig {
     }
 }
 
-impl S3Config {
-    fn read(mut section: Section<'_>) -> Self {
-        let domains = section.texts("domains").unwrap_or_default();
-        for domain in domains.iter().filter(|domain| !is_domain(domain)) {
-            section.problem("domains", &format!("{domain:?} is not a domain name"));
-        }
-        let region = section.parse("region", "a region such as \"us-east-1\"", |text| {
-            let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
-            (!text.is_empty() && text.chars().all(plain)).then(|| text.to_owned())
-        });
-        section.finish();
-        Self { domains: domains.iter().map(|domain| domain.to_ascii_lowercase()).collect(), region }
-    }
-}
-
 impl LimitsConfig {
     fn read(mut section: Section<'_>) -> Self {
         let default = Self::default();
@@ -299,11 +282,6 @@ impl LimitsConfig {
 
 fn choice<T: clap::ValueEnum>(text: &str) -> Option<T> {
     T::from_str(text, false).ok()
-}
-
-fn is_domain(text: &str) -> bool {
-    let label = |label: &str| !label.is_empty() && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
-    text.len() <= 253 && text.split('.').all(label)
 }
 
 /// A state directory in its usual place tells the directory it belongs to, so that `--state DIR/.longshore` alone is

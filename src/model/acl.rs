@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub const GRANTS_MAX: usize = 100;
 
 /// Who is granted something.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Grantee {
     /// A user, by canonical id.
     #[serde(rename = "user")]

@@ -197,6 +197,19 @@ impl Action {
             )
     }
 
+    /// Whether it can be done to a key that has no object.
+    #[must_use]
+    pub fn needs_no_object(self) -> bool {
+        matches!(
+            self,
+            Self::PutObject
+                | Self::DeleteObject
+                | Self::DeleteObjectVersion
+                | Self::AbortMultipartUpload
+                | Self::ListMultipartUploadParts
+        )
+    }
+
     /// What it is called when the request names a version: the same right on old versions is another one.
     #[must_use]
     pub fn of_version(self) -> Self {

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use crate::model::time::Timestamp;
+
 /// What is known of a request beside who makes it and what it is about. A front fills in what its protocol has.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RequestContext {
@@ -10,6 +12,8 @@ pub struct RequestContext {
     pub source_ip: Option<IpAddr>,
     /// `aws:SecureTransport`: whether it came by TLS.
     pub secure: bool,
+    /// When it came; `None`: now.
+    pub at: Option<Timestamp>,
     /// Further condition keys in lower case (`aws:referer`, `aws:useragent`, `s3:prefix`, `s3:x-amz-acl`,
     /// `s3:requestobjecttag/dept`), with their values. A key that is not there was not sent.
     pub values: BTreeMap<String, Vec<String>>,

@@ -6,15 +6,17 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::auth::decide::Target;
+use crate::auth::decide::{Row, Rules, Target, Verdict, decide};
 use crate::catalog::NewBucket;
 use crate::model::action::Action;
 use crate::model::bucket::{Bucket, BucketConfig};
 use crate::model::caller::{Caller, ROOT};
 use crate::model::id::{BucketId, VersionId};
 use crate::model::name::{BucketName, ObjectKey};
+use crate::model::object::Object;
 use crate::model::place::{Displaced, Layout, Placed};
 use crate::model::time::Clock;
+use crate::model::versioning::VersionRef;
 use crate::provider::{self, Container, Provider, Stage};
 use crate::store::error::{Error, Result};
 use crate::store::{SERVICE, Store};
@@ -26,6 +28,8 @@ const REMEMBERED_MAX: usize = 10_000;
 #[derive(Debug)]
 pub(super) struct Bound {
     pub(super) bucket: Bucket,
+    /// What its configuration says about access.
+    pub(super) rules: Rules,
     pub(super) provider: Arc<dyn Provider>,
     /// `None`: the container is not there now, so nothing can be said about its objects.
     pub(super) container: Option<Container>,
@@ -81,10 +85,11 @@ pub(super) fn container_is_gone() -> Error {
 impl Store {
     /// Finds a bucket and decides about it. A missing bucket is told to everyone, as S3 does.
     pub(super) async fn enter(&self, caller: &Caller, name: &BucketName, action: Action) -> Result<Arc<Bound>> {
-        self.enter_if(name, |bucket| Self::allow(caller, action, Target::Bucket(bucket))).await
+        let decide = |bucket: &Bucket, rules: &Rules| decide(caller, action, Target::Bucket(bucket, rules));
+        Ok(self.enter_if(name, decide, false).await?.0)
     }
 
-    /// Finds a bucket and decides about one of its objects.
+    /// Finds a bucket and decides about one of its objects, by its current version where that bears on the decision.
     pub(super) async fn enter_object(
         &self,
         caller: &Caller,
@@ -92,24 +97,107 @@ impl Store {
         key: &ObjectKey,
         action: Action,
     ) -> Result<Arc<Bound>> {
-        self.enter_if(name, |bucket| Self::allow(caller, action, Target::Object(bucket, key))).await
+        self.enter_version(caller, name, key, None, action).await
+    }
+
+    /// As [`Store::enter_object`], about the version that the request names, if it names one: what may be done to the
+    /// object and what may be done to its versions are two rights.
+    pub(super) async fn enter_version(
+        &self,
+        caller: &Caller,
+        name: &BucketName,
+        key: &ObjectKey,
+        version: Option<VersionRef>,
+        action: Action,
+    ) -> Result<Arc<Bound>> {
+        let action = if version.is_some() { action.of_version() } else { action };
+        let (bound, open) = self.enter_open_object(caller, name, key, action).await?;
+        if open {
+            let id = bound.bucket.id;
+            let row = match version {
+                None => self.catalog().object(&SERVICE, id, key).await?,
+                Some(version) => self.catalog().version(&SERVICE, id, key, version).await?,
+            };
+            let row = row.as_ref().map_or(Row::Missing, Row::Is);
+            if decide(caller, action, Target::Object(&bound.bucket, &bound.rules, key, row)) != Verdict::Allowed {
+                let missing = matches!(row, Row::Missing) && !action.needs_no_object();
+                return Err(if missing { Self::missing_key(caller, &bound) } else { Error::AccessDenied });
+            }
+        }
+        Ok(bound)
+    }
+
+    /// Finds a bucket for a read of one of its objects. Where the decision depends on the object it is still to be
+    /// taken, by [`Store::allow_object`], on the row that is served.
+    pub(super) async fn enter_to_read(
+        &self,
+        caller: &Caller,
+        name: &BucketName,
+        key: &ObjectKey,
+        action: Action,
+    ) -> Result<Arc<Bound>> {
+        Ok(self.enter_open_object(caller, name, key, action).await?.0)
+    }
+
+    /// Decides about an object that was looked up.
+    pub(super) fn allow_object(caller: &Caller, bound: &Bound, action: Action, object: &Object) -> Result<()> {
+        Self::allow(caller, action, Target::Object(&bound.bucket, &bound.rules, &object.key, Row::Is(object)))
+    }
+
+    /// Decides, for a key that has no row, whether to look for a file of its name: a file that nobody has served yet is
+    /// the bucket's, without a list of its own. Who may list may learn that there is one.
+    pub(super) fn allow_search(caller: &Caller, bound: &Bound, action: Action, key: &ObjectKey) -> Result<()> {
+        let target = Target::Object(&bound.bucket, &bound.rules, key, Row::Missing);
+        Self::allow(caller, action, target).or_else(|_| Self::allow_list(caller, bound))
+    }
+
+    fn allow_list(caller: &Caller, bound: &Bound) -> Result<()> {
+        Self::allow(caller, Action::ListBucket, Target::Bucket(&bound.bucket, &bound.rules))
+    }
+
+    /// The second says that the decision depends on the object.
+    async fn enter_open_object(
+        &self,
+        caller: &Caller,
+        name: &BucketName,
+        key: &ObjectKey,
+        action: Action,
+    ) -> Result<(Arc<Bound>, bool)> {
+        let decide =
+            |bucket: &Bucket, rules: &Rules| decide(caller, action, Target::Object(bucket, rules, key, Row::Unknown));
+        self.enter_if(name, decide, true).await
     }
 
     /// The decision comes before the provider is asked for anything, also for a container that has no bucket yet: it
-    /// would be root's, so who may do nothing with that does not make us look.
-    async fn enter_if(&self, name: &BucketName, allow: impl Fn(&Bucket) -> Result<()> + Send) -> Result<Arc<Bound>> {
+    /// would be root's, so who may do nothing with that does not make us look. What depends on an object is let through
+    /// where `open` says so, and then the second of the result says it too.
+    async fn enter_if(
+        &self,
+        name: &BucketName,
+        decide: impl Fn(&Bucket, &Rules) -> Verdict + Send,
+        open: bool,
+    ) -> Result<(Arc<Bound>, bool)> {
+        let allow = |bucket: &Bucket, rules: &Rules| match decide(bucket, rules) {
+            Verdict::Allowed => Ok(false),
+            Verdict::NeedsObject if open => Ok(true),
+            Verdict::NeedsObject | Verdict::Refused => Err(Error::AccessDenied),
+        };
         if let Some(bound) = self.0.bounds.get(name).map(|bound| bound.clone()) {
-            allow(&bound.bucket)?;
-            return Ok(bound);
+            let open = allow(&bound.bucket, &bound.rules)?;
+            return Ok((bound, open));
         }
         match self.catalog().bucket(&SERVICE, name).await? {
-            Some(bucket) => allow(&bucket)?,
-            None => allow(&self.as_adopted(name)).map_err(|_| Error::NoSuchBucket)?,
-        }
+            Some(bucket) => allow(&bucket, &Rules::of(&bucket))?,
+            // Nobody has set a list there yet, so nothing can depend on it.
+            None => match decide(&self.as_adopted(name), &Rules::default()) {
+                Verdict::Allowed => false,
+                Verdict::NeedsObject | Verdict::Refused => return Err(Error::NoSuchBucket),
+            },
+        };
         let bound = self.bound(name).await?;
         // The row may have changed between the two looks.
-        allow(&bound.bucket)?;
-        Ok(bound)
+        let open = allow(&bound.bucket, &bound.rules)?;
+        Ok((bound, open))
     }
 
     fn as_adopted(&self, name: &BucketName) -> Bucket {
@@ -129,7 +217,7 @@ impl Store {
 
     /// "No such key", or what somebody is told who may not learn which keys exist.
     pub(super) fn missing_key(caller: &Caller, bound: &Bound) -> Error {
-        match Self::allow(caller, Action::ListBucket, Target::Bucket(&bound.bucket)) {
+        match Self::allow_list(caller, bound) {
             Ok(()) => Error::NoSuchKey,
             Err(denied) => denied,
         }
@@ -174,7 +262,8 @@ impl Store {
         let provider = self.0.providers.get(&bucket.provider).cloned();
         let provider = provider.ok_or_else(|| Error::Unavailable("the provider is not configured".into()))?;
         let container = provider.container(&bucket.container).await?;
-        Ok(Bound { bucket, provider, container })
+        let rules = Rules::of(&bucket);
+        Ok(Bound { bucket, rules, provider, container })
     }
 
     /// A bucket for a container that has none: somebody made a directory.

@@ -5,16 +5,18 @@
 
 use std::sync::Arc;
 
-use crate::auth::decide::{Target, decide};
+use crate::auth::decide::{Rules, Target, policy_counts};
 use crate::catalog::{self, NewBucket};
 use crate::model::action::Action;
 use crate::model::bucket::{Bucket, BucketConfig, BucketSettings};
 use crate::model::caller::Caller;
 use crate::model::name::BucketName;
 use crate::provider;
+use crate::store::acl::unusual;
 use crate::store::bound::{Bound, is_absent};
+use crate::store::config::fits_ownership;
 use crate::store::error::{Error, Result};
-use crate::store::request::{BucketPage, BucketQuery};
+use crate::store::request::{BucketPage, BucketQuery, CreateBucket};
 use crate::store::{SERVICE, Store};
 
 /// Rows read at a time while those the caller may not see are passed over.
@@ -35,7 +37,7 @@ impl Store {
             let rows = self.catalog().buckets(&SERVICE, &query.prefix, after.as_deref(), ROWS_PAGE).await?;
             let ended = rows.len() < ROWS_PAGE;
             for bucket in rows {
-                let listed = bucket.owner == caller.id() || decide(caller, Action::ListBucket, Target::Bucket(&bucket));
+                let listed = bucket.owner == caller.id() || Self::lists(caller, &bucket);
                 if listed && page.buckets.len() == query.limit {
                     page.next = after;
                     return Ok(page);
@@ -51,6 +53,12 @@ impl Store {
         }
     }
 
+    /// Whether a bucket of root's, or of anyone for an administrator, is the caller's to list.
+    fn lists(caller: &Caller, bucket: &Bucket) -> bool {
+        policy_counts(caller, bucket)
+            && Self::allow(caller, Action::ListBucket, Target::Bucket(bucket, &Rules::of(bucket))).is_ok()
+    }
+
     async fn adopt_new_containers(&self) -> Result<()> {
         let provider = self.default_provider()?;
         for container in provider.containers().await? {
@@ -64,21 +72,27 @@ impl Store {
         Ok(())
     }
 
-    /// Makes a bucket of the caller's on the default provider.
+    /// Makes a bucket of the caller's on the default provider, with this configuration and list.
     ///
     /// # Errors
-    /// [`Error::BucketOwned`], [`Error::BucketTaken`], refusals.
-    pub async fn create_bucket(&self, caller: &Caller, name: &BucketName) -> Result<Bucket> {
+    /// [`Error::BucketOwned`], [`Error::BucketTaken`] also if the caller has it with another list,
+    /// [`Error::AclWithOwnership`], refusals.
+    pub async fn create_bucket(&self, caller: &Caller, name: &BucketName, request: CreateBucket) -> Result<Bucket> {
         Self::allow(caller, Action::CreateBucket, Target::NewBucket(name))?;
+        let acl = unusual(self.resolve(&request.acl, caller.id(), caller.id()).await?, caller.id());
+        let config = BucketConfig { acl, ..request.config };
+        fits_ownership(&config, caller.id())?;
         let (store, owner, name) = (self.clone(), caller.id().to_owned(), name.clone());
-        let section = tokio::spawn(async move { store.make_bucket(owner, &name).await });
+        let section = tokio::spawn(async move { store.make_bucket(owner, &name, config).await });
         section.await.map_err(|error| Error::Internal(error.into()))?
     }
 
-    async fn make_bucket(&self, owner: String, name: &BucketName) -> Result<Bucket> {
+    async fn make_bucket(&self, owner: String, name: &BucketName, config: BucketConfig) -> Result<Bucket> {
         let _order = self.0.bucket_changes.lock().await;
         match self.bound(name).await {
-            Ok(there) if there.bucket.owner == owner => return Err(Error::BucketOwned),
+            Ok(there) if there.bucket.owner == owner && there.bucket.config.acl == config.acl => {
+                return Err(Error::BucketOwned);
+            }
             Ok(_) => return Err(Error::BucketTaken),
             Err(Error::NoSuchBucket) => {}
             Err(error) => return Err(error),
@@ -92,7 +106,7 @@ impl Store {
             owner,
             created: now,
             settings: self.0.bucket_rules.settings(name),
-            config: BucketConfig::default(),
+            config,
             indexed: Some(now),
         };
         let bucket = match self.catalog().create_bucket(&SERVICE, new).await {

@@ -11,14 +11,15 @@ use crate::model::caller::Caller;
 use crate::model::checksum::ChecksumKind;
 use crate::model::encryption::EncryptionRequest;
 use crate::model::id::VersionId;
-use crate::model::object::Object;
+use crate::model::object::{Attached, Object};
 use crate::provider::Stage;
 use crate::store::Store;
 use crate::store::bound::Bound;
 use crate::store::error::{Error, Result};
-use crate::store::get::{Opened, blocks};
+use crate::store::events::{Cause, How};
+use crate::store::get::{Named, Opened, blocks};
 use crate::store::ingest::pour;
-use crate::store::put::draft;
+use crate::store::put::{draft, owner_of_write};
 use crate::store::request::{Copied, CopyContent, CopyRequest};
 use crate::store::seal::SealedStage;
 use crate::store::write::{Write, check_write, current_of};
@@ -29,7 +30,8 @@ impl Store {
     /// # Errors
     /// Refusals; nothing is visible then. A failed condition on the source is always `PreconditionFailed`.
     pub async fn copy(&self, caller: &Caller, request: CopyRequest) -> Result<Copied> {
-        let source = self.enter_object(caller, &request.from_bucket, &request.from_key, Action::GetObject).await?;
+        let named = Named::new(&request.from_key, request.from_version, Action::GetObject);
+        let source = self.enter_to_read(caller, &request.from_bucket, &request.from_key, named.action).await?;
         let bound = self.enter_object(caller, &request.bucket, &request.key, Action::PutObject).await?;
         bound.writable()?;
         let onto_itself = request.from_bucket == request.bucket && request.from_key == request.key;
@@ -44,30 +46,41 @@ impl Store {
         if !request.conditions.is_empty() {
             check_write(&request.conditions, self.really_there(&bound, &request.key).await?.as_ref())?;
         }
-        let opened = self.open_source(caller, &source, &request).await?;
+        let opened = self.open_source(caller, &source, named, &request).await?;
         if opened.object.size > PUT_BYTES_MAX {
             return Err(Error::InvalidRequest("The source of a copy may have at most 5 GiB."));
+        }
+        self.refuse_beyond_quota(&bound, Some(opened.object.size)).await?;
+        let (owner, mut attached) = self.accept(&bound, owner_of_write(&bound, caller), &request.given).await?;
+        if request.keep_tags {
+            attached.tags = opened.object.attached.tags.clone();
         }
         let sealed = self.sealing_for(&bound, &request.key, &request.given.encryption)?;
         let (version, from) = (VersionId::fresh(), opened.object.shown());
         let stage = self.stage(&bound, version).await?;
         let mut stage = SealedStage::over(stage, sealed.as_ref().map(|sealed| &sealed.key), 0);
         let mut draft =
-            self.copy_bytes(&source, opened, &bound, &mut stage, sealed.is_some(), &request, caller, version).await?;
+            self.copy_bytes(&source, opened, &bound, &mut stage, &request, (owner, attached), version).await?;
         let (stage, _) = stage.finish(None).await?;
         if let Some(sealed) = sealed {
             sealed.note(&mut draft);
         }
         let conditions = request.conditions;
-        let object = self.write(Write { bound, stage, draft, whole: None, conditions, upload: None }).await?;
+        let cause = Cause::new(caller, How::Copy);
+        let object = self.write(Write { bound, stage, draft, whole: None, conditions, upload: None, cause }).await?;
         Ok(Copied { object, source: from })
     }
 
     /// Opens the source of a copy under its conditions.
-    async fn open_source(&self, caller: &Caller, source: &Arc<Bound>, request: &CopyRequest) -> Result<Opened> {
+    async fn open_source(
+        &self,
+        caller: &Caller,
+        source: &Arc<Bound>,
+        from: Named<'_>,
+        request: &CopyRequest,
+    ) -> Result<Opened> {
         let conditions = &request.source_conditions;
-        let from = (&request.from_key, request.from_version);
-        self.open(caller, source, from, request.source_key.as_ref(), |object| {
+        self.open(caller, source, from.with(request.source_key.as_ref()), |object| {
             if conditions.copy_source(current_of(object)) { Ok(0..object.size) } else { Err(Error::PreconditionFailed) }
         })
         .await
@@ -80,9 +93,8 @@ impl Store {
         opened: Opened,
         bound: &Arc<Bound>,
         stage: &mut SealedStage,
-        sealed: bool,
         request: &CopyRequest,
-        caller: &Caller,
+        (owner, attached): (String, Attached),
         version: VersionId,
     ) -> Result<Object> {
         let Opened { object, place, body } = opened;
@@ -90,7 +102,7 @@ impl Store {
             CopyContent::Keep => object.content.clone(),
             CopyContent::Replace(content) => (**content).clone(),
         };
-        let plain = !sealed && object.attached.sealing.is_none();
+        let plain = !stage.seals() && object.attached.sealing.is_none();
         if plain && Arc::ptr_eq(&source.provider, &bound.provider) && facts_hold(&object, request) {
             let range = 0..object.size;
             match stage.append(source.place(), &place, &object.stamp, range).await {
@@ -103,8 +115,9 @@ impl Store {
             let mut copy = object;
             copy.version = version;
             copy.key = request.key.clone();
-            copy.owner = crate::store::put::owner_of_write(bound, caller);
+            (copy.owner, copy.attached) = (owner, attached);
             copy.content = content;
+            copy.revision = 0;
             return Ok(copy);
         }
         let algorithm = request.algorithm.or(object.checksum.as_ref().map(|c| c.algorithm));
@@ -112,7 +125,7 @@ impl Store {
         if digest.size != object.size {
             return Err(Error::Unavailable("the source changed while it was copied".into()));
         }
-        Ok(draft(bound, caller, &request.key, version, content, &digest))
+        Ok(draft(&request.key, version, content, &digest, (owner, attached)))
     }
 }
 

@@ -89,6 +89,9 @@ pub enum Error {
     /// A list names too many.
     #[error("the access control list is malformed")]
     MalformedAcl,
+    /// A bucket policy that is not understood, or speaks of something else.
+    #[error("the bucket policy is malformed: {0}")]
+    MalformedPolicy(String),
     /// No user has this e-mail address, or several have it.
     #[error("no single user has the e-mail address")]
     UnresolvableEmail,

@@ -33,16 +33,39 @@ pub(super) struct Opened {
     pub(super) body: Body,
 }
 
+/// What is to be opened, and what for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Named<'a> {
+    pub(super) key: &'a ObjectKey,
+    pub(super) version: Option<VersionRef>,
+    pub(super) action: Action,
+    /// The key that the client encrypted it with.
+    pub(super) customer: Option<&'a CustomerKey>,
+}
+
+impl<'a> Named<'a> {
+    /// With the client's key.
+    pub(super) fn with(self, customer: Option<&'a CustomerKey>) -> Self {
+        Self { customer, ..self }
+    }
+
+    /// What may be done to an object and what may be done to its versions are two rights.
+    pub(super) fn new(key: &'a ObjectKey, version: Option<VersionRef>, action: Action) -> Self {
+        Self { key, version, action: if version.is_some() { action.of_version() } else { action }, customer: None }
+    }
+}
+
 impl Store {
     /// Reads an object.
     ///
     /// # Errors
     /// Refusals; also those of the conditions and the range. The body itself ends early if the bytes change under it.
     pub async fn get(&self, caller: &Caller, request: GetRequest) -> Result<FoundBody> {
-        let bound = self.enter_object(caller, &request.bucket, &request.key, Action::GetObject).await?;
+        let named = Named::new(&request.key, request.version, Action::GetObject);
+        let bound = self.enter_to_read(caller, &request.bucket, &request.key, named.action).await?;
         let mut found = None;
         let opened = self
-            .open(caller, &bound, (&request.key, request.version), request.customer_key.as_ref(), |object| {
+            .open(caller, &bound, named.with(request.customer_key.as_ref()), |object| {
                 let answer = answer_of(object, &request)?;
                 let range = answer.0.clone();
                 found = Some(answer);
@@ -70,10 +93,11 @@ impl Store {
     }
 
     async fn facts(&self, caller: &Caller, request: GetRequest, action: Action) -> Result<Found> {
-        let bound = self.enter_object(caller, &request.bucket, &request.key, action).await?;
+        let named = Named::new(&request.key, request.version, action);
+        let bound = self.enter_to_read(caller, &request.bucket, &request.key, named.action).await?;
         let mut found = None;
         let opened = self
-            .open(caller, &bound, (&request.key, request.version), request.customer_key.as_ref(), |object| {
+            .open(caller, &bound, named.with(request.customer_key.as_ref()), |object| {
                 found = Some(answer_of(object, &request)?);
                 Ok(0..0)
             })
@@ -82,31 +106,35 @@ impl Store {
         Ok(Found { object: opened.object, range, partial, part })
     }
 
-    /// Opens a version of a key, the current one if none is named. `choose` sees its facts and says which bytes, or
-    /// refuses. The bytes come plain.
+    /// Opens a version of a key, the current one if none is named, if the caller may do `action` to it. `choose` sees its
+    /// facts and says which bytes, or refuses. The bytes come plain.
     pub(super) async fn open(
         &self,
         caller: &Caller,
         bound: &Arc<Bound>,
-        (key, version): (&ObjectKey, Option<VersionRef>),
-        customer: Option<&CustomerKey>,
+        named: Named<'_>,
         mut choose: impl FnMut(&Object) -> Result<Range<u64>> + Send,
     ) -> Result<Opened> {
+        let Named { key, version, action, customer } = named;
         for _ in 0..READ_TRIES_MAX {
             let current = self.catalog().object(&SERVICE, bound.bucket.id, key).await?;
             let names = |row: &Object| version.is_none_or(|version| is_named(row, version));
             let row = match (current.filter(names), version) {
                 (Some(row), _) => row,
-                (None, Some(version)) => match self.open_behind(caller, bound, key, version, &mut choose).await? {
+                (None, Some(version)) => match self.open_behind(caller, bound, named, version, &mut choose).await? {
                     Some(opened) => return Ok(opened),
                     // It is current by now.
                     None => continue,
                 },
-                (None, None) => match self.adopt_file(bound, key).await? {
-                    Some(row) => row,
-                    None => return Err(self.missing(caller, bound, key).await?),
-                },
+                (None, None) => {
+                    Self::allow_search(caller, bound, action, key)?;
+                    match self.adopt_file(bound, key).await? {
+                        Some(row) => row,
+                        None => return Err(self.missing(caller, bound, key).await?),
+                    }
+                }
             };
+            Self::allow_object(caller, bound, action, &row)?;
             let shown = match self.sight(bound, &row).await? {
                 Sight::Final => None,
                 Sight::Young(shown) => Some(*shown),
@@ -143,13 +171,14 @@ impl Store {
         &self,
         caller: &Caller,
         bound: &Arc<Bound>,
-        key: &ObjectKey,
+        Named { key, action, .. }: Named<'_>,
         version: VersionRef,
         choose: &mut (impl FnMut(&Object) -> Result<Range<u64>> + Send),
     ) -> Result<Option<Opened>> {
         let row = self.catalog().version(&SERVICE, bound.bucket.id, key, version).await?;
         let row = match row {
             Some(row) if row.marker => {
+                Self::allow_object(caller, bound, action, &row)?;
                 return Err(Error::MarkerNamed { version: row.shown(), modified: row.modified });
             }
             Some(row) => row,
@@ -159,6 +188,7 @@ impl Store {
             }
             None => return Err(Self::missing_version(caller, bound)),
         };
+        Self::allow_object(caller, bound, action, &row)?;
         let range = choose(&row);
         let wanted = range.as_ref().map_or(0..0, Clone::clone);
         let mut opened = self.open_row(bound, &row, wanted.clone()).await?;
@@ -197,7 +227,7 @@ impl Store {
         Ok(newest.filter(|newest| newest.marker).map_or(missing, |marker| Error::Deleted { version: marker.shown() }))
     }
 
-    fn missing_version(caller: &Caller, bound: &Bound) -> Error {
+    pub(super) fn missing_version(caller: &Caller, bound: &Bound) -> Error {
         match Self::missing_key(caller, bound) {
             Error::NoSuchKey => Error::NoSuchVersion,
             denied => denied,

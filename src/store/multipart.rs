@@ -21,8 +21,9 @@ use crate::model::upload::{Part, Upload, UploadState};
 use crate::provider::{Seal, Stage};
 use crate::store::bound::{Bound, is_absent};
 use crate::store::error::{Error, Result};
-use crate::store::get::blocks;
+use crate::store::get::{Named, blocks};
 use crate::store::ingest::{Digest, pour, receive};
+use crate::store::put::owner_of_write;
 use crate::store::request::{
     CreateUpload, Incoming, PartCopy, PartPage, PartStored, UploadPage, UploadQuery, UploadRef,
 };
@@ -38,6 +39,7 @@ impl Store {
         let bound = self.enter_object(caller, &request.bucket, &request.key, Action::PutObject).await?;
         bound.writable()?;
         let sealed = self.sealing_for(&bound, &request.key, &request.given.encryption)?;
+        let (_, attached) = self.accept(&bound, owner_of_write(&bound, caller), &request.given).await?;
         let handle = match bound.provider.begin_upload(bound.place(), VersionId::fresh()).await {
             Err(error) if is_absent(&error) => return Err(self.lost_container(&bound).await),
             handle => handle?,
@@ -49,7 +51,7 @@ impl Store {
             created: Clock::now(),
             initiator: caller.id().to_owned(),
             content: request.content,
-            attached: Attached { sealing: sealed.map(|sealed| sealed.sealing), ..Attached::default() },
+            attached: Attached { sealing: sealed.map(|sealed| sealed.sealing), ..attached },
             checksum: request.checksum,
             handle,
             state: UploadState::Open,
@@ -127,11 +129,12 @@ impl Store {
         from: PartCopy,
     ) -> Result<PartStored> {
         check_number(number)?;
-        let source = self.enter_object(caller, &from.from_bucket, &from.from_key, Action::GetObject).await?;
+        let named = Named::new(&from.from_key, from.from_version, Action::GetObject);
+        let source = self.enter_to_read(caller, &from.from_bucket, &from.from_key, named.action).await?;
         let (bound, row) = self.enter_open(caller, upload).await?;
         let key = self.data_key(&bound, &row.key, row.attached.sealing.as_ref(), customer)?;
         let opened = self
-            .open(caller, &source, (&from.from_key, from.from_version), from.source_key.as_ref(), |object| {
+            .open(caller, &source, named.with(from.source_key.as_ref()), |object| {
                 let current = crate::store::write::current_of(object);
                 if !from.source_conditions.copy_source(current) {
                     return Err(Error::PreconditionFailed);

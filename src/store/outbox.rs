@@ -234,16 +234,17 @@ impl Store {
         Ok(row.is_some() && current.is_none_or(|current| current.version != version))
     }
 
-    /// Moves the bytes of a version that is kept behind the current one to its managed place.
+    /// Moves the bytes of a version whose row says so from its key to its managed place.
     async fn move_aside(&self, bound: &Bound, key: &ObjectKey, version: VersionId, stamp: &Stamp) -> Result<()> {
-        if !self.is_behind(bound, key, version).await? {
+        let row = self.catalog().version(&SERVICE, bound.bucket.id, key, VersionRef::Id(version)).await?;
+        if row.is_none_or(|row| row.placed == Placed::Natural) {
             return Ok(());
         }
         match bound.provider.take_aside(bound.place(), key, version, stamp).await {
             Ok(()) => self.note(bound, key, version).await,
             // A lay-out that is owed brings it there, or somebody has edited the file before it could be moved.
             Err(error) if is_absent(&error) => {
-                tracing::warn!(bucket = %bound.bucket.name, %key, %version, "a noncurrent version is not at its key");
+                tracing::warn!(bucket = %bound.bucket.name, %key, %version, "a version that was to be set aside is not at its key");
                 Ok(())
             }
             Err(error) => Err(error.into()),

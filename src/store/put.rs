@@ -11,13 +11,14 @@ use crate::model::name::ObjectKey;
 use crate::model::object::{Attached, Content, Object};
 use crate::model::place::{Placed, Stamp};
 use crate::model::time::Timestamp;
-use crate::store::Store;
 use crate::store::bound::Bound;
-use crate::store::error::Result;
+use crate::store::error::{Error, Result};
+use crate::store::events::{Cause, How};
 use crate::store::ingest::{Digest, receive};
 use crate::store::request::PutRequest;
 use crate::store::seal::SealedStage;
 use crate::store::write::{Write, check_write};
+use crate::store::{SERVICE, Store};
 
 impl Store {
     /// Writes an object. Answers after the commit, with the facts of the new version.
@@ -29,17 +30,30 @@ impl Store {
         let bound = self.enter_object(caller, &request.bucket, &request.key, Action::PutObject).await?;
         bound.writable()?;
         self.refuse_early(&bound, &request.key, &request.conditions).await?;
+        self.refuse_beyond_quota(&bound, request.body.length).await?;
+        let (owner, attached) = self.accept(&bound, owner_of_write(&bound, caller), &request.given).await?;
         let sealed = self.sealing_for(&bound, &request.key, &request.given.encryption)?;
         let version = VersionId::fresh();
         let stage = self.stage(&bound, version).await?;
         let mut stage = SealedStage::over(stage, sealed.as_ref().map(|sealed| &sealed.key), 0);
         let digest = receive(request.body, &mut stage, PUT_BYTES_MAX).await?;
-        let mut draft = draft(&bound, caller, &request.key, version, request.content, &digest);
+        let mut draft = draft(&request.key, version, request.content, &digest, (owner, attached));
         let (stage, whole) = stage.finish(digest.whole).await?;
         if let Some(sealed) = sealed {
             sealed.note(&mut draft);
         }
-        self.write(Write { bound, stage, draft, whole, conditions: request.conditions, upload: None }).await
+        let cause = Cause::new(caller, How::Put);
+        self.write(Write { bound, stage, draft, whole, conditions: request.conditions, upload: None, cause }).await
+    }
+
+    /// A body that does not fit into the quota now is refused before it is read; the commit counts again.
+    pub(super) async fn refuse_beyond_quota(&self, bound: &Bound, bytes: Option<u64>) -> Result<()> {
+        if bound.bucket.config.quota.is_none() {
+            return Ok(());
+        }
+        let room = self.catalog().room(&SERVICE, bound.bucket.id).await?;
+        let too_much = room.is_some_and(|room| room.bytes.is_some_and(|room| bytes.unwrap_or(0) > room));
+        if too_much { Err(Error::QuotaExceeded) } else { Ok(()) }
     }
 
     /// A condition that fails now is told before the body is read; the commit checks it again.
@@ -53,12 +67,11 @@ impl Store {
 
 /// An object of bytes that were taken in whole.
 pub(super) fn draft(
-    bound: &Bound,
-    caller: &Caller,
     key: &ObjectKey,
     version: VersionId,
     content: Content,
     digest: &Digest,
+    (owner, attached): (String, Attached),
 ) -> Object {
     Object {
         key: key.clone(),
@@ -73,18 +86,18 @@ pub(super) fn draft(
         crc64nvme: Some(digest.crc64nvme),
         content,
         parts: Vec::new(),
-        owner: owner_of_write(bound, caller),
+        owner,
         null: true,
         marker: false,
         revision: 0,
-        attached: Attached::default(),
+        attached,
     }
 }
 
 /// Who writes owns, except that what nobody in particular writes belongs to the bucket's owner.
-pub(super) fn owner_of_write(bound: &Bound, caller: &Caller) -> String {
+pub(super) fn owner_of_write<'a>(bound: &'a Bound, caller: &'a Caller) -> &'a str {
     match caller.who {
-        Who::Anonymous => bound.bucket.owner.clone(),
-        Who::Root | Who::User(_) => caller.id().to_owned(),
+        Who::Anonymous => &bound.bucket.owner,
+        Who::Root | Who::User(_) => caller.id(),
     }
 }

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use futures_util::Stream;
 
 pub use crate::catalog::Progress;
-use crate::model::acl::{Acl, Canned};
-use crate::model::bucket::Bucket;
+use crate::model::acl::{Acl, Canned, Grantee, Permission};
+use crate::model::bucket::{Bucket, BucketConfig};
 use crate::model::checksum::{Algorithm, Checksum, ChecksumKind};
 use crate::model::condition::Conditions;
 use crate::model::encryption::{CustomerKey, EncryptionRequest, Sealing};
@@ -78,7 +78,51 @@ pub enum AclRequest {
     /// One by name.
     Canned(Canned),
     /// These grants.
-    Grants(Acl),
+    Grants(GrantsRequest),
+}
+
+/// Grants as a request names them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GrantsRequest {
+    /// Whom the request takes for the owner; somebody else is refused.
+    pub owner: Option<String>,
+    /// Who is granted what, in the order given.
+    pub grants: Vec<(GranteeRequest, Permission)>,
+}
+
+/// Somebody as a request names it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum GranteeRequest {
+    /// A user, by canonical id.
+    Id(String),
+    /// A user, by e-mail address.
+    Email(String),
+    /// A group.
+    Group(Grantee),
+}
+
+/// A list as it is shown.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ShownAcl {
+    /// Canonical id of the owner.
+    pub owner: String,
+    /// The grants in force.
+    pub acl: Acl,
+    /// The display names of all users in it.
+    pub names: std::collections::HashMap<String, String>,
+}
+
+/// A change of what is attached to an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AttachedChange {
+    /// Its tags; none removes them.
+    Tags(Tags),
+    /// Its access control list.
+    Acl(AclRequest),
+    /// Its retention; `None` removes it.
+    Retention(Option<Retention>),
+    /// Its legal hold.
+    LegalHold(bool),
 }
 
 /// Write an object.
@@ -351,6 +395,15 @@ pub struct UploadPage {
     pub prefixes: Vec<String>,
     /// The key and upload the next page begins after.
     pub next: Option<(String, Option<UploadId>)>,
+}
+
+/// Make a bucket.
+#[derive(Debug, Clone, Default)]
+pub struct CreateBucket {
+    /// Its access control list.
+    pub acl: AclRequest,
+    /// The rest of its configuration.
+    pub config: BucketConfig,
 }
 
 /// Which buckets to list.

@@ -20,7 +20,7 @@ use longshore::model::time::Clock;
 use longshore::provider::Provider;
 use longshore::provider::fs::{self, FsProvider};
 use longshore::provider::memory::MemoryProvider;
-use longshore::store::request::{GetRequest, Portion, ScanOptions};
+use longshore::store::request::{CreateBucket, GetRequest, Portion, ScanOptions};
 use longshore::store::{Attach, Error, RootCredentials, Store, StoreParts};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
@@ -104,7 +104,7 @@ impl World {
         };
         world.open(Attach::Serve)?;
         for name in &world.names[..2] {
-            world.wait(world.store().create_bucket(&ROOT, name)).map_err(|e| said(&e))?;
+            world.wait(world.store().create_bucket(&ROOT, name, CreateBucket::default())).map_err(|e| said(&e))?;
         }
         Ok(world)
     }
@@ -147,6 +147,8 @@ impl World {
             bucket_rules: BucketRules(vec![("*".into(), settings)]),
             master_key: MasterKey::generate(),
             named_keys: Default::default(),
+            targets: Vec::new(),
+            region: String::new(),
             root: RootCredentials { access_key: "root".into(), secret: Secret::new("not needed here") },
         });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");

@@ -3,16 +3,21 @@
 //! **Invariant:** what was written is checked another way than it was written: by digests made here, by reading the
 //! files in the served directory, by another operation.
 
+mod attached;
 mod buckets;
 mod checksums;
 mod conditions;
+mod config;
 mod copy;
 mod deletes;
 mod encryption;
 mod errors;
 mod hosts;
+mod lifecycle;
 mod listing;
+mod logging;
 mod multipart;
+mod notification;
 mod objects;
 mod ranges;
 mod signatures;

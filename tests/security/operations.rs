@@ -37,6 +37,20 @@ const DELETES: &str = "<Delete><Object><Key>gold/bar</Key></Object></Delete>";
 const PARTS: &str = "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber>\
                      <ETag>\"9e107d9d372bb6826bd81d3542a419d6\"</ETag></Part></CompleteMultipartUpload>";
 
+const VERSIONING: &str = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
+const LOCK: &str = "<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled></ObjectLockConfiguration>";
+const TAGS: &str = "<Tagging><TagSet><Tag><Key>a</Key><Value>b</Value></Tag></TagSet></Tagging>";
+const POLICY: &str =
+    r#"{"Statement":[{"Effect":"Allow","Principal":"*","Action":"s3:*","Resource":"arn:aws:s3:::*"}]}"#;
+const BLOCK: &str = "<PublicAccessBlockConfiguration/>";
+const OWNERSHIP: &str =
+    "<OwnershipControls><Rule><ObjectOwnership>ObjectWriter</ObjectOwnership></Rule></OwnershipControls>";
+const LIST: &str = "<AccessControlPolicy><Owner><ID>root</ID></Owner><AccessControlList/></AccessControlPolicy>";
+const PAYMENT: &str = "<RequestPaymentConfiguration><Payer>BucketOwner</Payer></RequestPaymentConfiguration>";
+const RETENTION: &str =
+    "<Retention><Mode>GOVERNANCE</Mode><RetainUntilDate>2999-01-01T00:00:00Z</RetainUntilDate></Retention>";
+const HOLD: &str = "<LegalHold><Status>ON</Status></LegalHold>";
+
 const fn plain(name: &'static str, method: &'static str, path: &'static str) -> Operation {
     Operation { name, method, path, query: &[], headers: &[], body: "" }
 }
@@ -46,7 +60,7 @@ const fn asking(operation: Operation, query: &'static [(&'static str, &'static s
 }
 
 /// All of them.
-pub(super) const OPERATIONS: [Operation; 51] = [
+pub(super) const OPERATIONS: [Operation; 69] = [
     plain("list_buckets", "GET", "/"),
     plain("create_bucket", "PUT", "/{bucket}-new"),
     plain("head_bucket", "HEAD", VAULT),
@@ -100,7 +114,38 @@ pub(super) const OPERATIONS: [Operation; 51] = [
     asking(plain("delete_bucket_tagging", "DELETE", VAULT), &[("tagging", "")]),
     asking(plain("delete_bucket_website", "DELETE", VAULT), &[("website", "")]),
     asking(plain("delete_public_access_block", "DELETE", VAULT), &[("publicAccessBlock", "")]),
+    Operation {
+        body: "<LifecycleConfiguration><Rule><ID>r</ID><Prefix></Prefix><Status>Enabled</Status><Expiration>\
+               <Days>1</Days></Expiration></Rule></LifecycleConfiguration>",
+        ..asking(plain("put_bucket_lifecycle_configuration", "PUT", VAULT), &[("lifecycle", "")])
+    },
+    Operation {
+        body: "<NotificationConfiguration/>",
+        ..asking(plain("put_bucket_notification_configuration", "PUT", VAULT), &[("notification", "")])
+    },
+    Operation {
+        body: "<BucketLoggingStatus/>",
+        ..asking(plain("put_bucket_logging", "PUT", VAULT), &[("logging", "")])
+    },
     asking(plain("delete_object_tagging", "DELETE", GOLD), &[("tagging", "")]),
+    Operation { body: VERSIONING, ..asking(plain("put_bucket_versioning", "PUT", VAULT), &[("versioning", "")]) },
+    Operation { body: LOCK, ..asking(plain("put_object_lock_configuration", "PUT", VAULT), &[("object-lock", "")]) },
+    Operation { body: TAGS, ..asking(plain("put_bucket_tagging", "PUT", VAULT), &[("tagging", "")]) },
+    Operation { body: POLICY, ..asking(plain("put_bucket_policy", "PUT", VAULT), &[("policy", "")]) },
+    asking(plain("get_bucket_policy_status", "GET", VAULT), &[("policyStatus", "")]),
+    Operation { body: BLOCK, ..asking(plain("put_public_access_block", "PUT", VAULT), &[("publicAccessBlock", "")]) },
+    Operation {
+        body: OWNERSHIP,
+        ..asking(plain("put_bucket_ownership_controls", "PUT", VAULT), &[("ownershipControls", "")])
+    },
+    Operation { body: LIST, ..asking(plain("put_bucket_acl", "PUT", VAULT), &[("acl", "")]) },
+    Operation { body: PAYMENT, ..asking(plain("put_bucket_request_payment", "PUT", VAULT), &[("requestPayment", "")]) },
+    Operation { body: LIST, ..asking(plain("put_object_acl", "PUT", GOLD), &[("acl", "")]) },
+    Operation { body: TAGS, ..asking(plain("put_object_tagging", "PUT", GOLD), &[("tagging", "")]) },
+    asking(plain("get_object_retention", "GET", GOLD), &[("retention", "")]),
+    Operation { body: RETENTION, ..asking(plain("put_object_retention", "PUT", GOLD), &[("retention", "")]) },
+    asking(plain("get_object_legal_hold", "GET", GOLD), &[("legal-hold", "")]),
+    Operation { body: HOLD, ..asking(plain("put_object_legal_hold", "PUT", GOLD), &[("legal-hold", "")]) },
 ];
 
 impl Operation {

@@ -13,13 +13,17 @@ use super::encode::xml_safe;
 use super::error::{Refusal, Result};
 use super::exchange::caller;
 use super::gateway::Gateway;
-use super::wire;
+use super::{bucket_config::ownership_named, given, tagging, wire};
 use crate::config::limits::LIST_BUCKETS_MAX;
+use crate::model::bucket::BucketConfig;
+use crate::model::lock::LockConfig;
+use crate::model::tag::BUCKET_TAGS_MAX;
+use crate::model::versioning::Versioning;
 use crate::store::Error;
-use crate::store::request::BucketQuery;
+use crate::store::request::{BucketQuery, CreateBucket};
 
 /// The region whose buckets have no location constraint.
-pub(super) const FIRST_REGION: &str = "us-east-1";
+pub const FIRST_REGION: &str = "us-east-1";
 
 /// ListBuckets.
 pub(super) async fn list(gateway: &Gateway, request: S3Request<ListBucketsInput>) -> Result<ListBucketsOutput> {
@@ -77,13 +81,20 @@ pub(super) async fn create(gateway: &Gateway, request: S3Request<CreateBucketInp
     if !name.is_aws() {
         return Err(Refusal::new(400, "InvalidBucketName", "The specified bucket is not valid."));
     }
+    let mut made = BucketConfig::default();
+    if let Some(name) = &input.object_ownership {
+        let unknown =
+            || Refusal::argument("x-amz-object-ownership", name.as_str(), "Invalid x-amz-object-ownership header");
+        made.ownership = Some(ownership_named(name).ok_or_else(unknown)?);
+    }
+    if input.object_lock_enabled_for_bucket == Some(true) {
+        (made.versioning, made.lock) = (Versioning::Enabled, Some(LockConfig::default()));
+    }
     if let Some(config) = input.create_bucket_configuration {
         if config.bucket.is_some() || config.location.is_some() {
             return Err(Refusal::not_implemented("A directory bucket"));
         }
-        if config.tags.is_some_and(|tags| !tags.is_empty()) {
-            return Err(Refusal::not_implemented("Bucket tagging"));
-        }
+        made.tags = tagging::tags(config.tags.unwrap_or_default(), BUCKET_TAGS_MAX)?;
         let constraint = config.location_constraint.as_ref().map_or("", BucketLocationConstraint::as_str);
         if !constraint.is_empty() && constraint != gateway.region {
             return Err(Refusal::new(
@@ -94,7 +105,8 @@ pub(super) async fn create(gateway: &Gateway, request: S3Request<CreateBucketInp
             .with("LocationConstraint", constraint));
         }
     }
-    match gateway.store.create_bucket(&caller, &name).await {
+    let request = CreateBucket { acl: given::acl(&request.headers)?, config: made };
+    match gateway.store.create_bucket(&caller, &name, request).await {
         Ok(_) => {}
         // The first region answers a repetition as it answered the first time.
         Err(Error::BucketOwned) if gateway.region == FIRST_REGION => {}

@@ -15,14 +15,14 @@ use super::gateway::Gateway;
 use super::object::checksum_type;
 use super::rewrite::SourceHeader;
 use super::wire::{self, show_checksum};
-use super::{content, declared, sse};
+use super::{content, declared, given, lifecycle, sse};
 use crate::model::caller::Caller;
 use crate::model::condition::{Conditions, TagMatch};
 use crate::model::encryption::{CustomerKey, EncryptionRequest};
 use crate::model::name::{BucketName, ObjectKey};
 use crate::model::object::{Content, Object};
 use crate::model::versioning::VersionRef;
-use crate::store::request::{Copied, CopyContent, CopyRequest, GetRequest, Given, PartCopy, Portion, UploadRef};
+use crate::store::request::{Copied, CopyContent, CopyRequest, GetRequest, PartCopy, Portion, UploadRef};
 
 /// What is copied.
 struct Source {
@@ -86,14 +86,16 @@ pub(super) async fn object(gateway: &Gateway, request: S3Request<CopyObjectInput
     let source = source(&headers, &extensions)?;
     let (bucket, key) = (wire::bucket(&input.bucket)?, wire::key(&input.key)?);
     source_owner(gateway, &source, input.expected_source_bucket_owner.as_deref()).await?;
-    if let Some(directive) = &input.tagging_directive
-        && ![TaggingDirective::COPY, TaggingDirective::REPLACE].contains(&directive.as_str())
-    {
-        return Err(Refusal::argument("x-amz-tagging-directive", directive.as_str(), "Unknown tagging directive."));
-    }
+    let keep_tags = match input.tagging_directive.as_ref().map(TaggingDirective::as_str) {
+        None | Some(TaggingDirective::COPY) => true,
+        Some(TaggingDirective::REPLACE) => false,
+        Some(other) => {
+            return Err(Refusal::argument("x-amz-tagging-directive", other, "Unknown tagging directive."));
+        }
+    };
     let mut source_conditions =
         source_conditions(&headers, input.copy_source_if_modified_since, input.copy_source_if_unmodified_since);
-    let (encryption, source_key) = (sse::asked(&headers), sse::source_key(&headers)?);
+    let (given, source_key) = (given::of(&headers)?, sse::source_key(&headers)?);
     let asked = content::of(&headers, input.metadata)?;
     let changes =
         asked.storage_class.is_some() || asked.redirect.is_some() || headers.contains_key("x-amz-storage-class");
@@ -106,7 +108,7 @@ pub(super) async fn object(gateway: &Gateway, request: S3Request<CopyObjectInput
             if source.bucket == bucket
                 && source.key == key
                 && source.version.is_none()
-                && encryption == EncryptionRequest::Default =>
+                && given.encryption == EncryptionRequest::Default =>
         {
             return Err(Refusal::request(
                 "This copy request is illegal because it is trying to copy an object to itself without changing the \
@@ -121,8 +123,8 @@ pub(super) async fn object(gateway: &Gateway, request: S3Request<CopyObjectInput
     let algorithm = input.checksum_algorithm.map(|name| declared::algorithm(name.as_str())).transpose()?;
     let request = CopyRequest {
         from_version: source.version,
-        keep_tags: true,
-        given: Given { encryption, ..Given::default() },
+        keep_tags,
+        given,
         source_key,
         from_bucket: source.bucket,
         from_key: source.key,
@@ -137,7 +139,8 @@ pub(super) async fn object(gateway: &Gateway, request: S3Request<CopyObjectInput
     let Copied { object: copied, source } = gateway.store.copy(&caller, request).await?;
     let version_id = gateway.shown_version(&bucket, copied.shown()).await?;
     let copy_source_version_id = gateway.shown_version(&from_bucket, source).await?;
-    let output = CopyObjectOutput { version_id, copy_source_version_id, ..CopyObjectOutput::default() };
+    let expiration = lifecycle::expiration(gateway, &bucket, &copied).await;
+    let output = CopyObjectOutput { version_id, copy_source_version_id, expiration, ..CopyObjectOutput::default() };
     Ok(described(output, copied))
 }
 

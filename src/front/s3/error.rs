@@ -141,6 +141,7 @@ impl From<Error> for Refusal {
             Error::AclWithOwnership => acl_with_ownership(),
             Error::AclNotSupported => acl_not_supported(),
             Error::MalformedAcl => malformed_acl(),
+            Error::MalformedPolicy(message) => Self::new(400, "MalformedPolicy", message),
             Error::UnresolvableEmail => unresolvable_email(),
             Error::InvalidTag(error) => Self::new(400, "InvalidTag", error.to_string()),
             Error::ObjectLocked => Self::denied("Access Denied because object protected by object lock."),

@@ -7,7 +7,10 @@ use s3s::{S3, S3Request, S3Response, S3Result};
 use super::error::Result;
 use super::exchange::Exchange;
 use super::host::Hosts;
-use super::{bucket, copy, delete, list, multipart, object, sse, unset};
+use super::{
+    acl, bucket, bucket_config, copy, delete, lifecycle, list, lock, logging, multipart, notification, object, sse,
+    tagging, unset,
+};
 use crate::model::name::BucketName;
 use crate::model::versioning::VersionRef;
 use crate::store::Store;
@@ -54,7 +57,7 @@ operations! {
     head_bucket: HeadBucketInput => HeadBucketOutput = bucket::head;
     delete_bucket: DeleteBucketInput => DeleteBucketOutput = bucket::delete;
     get_bucket_location: GetBucketLocationInput => GetBucketLocationOutput = bucket::location;
-    get_bucket_versioning: GetBucketVersioningInput => GetBucketVersioningOutput = unset::versioning;
+    get_bucket_versioning: GetBucketVersioningInput => GetBucketVersioningOutput = bucket_config::versioning;
     put_bucket_encryption: PutBucketEncryptionInput => PutBucketEncryptionOutput = sse::put_default;
     put_object: PutObjectInput => PutObjectOutput = object::put;
     get_object: GetObjectInput => GetObjectOutput = object::get;
@@ -75,36 +78,56 @@ operations! {
     list_multipart_uploads: ListMultipartUploadsInput => ListMultipartUploadsOutput = multipart::list_uploads;
     get_bucket_accelerate_configuration:
         GetBucketAccelerateConfigurationInput => GetBucketAccelerateConfigurationOutput = unset::accelerate;
-    get_bucket_acl: GetBucketAclInput => GetBucketAclOutput = unset::bucket_acl;
+    get_bucket_acl: GetBucketAclInput => GetBucketAclOutput = acl::bucket;
     get_bucket_cors: GetBucketCorsInput => GetBucketCorsOutput = unset::cors;
     get_bucket_encryption: GetBucketEncryptionInput => GetBucketEncryptionOutput = sse::get_default;
     get_bucket_lifecycle_configuration:
-        GetBucketLifecycleConfigurationInput => GetBucketLifecycleConfigurationOutput = unset::lifecycle;
-    get_bucket_logging: GetBucketLoggingInput => GetBucketLoggingOutput = unset::logging;
+        GetBucketLifecycleConfigurationInput => GetBucketLifecycleConfigurationOutput = lifecycle::get;
+    put_bucket_lifecycle_configuration:
+        PutBucketLifecycleConfigurationInput => PutBucketLifecycleConfigurationOutput = lifecycle::put;
+    get_bucket_logging: GetBucketLoggingInput => GetBucketLoggingOutput = logging::get;
+    put_bucket_logging: PutBucketLoggingInput => PutBucketLoggingOutput = logging::put;
     get_bucket_notification_configuration:
-        GetBucketNotificationConfigurationInput => GetBucketNotificationConfigurationOutput = unset::notification;
+        GetBucketNotificationConfigurationInput => GetBucketNotificationConfigurationOutput = notification::get;
+    put_bucket_notification_configuration:
+        PutBucketNotificationConfigurationInput => PutBucketNotificationConfigurationOutput = notification::put;
     get_bucket_ownership_controls:
-        GetBucketOwnershipControlsInput => GetBucketOwnershipControlsOutput = unset::ownership;
-    get_bucket_policy: GetBucketPolicyInput => GetBucketPolicyOutput = unset::policy;
+        GetBucketOwnershipControlsInput => GetBucketOwnershipControlsOutput = bucket_config::ownership;
+    get_bucket_policy: GetBucketPolicyInput => GetBucketPolicyOutput = bucket_config::policy;
     get_bucket_replication: GetBucketReplicationInput => GetBucketReplicationOutput = unset::replication;
-    get_bucket_request_payment: GetBucketRequestPaymentInput => GetBucketRequestPaymentOutput = unset::payment;
-    get_bucket_tagging: GetBucketTaggingInput => GetBucketTaggingOutput = unset::tags;
+    get_bucket_request_payment: GetBucketRequestPaymentInput => GetBucketRequestPaymentOutput = bucket_config::payment;
+    get_bucket_tagging: GetBucketTaggingInput => GetBucketTaggingOutput = tagging::bucket;
     get_bucket_website: GetBucketWebsiteInput => GetBucketWebsiteOutput = unset::website;
-    get_object_acl: GetObjectAclInput => GetObjectAclOutput = unset::object_acl;
-    get_object_lock_configuration: GetObjectLockConfigurationInput => GetObjectLockConfigurationOutput = unset::lock;
-    get_object_tagging: GetObjectTaggingInput => GetObjectTaggingOutput = unset::object_tags;
+    get_object_acl: GetObjectAclInput => GetObjectAclOutput = acl::object;
+    get_object_lock_configuration: GetObjectLockConfigurationInput => GetObjectLockConfigurationOutput = lock::config;
+    get_object_tagging: GetObjectTaggingInput => GetObjectTaggingOutput = tagging::object;
     get_object_torrent: GetObjectTorrentInput => GetObjectTorrentOutput = unset::torrent;
-    get_public_access_block: GetPublicAccessBlockInput => GetPublicAccessBlockOutput = unset::public_access;
+    get_public_access_block: GetPublicAccessBlockInput => GetPublicAccessBlockOutput = bucket_config::public_access;
     delete_bucket_cors: DeleteBucketCorsInput => DeleteBucketCorsOutput = unset::no_cors;
     delete_bucket_encryption: DeleteBucketEncryptionInput => DeleteBucketEncryptionOutput = sse::delete_default;
-    delete_bucket_lifecycle: DeleteBucketLifecycleInput => DeleteBucketLifecycleOutput = unset::no_lifecycle;
+    delete_bucket_lifecycle: DeleteBucketLifecycleInput => DeleteBucketLifecycleOutput = lifecycle::delete;
     delete_bucket_ownership_controls:
-        DeleteBucketOwnershipControlsInput => DeleteBucketOwnershipControlsOutput = unset::no_ownership;
-    delete_bucket_policy: DeleteBucketPolicyInput => DeleteBucketPolicyOutput = unset::no_policy;
+        DeleteBucketOwnershipControlsInput => DeleteBucketOwnershipControlsOutput = bucket_config::delete_ownership;
+    delete_bucket_policy: DeleteBucketPolicyInput => DeleteBucketPolicyOutput = bucket_config::delete_policy;
     delete_bucket_replication: DeleteBucketReplicationInput => DeleteBucketReplicationOutput = unset::no_replication;
-    delete_bucket_tagging: DeleteBucketTaggingInput => DeleteBucketTaggingOutput = unset::no_tags;
+    delete_bucket_tagging: DeleteBucketTaggingInput => DeleteBucketTaggingOutput = tagging::delete_bucket;
     delete_bucket_website: DeleteBucketWebsiteInput => DeleteBucketWebsiteOutput = unset::no_website;
-    delete_object_tagging: DeleteObjectTaggingInput => DeleteObjectTaggingOutput = unset::no_object_tags;
+    delete_object_tagging: DeleteObjectTaggingInput => DeleteObjectTaggingOutput = tagging::delete_object;
     delete_public_access_block:
-        DeletePublicAccessBlockInput => DeletePublicAccessBlockOutput = unset::no_public_access;
+        DeletePublicAccessBlockInput => DeletePublicAccessBlockOutput = bucket_config::delete_public_access;
+    put_bucket_versioning: PutBucketVersioningInput => PutBucketVersioningOutput = bucket_config::set_versioning;
+    put_object_lock_configuration: PutObjectLockConfigurationInput => PutObjectLockConfigurationOutput = lock::set_config;
+    put_bucket_tagging: PutBucketTaggingInput => PutBucketTaggingOutput = tagging::set_bucket;
+    put_bucket_policy: PutBucketPolicyInput => PutBucketPolicyOutput = bucket_config::set_policy;
+    get_bucket_policy_status: GetBucketPolicyStatusInput => GetBucketPolicyStatusOutput = bucket_config::policy_status;
+    put_public_access_block: PutPublicAccessBlockInput => PutPublicAccessBlockOutput = bucket_config::set_public_access;
+    put_bucket_ownership_controls: PutBucketOwnershipControlsInput => PutBucketOwnershipControlsOutput = bucket_config::set_ownership;
+    put_bucket_acl: PutBucketAclInput => PutBucketAclOutput = acl::set_bucket;
+    put_bucket_request_payment: PutBucketRequestPaymentInput => PutBucketRequestPaymentOutput = bucket_config::set_payment;
+    put_object_acl: PutObjectAclInput => PutObjectAclOutput = acl::set_object;
+    put_object_tagging: PutObjectTaggingInput => PutObjectTaggingOutput = tagging::set_object;
+    get_object_retention: GetObjectRetentionInput => GetObjectRetentionOutput = lock::retention;
+    put_object_retention: PutObjectRetentionInput => PutObjectRetentionOutput = lock::set_retention;
+    get_object_legal_hold: GetObjectLegalHoldInput => GetObjectLegalHoldOutput = lock::legal_hold;
+    put_object_legal_hold: PutObjectLegalHoldInput => PutObjectLegalHoldOutput = lock::set_legal_hold;
 }

@@ -86,40 +86,14 @@ pub(super) fn anonymous(headers: &HeaderMap, uri_query: Option<&str>) -> Result<
     Ok(())
 }
 
-/// An ACL that has no meaning anywhere is the client's mistake, and told before it is said that ACLs do not exist here.
-pub(super) fn canned_acl(headers: &HeaderMap) -> Result<()> {
-    const CANNED: [&str; 8] = [
-        "private",
-        "public-read",
-        "public-read-write",
-        "authenticated-read",
-        "aws-exec-read",
-        "bucket-owner-read",
-        "bucket-owner-full-control",
-        "log-delivery-write",
-    ];
-    match headers.get("x-amz-acl").map(|value| value.to_str().unwrap_or("?")) {
-        Some(value) if !value.is_empty() && !CANNED.contains(&value) => {
-            Err(Refusal::argument("x-amz-acl", value, "The canned ACL is not one of those there are."))
-        }
-        _ => Ok(()),
-    }
-}
-
 /// Headers of features that do not exist yet.
 pub(super) fn features(headers: &HeaderMap) -> Result<()> {
-    for (name, value) in headers {
+    for name in headers.keys() {
         let name = name.as_str();
         let Some(rest) = name.strip_prefix("x-amz-") else { continue };
-        let value = value.to_str().unwrap_or("?");
         let accepted = match rest {
-            "acl" => matches!(value, "private" | "bucket-owner-full-control" | ""),
-            "object-ownership" => value == "BucketOwnerEnforced",
-            "bucket-object-lock-enabled" => value.eq_ignore_ascii_case("false"),
-            "tagging" | "write-offset-bytes" | "rename-source" | "bucket-namespace" | "if-match-initiated-time" => {
-                false
-            }
-            _ => !["grant-", "object-lock-"].iter().any(|start| rest.starts_with(start)),
+            "write-offset-bytes" | "rename-source" | "bucket-namespace" | "if-match-initiated-time" => false,
+            _ => true,
         };
         if !accepted {
             return Err(Refusal::not_implemented(&format!("The header {name}")));
@@ -176,24 +150,17 @@ mod tests {
     fn features_that_do_not_exist_are_not_ignored() {
         for (name, value, fits) in [
             ("x-amz-acl", "private", true),
-            ("x-amz-acl", "public-read", false),
-            ("x-amz-tagging", "a=b", false),
+            ("x-amz-acl", "public-read", true),
+            ("x-amz-tagging", "a=b", true),
             ("x-amz-tagging-directive", "COPY", true),
             ("x-amz-server-side-encryption", "AES256", true),
-            ("x-amz-object-lock-mode", "GOVERNANCE", false),
-            ("x-amz-grant-read", "id=1", false),
+            ("x-amz-object-lock-mode", "GOVERNANCE", true),
+            ("x-amz-grant-read", "id=1", true),
             ("x-amz-write-offset-bytes", "3", false),
             ("x-amz-meta-tagging", "a", true),
             ("content-type", "a", true),
         ] {
             assert_eq!(features(&headers(&[(name, value)])).is_ok(), fits, "{name}: {value}");
-        }
-    }
-
-    #[test]
-    fn acls_are_canned_or_a_mistake() {
-        for (value, known) in [("public-read", true), ("", true), ("public-ready", false)] {
-            assert_eq!(canned_acl(&headers(&[("x-amz-acl", value)])).is_ok(), known, "{value}");
         }
     }
 

@@ -209,7 +209,9 @@ fn xml_kind(parts: &Parts, hosts: &Hosts) -> Option<xml_body::Kind> {
             (false, false) => xml_body::Kind::Plain,
         });
     }
-    (parts.method == Method::PUT && is_bucket(parts, hosts)).then_some(xml_body::Kind::Plain)
+    // What is attached to an object comes as a document, its bytes do not.
+    let attached = || ["acl", "tagging", "retention", "legal-hold"].into_iter().any(has);
+    (parts.method == Method::PUT && (is_bucket(parts, hosts) || attached())).then_some(xml_body::Kind::Plain)
 }
 
 fn is_bucket(parts: &Parts, hosts: &Hosts) -> bool {

@@ -25,9 +25,11 @@ use crate::model::name::BucketName;
 use crate::store::Store;
 
 mod access;
+mod acl;
 mod auth;
 mod body;
 mod bucket;
+mod bucket_config;
 mod config;
 mod content;
 mod copy;
@@ -38,27 +40,35 @@ mod encode;
 mod error;
 mod exchange;
 mod gateway;
+mod given;
 mod guard;
 mod host;
 mod last_chunk;
 mod layer_request;
 mod layer_response;
+mod lifecycle;
 mod list;
+mod lock;
+mod logging;
 mod multipart;
+mod notification;
 mod object;
 mod operation;
 mod query;
 mod rewrite;
 mod sse;
+mod tagging;
 mod unset;
 mod wire;
 mod xml_body;
 
+pub use bucket::FIRST_REGION;
 use error::Refusal;
 use exchange::Exchange;
 use gateway::Gateway;
 use host::Hosts;
 use layer_response::Asked;
+use logging::Visit;
 
 /// How the front is set up.
 #[derive(Debug, Clone, Default)]
@@ -75,6 +85,7 @@ pub struct S3Front {
     service: S3Service,
     hosts: Arc<Hosts>,
     region: Option<Arc<str>>,
+    store: Store,
 }
 
 /// Bucket names as s3s is to take them: any that the model has, since adopted buckets may have any.
@@ -105,7 +116,8 @@ pub fn service(store: Store, options: S3Options) -> S3Front {
     let plain = builder().build();
     let mut outer = builder();
     outer.set_route(rewrite::Rewrite(plain));
-    S3Front { service: outer.build(), hosts: Arc::new(hosts), region: options.region.map(Arc::from) }
+    let region = options.region.map(Arc::from);
+    S3Front { service: outer.build(), hosts: Arc::new(hosts), region, store: gateway.store.clone() }
 }
 
 impl S3Front {
@@ -126,12 +138,15 @@ impl S3Front {
             range: range.map(str::to_owned),
             region: self.region.as_deref().map(str::to_owned),
         };
+        let visit = Visit::of(&request, exchange.facts());
         let served = AssertUnwindSafe(self.serve(request, &exchange)).catch_unwind().await;
         let served = served.unwrap_or_else(|_| {
             tracing::error!(request = exchange.facts().id().as_str(), "a request panicked");
             Err(Refusal::internal())
         });
-        layer_response::dress(served, &asked, &exchange).map(ResponseBody)
+        let answer = layer_response::dress(served, &asked, &exchange);
+        visit.log(&self.store, exchange.facts(), &answer);
+        answer.map(ResponseBody)
     }
 
     async fn serve<B>(&self, request: Request<B>, exchange: &Exchange) -> error::Result<Response<s3s::Body>>

@@ -16,12 +16,12 @@ use super::gateway::Gateway;
 use super::list::{encoding_of, prefixes, shown_encoding};
 use super::object::{checksum_type, size_of};
 use super::wire::{self, show_checksum};
-use super::{body, content, declared, sse};
+use super::{body, content, declared, given, sse};
 use crate::config::limits::{LIST_KEYS_MAX, PART_NUMBER_MAX};
 use crate::model::checksum::{Algorithm, Checksum, ChecksumKind};
 use crate::model::id::UploadId;
 use crate::model::upload::{Part, Upload};
-use crate::store::request::{CompleteRequest, CreateUpload, Given, ListedPart, UploadPage, UploadQuery, UploadRef};
+use crate::store::request::{CompleteRequest, CreateUpload, ListedPart, UploadPage, UploadQuery, UploadRef};
 
 fn named(bucket: &str, key: &str, id: &str) -> Result<UploadRef> {
     Ok(UploadRef { bucket: wire::bucket(bucket)?, key: wire::key(key)?, id: wire::upload(id)? })
@@ -36,7 +36,7 @@ pub(super) async fn create(
     let algorithm = input.checksum_algorithm.map(|name| declared::algorithm(name.as_str())).transpose()?;
     let checksum = announced(algorithm, kind(input.checksum_type.as_ref())?)?;
     let request = CreateUpload {
-        given: Given { encryption: sse::asked(&headers), ..Given::default() },
+        given: given::of(&headers)?,
         bucket: wire::bucket(&input.bucket)?,
         key: wire::key(&input.key)?,
         content: content::of(&headers, input.metadata)?,

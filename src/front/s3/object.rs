@@ -4,8 +4,8 @@ use s3s::S3Request;
 use s3s::dto::{
     Checksum as ShownChecksum, ChecksumMode, ChecksumType, DeleteObjectInput, DeleteObjectOutput,
     GetObjectAttributesInput, GetObjectAttributesOutput, GetObjectAttributesParts, GetObjectInput, GetObjectOutput,
-    HeadObjectInput, HeadObjectOutput, ObjectPart, PutObjectInput, PutObjectOutput, StorageClass, Timestamp,
-    TimestampFormat,
+    HeadObjectInput, HeadObjectOutput, ObjectLockMode, ObjectPart, PutObjectInput, PutObjectOutput, StorageClass,
+    Timestamp, TimestampFormat,
 };
 
 use super::content::{Overrides, Shown, shown};
@@ -13,19 +13,19 @@ use super::error::{Refusal, Result};
 use super::exchange::caller;
 use super::gateway::Gateway;
 use super::wire::{self, show_checksum};
-use super::{body, content, sse};
+use super::{body, content, given, lifecycle, lock, sse};
 use crate::config::limits::LIST_KEYS_MAX;
 use crate::model::checksum::Checksum;
 use crate::model::condition::Conditions;
-use crate::model::object::Object;
+use crate::model::object::{Attached, Object};
 use crate::model::range::ByteRange;
-use crate::store::request::{DeleteRequest, Found, GetRequest, Given, Portion, PutRequest};
+use crate::store::request::{DeleteRequest, Found, GetRequest, Portion, PutRequest};
 
 /// PutObject.
 pub(super) async fn put(gateway: &Gateway, request: S3Request<PutObjectInput>) -> Result<PutObjectOutput> {
     let S3Request { input, headers, extensions, trailing_headers, .. } = request;
     let request = PutRequest {
-        given: Given { encryption: sse::asked(&headers), ..Given::default() },
+        given: given::of(&headers)?,
         bucket: wire::bucket(&input.bucket)?,
         key: wire::key(&input.key)?,
         content: content::of(&headers, input.metadata)?,
@@ -35,8 +35,9 @@ pub(super) async fn put(gateway: &Gateway, request: S3Request<PutObjectInput>) -
     let bucket = request.bucket.clone();
     let object = gateway.store.put(&caller(&extensions), request).await?;
     let version_id = gateway.shown_version(&bucket, object.shown()).await?;
+    let expiration = lifecycle::expiration(gateway, &bucket, &object).await;
     let mut output =
-        PutObjectOutput { version_id, e_tag: Some(wire::etag(&object.etag)), ..PutObjectOutput::default() };
+        PutObjectOutput { version_id, expiration, e_tag: Some(wire::etag(&object.etag)), ..PutObjectOutput::default() };
     output.checksum_type = object.checksum.as_ref().map(checksum_type);
     show_checksum!(output, &object.checksum);
     sse::show_sealing!(output, &object.attached.sealing);
@@ -101,6 +102,11 @@ fn facts(found: Found, overrides: Overrides, mode: Option<&ChecksumMode>) -> Res
     Ok(Facts { shown: shown(stored, overrides)?, object, checksum, checksum_type, length, content_range, parts })
 }
 
+/// How many tags there are, if there are any.
+fn tag_count(attached: &Attached) -> Option<i32> {
+    Some(attached.tags.as_slice().len()).filter(|n| *n > 0).map(wire::count)
+}
+
 /// Fills in an output of GET or HEAD: their fields have the same names.
 macro_rules! fill {
     ($output:ident, $facts:expr) => {{
@@ -124,6 +130,10 @@ macro_rules! fill {
             missing_meta: missing,
             parts_count: parts,
             checksum_type,
+            tag_count: tag_count(&object.attached),
+            object_lock_mode: object.attached.lock.retention.map(|held| ObjectLockMode::from_static(held.mode.name())),
+            object_lock_retain_until_date: object.attached.lock.retention.map(|held| wire::time(held.until)),
+            object_lock_legal_hold_status: object.attached.lock.legal_hold.map(lock::shown_hold),
             ..$output::default()
         };
         show_checksum!(output, &checksum);
@@ -165,11 +175,14 @@ pub(super) async fn get(gateway: &Gateway, request: S3Request<GetObjectInput>) -
         customer_key: sse::read_key(&headers)?,
     };
     let bucket = request.bucket.clone();
+    let current = request.version.is_none();
     let found = gateway.store.get(&caller(&extensions), request).await?;
     let version_id = gateway.shown_version(&bucket, found.found.object.shown()).await?;
+    let expiration = lifecycle::expiration(gateway, &bucket, &found.found.object).await.filter(|_| current);
     let facts = facts(found.found, overrides, input.checksum_mode.as_ref())?;
     let mut output = fill!(GetObjectOutput, facts);
     output.version_id = version_id;
+    output.expiration = expiration;
     output.body = Some(body::outgoing(found.body));
     Ok(output)
 }
@@ -187,11 +200,14 @@ pub(super) async fn head(gateway: &Gateway, request: S3Request<HeadObjectInput>)
         customer_key: sse::read_key(&headers)?,
     };
     let bucket = request.bucket.clone();
+    let current = request.version.is_none();
     let found = gateway.store.head(&caller(&extensions), request).await?;
     let version_id = gateway.shown_version(&bucket, found.object.shown()).await?;
+    let expiration = lifecycle::expiration(gateway, &bucket, &found.object).await.filter(|_| current);
     let facts = facts(found, overrides, input.checksum_mode.as_ref())?;
     let mut output = fill!(HeadObjectOutput, facts);
     output.version_id = version_id;
+    output.expiration = expiration;
     Ok(output)
 }
 

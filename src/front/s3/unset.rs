@@ -7,19 +7,16 @@
 
 use http::Extensions;
 use s3s::S3Request;
-use s3s::dto::{self, Grant, Grantee, Owner, Payer, Permission, Type};
+use s3s::dto;
 
 use super::error::{Refusal, Result};
 use super::exchange::caller;
 use super::gateway::Gateway;
 use super::wire;
 use crate::model::bucket::Bucket;
-use crate::model::caller::Who;
 use crate::model::condition::Conditions;
 use crate::model::object::Object;
 use crate::store::request::{GetRequest, Portion};
-
-const EVERYONE: &str = "http://acs.amazonaws.com/groups/global/AllUsers";
 
 async fn bucket(gateway: &Gateway, extensions: &Extensions, name: &str) -> Result<Bucket> {
     Ok(gateway.store.head_bucket(&caller(extensions), &wire::bucket(name)?).await?)
@@ -50,22 +47,10 @@ macro_rules! absent {
 }
 
 absent! {
-    policy: GetBucketPolicyInput => GetBucketPolicyOutput =
-        "NoSuchBucketPolicy", "The bucket policy does not exist";
     cors: GetBucketCorsInput => GetBucketCorsOutput =
         "NoSuchCORSConfiguration", "The CORS configuration does not exist";
-    lifecycle: GetBucketLifecycleConfigurationInput => GetBucketLifecycleConfigurationOutput =
-        "NoSuchLifecycleConfiguration", "The lifecycle configuration does not exist";
-    tags: GetBucketTaggingInput => GetBucketTaggingOutput =
-        "NoSuchTagSet", "The TagSet does not exist";
     website: GetBucketWebsiteInput => GetBucketWebsiteOutput =
         "NoSuchWebsiteConfiguration", "The specified bucket does not have a website configuration";
-    public_access: GetPublicAccessBlockInput => GetPublicAccessBlockOutput =
-        "NoSuchPublicAccessBlockConfiguration", "The public access block configuration was not found";
-    ownership: GetBucketOwnershipControlsInput => GetBucketOwnershipControlsOutput =
-        "OwnershipControlsNotFoundError", "The bucket ownership controls were not found";
-    lock: GetObjectLockConfigurationInput => GetObjectLockConfigurationOutput =
-        "ObjectLockConfigurationNotFoundError", "Object Lock configuration does not exist for this bucket";
     replication: GetBucketReplicationInput => GetBucketReplicationOutput =
         "ReplicationConfigurationNotFoundError", "The replication configuration was not found";
 }
@@ -82,47 +67,10 @@ macro_rules! nothing {
 }
 
 nothing! {
-    logging: GetBucketLoggingInput => GetBucketLoggingOutput;
-    notification: GetBucketNotificationConfigurationInput => GetBucketNotificationConfigurationOutput;
     accelerate: GetBucketAccelerateConfigurationInput => GetBucketAccelerateConfigurationOutput;
-    versioning: GetBucketVersioningInput => GetBucketVersioningOutput;
-    no_policy: DeleteBucketPolicyInput => DeleteBucketPolicyOutput;
     no_cors: DeleteBucketCorsInput => DeleteBucketCorsOutput;
-    no_lifecycle: DeleteBucketLifecycleInput => DeleteBucketLifecycleOutput;
-    no_tags: DeleteBucketTaggingInput => DeleteBucketTaggingOutput;
     no_website: DeleteBucketWebsiteInput => DeleteBucketWebsiteOutput;
-    no_public_access: DeletePublicAccessBlockInput => DeletePublicAccessBlockOutput;
-    no_ownership: DeleteBucketOwnershipControlsInput => DeleteBucketOwnershipControlsOutput;
     no_replication: DeleteBucketReplicationInput => DeleteBucketReplicationOutput;
-}
-
-/// GetBucketRequestPayment: the owner pays.
-pub(super) async fn payment(
-    gateway: &Gateway,
-    request: S3Request<dto::GetBucketRequestPaymentInput>,
-) -> Result<dto::GetBucketRequestPaymentOutput> {
-    bucket(gateway, &request.extensions, &request.input.bucket).await?;
-    Ok(dto::GetBucketRequestPaymentOutput { payer: Some(Payer::from_static(Payer::BUCKET_OWNER)) })
-}
-
-/// GetObjectTagging: no tags.
-pub(super) async fn object_tags(
-    gateway: &Gateway,
-    request: S3Request<dto::GetObjectTaggingInput>,
-) -> Result<dto::GetObjectTaggingOutput> {
-    wire::version(request.input.version_id.as_deref())?;
-    object(gateway, &request.extensions, &request.input.bucket, &request.input.key).await?;
-    Ok(dto::GetObjectTaggingOutput::default())
-}
-
-/// DeleteObjectTagging: there were none.
-pub(super) async fn no_object_tags(
-    gateway: &Gateway,
-    request: S3Request<dto::DeleteObjectTaggingInput>,
-) -> Result<dto::DeleteObjectTaggingOutput> {
-    wire::version(request.input.version_id.as_deref())?;
-    object(gateway, &request.extensions, &request.input.bucket, &request.input.key).await?;
-    Ok(dto::DeleteObjectTaggingOutput::default())
 }
 
 /// GetObjectTorrent: no object has a torrent, whether or not it exists.
@@ -132,55 +80,4 @@ pub(super) async fn torrent(
 ) -> Result<dto::GetObjectTorrentOutput> {
     object(gateway, &request.extensions, &request.input.bucket, &request.input.key).await?;
     Err(crate::store::Error::NoSuchKey.into())
-}
-
-/// GetBucketAcl: what is in force for the owner.
-pub(super) async fn bucket_acl(
-    gateway: &Gateway,
-    request: S3Request<dto::GetBucketAclInput>,
-) -> Result<dto::GetBucketAclOutput> {
-    let bucket = bucket(gateway, &request.extensions, &request.input.bucket).await?;
-    let (owner, grant) = owned(&bucket.owner);
-    Ok(dto::GetBucketAclOutput { owner: Some(owner), grants: Some(vec![grant]) })
-}
-
-/// GetObjectAcl: what is in force for the owner, and for everyone if the bucket is public.
-pub(super) async fn object_acl(
-    gateway: &Gateway,
-    request: S3Request<dto::GetObjectAclInput>,
-) -> Result<dto::GetObjectAclOutput> {
-    let dto::GetObjectAclInput { bucket: name, key, version_id, .. } = request.input;
-    // Who may read a public object need not learn whose it is.
-    if caller(&request.extensions).who == Who::Anonymous {
-        return Err(Refusal::denied("Access Denied"));
-    }
-    wire::version(version_id.as_deref())?;
-    let object = object(gateway, &request.extensions, &name, &key).await?;
-    let bucket = bucket(gateway, &request.extensions, &name).await?;
-    let (owner, grant) = owned(&object.owner);
-    let mut grants = vec![grant];
-    if bucket.settings.public {
-        let everyone = Grantee {
-            display_name: None,
-            email_address: None,
-            id: None,
-            type_: Type::from_static(Type::GROUP),
-            uri: Some(EVERYONE.to_owned()),
-        };
-        grants.push(Grant { grantee: Some(everyone), permission: Some(Permission::from_static(Permission::READ)) });
-    }
-    Ok(dto::GetObjectAclOutput { owner: Some(owner), grants: Some(grants), ..dto::GetObjectAclOutput::default() })
-}
-
-fn owned(id: &str) -> (Owner, Grant) {
-    let owner = wire::owner(id);
-    let grantee = Grantee {
-        display_name: owner.display_name.clone(),
-        email_address: None,
-        id: owner.id.clone(),
-        type_: Type::from_static(Type::CANONICAL_USER),
-        uri: None,
-    };
-    let permission = Some(Permission::from_static(Permission::FULL_CONTROL));
-    (owner, Grant { grantee: Some(grantee), permission })
 }

@@ -6,6 +6,7 @@ use time::OffsetDateTime;
 
 use super::error::{Refusal, Result, no_such_upload};
 use crate::config::limits::PART_NUMBER_MAX;
+use crate::model::acl::Grantee;
 use crate::model::condition::{Conditions, TagMatch};
 use crate::model::id::UploadId;
 use crate::model::name::{BucketName, NameError, ObjectKey};
@@ -115,6 +116,28 @@ pub(super) fn etag(text: &str) -> ETag {
 /// Who owns something.
 pub(super) fn owner(id: &str) -> Owner {
     Owner { id: Some(id.to_owned()), display_name: Some(id.to_owned()) }
+}
+
+/// Who owns something, by the name it shows.
+pub(super) fn named_owner(id: &str, name: &str) -> Owner {
+    Owner { id: Some(id.to_owned()), display_name: Some(name.to_owned()) }
+}
+
+const GROUPS: [(Grantee, &str); 3] = [
+    (Grantee::AllUsers, "http://acs.amazonaws.com/groups/global/AllUsers"),
+    (Grantee::AuthenticatedUsers, "http://acs.amazonaws.com/groups/global/AuthenticatedUsers"),
+    (Grantee::LogDelivery, "http://acs.amazonaws.com/groups/s3/LogDelivery"),
+];
+
+/// The group of an address.
+pub(super) fn group(uri: &str) -> Result<Grantee> {
+    let found = GROUPS.into_iter().find(|(_, known)| *known == uri);
+    found.map(|(group, _)| group).ok_or_else(|| Refusal::argument("Group/URI", uri, "Invalid group uri"))
+}
+
+/// The address of a group.
+pub(super) fn group_uri(group: &Grantee) -> Option<&'static str> {
+    GROUPS.iter().find(|(known, _)| known == group).map(|(_, uri)| *uri)
 }
 
 /// Who began something.

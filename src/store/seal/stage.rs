@@ -29,6 +29,11 @@ impl SealedStage {
         Self { inner, kept: sealer.as_ref().map(|_| BytesMut::new()), sealer }
     }
 
+    /// Whether it encrypts.
+    pub(in crate::store) fn seals(&self) -> bool {
+        self.sealer.is_some()
+    }
+
     /// Ends the body. Returns the stage, to be published, and the stored bytes if they are short: `plain` where nothing
     /// was encrypted.
     pub(in crate::store) async fn finish(

@@ -306,7 +306,10 @@ async fn h21_a_rebuild_restores_settings_and_the_newest_version() {
     };
     bed.store.put_user(&ROOT, alice.clone(), false).await.expect("a user");
     let hers = BucketName::new("hers").expect("legal");
-    bed.store.create_bucket(&Caller::from(Who::User(Arc::new(alice))), &hers).await.expect("a bucket");
+    bed.store
+        .create_bucket(&Caller::from(Who::User(Arc::new(alice))), &hers, Default::default())
+        .await
+        .expect("a bucket");
     let settings = BucketSettings { public: true, layout: Layout::Natural, ..BucketSettings::default() };
     bed.store.set_bucket(&ROOT, &hers, settings).await.expect("sets");
     // A body that was overwritten and is not freed yet lies beside the newest.

@@ -70,7 +70,7 @@ impl Bed {
         let store = open_over(provider, layout, dir.path());
         store.attach(Attach::Serve).await.expect("attaches");
         let bucket = BucketName::new("bed").expect("legal");
-        store.create_bucket(&ROOT, &bucket).await.expect("a bucket");
+        store.create_bucket(&ROOT, &bucket, Default::default()).await.expect("a bucket");
         let files = (kind != Kind::Memory).then(|| dir.path().join("data/bed"));
         Self { store, bucket, layout, files, kind, dir }
     }
@@ -233,6 +233,8 @@ fn open_over(provider: Arc<dyn Provider>, layout: Layout, dir: &std::path::Path)
         bucket_rules: BucketRules(vec![("*".into(), BucketSettings { layout, ..BucketSettings::default() })]),
         master_key: MasterKey::new([7; 32]),
         named_keys: Default::default(),
+        targets: Vec::new(),
+        region: String::new(),
         root: RootCredentials { access_key: "root".into(), secret: Secret::new("not needed here") },
     })
 }

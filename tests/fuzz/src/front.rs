@@ -55,6 +55,8 @@ impl Bed {
             bucket_rules: BucketRules(vec![("fuzz".into(), public)]),
             master_key: MasterKey::generate(),
             named_keys: Default::default(),
+            targets: Vec::new(),
+            region: String::new(),
             root: RootCredentials { access_key: ROOT.0.into(), secret: Secret::new(ROOT.1) },
         });
         runtime.block_on(store.attach(Attach::Serve)).expect("attaches");

@@ -1,0 +1,98 @@
+//! One question to the statements: who asks for what, to be done to what, and under which circumstances.
+//!
+//! **Invariant:** a fact is worked out when a statement asks for it, so requests that no document concerns cost nothing.
+
+use std::borrow::Cow;
+use std::cell::OnceCell;
+
+use time::format_description::well_known::Rfc3339;
+
+use crate::auth::decide::{Row, Target};
+use crate::auth::policy::keys::Key;
+use crate::model::action::Action;
+use crate::model::bucket::Bucket;
+use crate::model::caller::{Caller, ROOT, Who};
+use crate::model::time::{Clock, Timestamp};
+
+/// What every ARN of S3 begins with.
+pub(crate) const ARN: &str = "arn:aws:s3:::";
+
+/// The question.
+#[derive(Debug)]
+pub(crate) struct Question<'a> {
+    pub(crate) caller: &'a Caller,
+    pub(crate) action: Action,
+    pub(crate) target: Target<'a>,
+    arn: OnceCell<String>,
+    now: OnceCell<Timestamp>,
+}
+
+impl<'a> Question<'a> {
+    pub(crate) fn new(caller: &'a Caller, action: Action, target: Target<'a>) -> Self {
+        Self { caller, action, target, arn: OnceCell::new(), now: OnceCell::new() }
+    }
+
+    /// What is acted on, as policies name it.
+    pub(super) fn arn(&self) -> &str {
+        self.arn.get_or_init(|| match self.target {
+            Target::Service => format!("{ARN}*"),
+            Target::NewBucket(name) => format!("{ARN}{name}"),
+            Target::Bucket(bucket, _) => format!("{ARN}{}", bucket.name),
+            Target::Object(bucket, _, key, _) => format!("{ARN}{}/{key}", bucket.name),
+        })
+    }
+
+    /// The bucket it is about.
+    pub(crate) fn bucket(&self) -> Option<&'a Bucket> {
+        self.target.bucket()
+    }
+
+    /// Whether the value of a key depends on an object that was not looked up yet.
+    pub(super) fn is_open(&self, key: &Key) -> bool {
+        matches!(key, Key::ExistingTag(_)) && matches!(self.target, Target::Object(_, _, _, Row::Unknown))
+    }
+
+    /// The values of a key; `None`: it is not there.
+    pub(super) fn values(&self, key: &Key) -> Option<Cow<'_, [String]>> {
+        let one = |text: String| Some(Cow::Owned(vec![text]));
+        let context = self.caller.context.as_deref();
+        match key {
+            Key::SourceIp => one(context?.source_ip?.to_canonical().to_string()),
+            Key::SecureTransport => one(context?.secure.to_string()),
+            Key::CurrentTime => one(self.now().to_utc().format(&Rfc3339).ok()?),
+            Key::EpochTime => one(self.now().seconds().to_string()),
+            Key::PrincipalArn => match &self.caller.who {
+                Who::Root => one(format!("arn:aws:iam::{ROOT}:root")),
+                Who::User(user) => one(format!("arn:aws:iam:::user/{}", user.name)),
+                Who::Anonymous => None,
+            },
+            Key::PrincipalType => one(match &self.caller.who {
+                Who::Root => "Account",
+                Who::User(_) => "User",
+                Who::Anonymous => "Anonymous",
+            }
+            .to_owned()),
+            Key::UserName => match &self.caller.who {
+                Who::User(user) => one(user.name.clone()),
+                Who::Root | Who::Anonymous => None,
+            },
+            Key::UserId => one(self.caller.id().to_owned()),
+            Key::ResourceAccount => one(self.bucket()?.owner.clone()),
+            Key::ExistingTag(name) => self.existing_tag(name).and_then(|value| one(value.to_owned())),
+            Key::Sent(name) => context?.values.get(name).map(|values| Cow::Borrowed(values.as_slice())),
+        }
+    }
+
+    /// A tag of the object: of exactly this key, or else of the same in another case.
+    fn existing_tag(&self, name: &str) -> Option<&'a str> {
+        let Target::Object(_, _, _, Row::Is(object)) = self.target else { return None };
+        let tags = || object.attached.tags.as_slice().iter();
+        let exact = tags().find(|tag| tag.key == name);
+        exact.or_else(|| tags().find(|tag| tag.key.eq_ignore_ascii_case(name))).map(|tag| tag.value.as_str())
+    }
+
+    /// The present, or the one that the circumstances were given with.
+    fn now(&self) -> Timestamp {
+        *self.now.get_or_init(|| self.caller.context.as_ref().and_then(|context| context.at).unwrap_or_else(Clock::now))
+    }
+}

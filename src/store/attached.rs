@@ -1,0 +1,180 @@
+//! What is attached to an object: given with a write, read, and changed without new bytes.
+//!
+//! **Invariant:** a change is made to the version and the facts that were decided upon, or not at all; a lock that does
+//! not allow it refuses it, whoever asks.
+
+use crate::catalog::{self, Change, Commit, History, NewTask, Step};
+use crate::config::limits::COMMIT_TRIES_MAX;
+use crate::model::action::Action;
+use crate::model::caller::Caller;
+use crate::model::lock::{Lock, Retention};
+use crate::model::name::{BucketName, ObjectKey};
+use crate::model::object::{Attached, Object};
+use crate::model::place::Placed;
+use crate::model::time::Clock;
+use crate::model::versioning::VersionRef;
+use crate::store::bound::Bound;
+use crate::store::error::{Error, Result};
+use crate::store::get::is_named;
+use crate::store::request::{AttachedChange, Given};
+use crate::store::{SERVICE, Store};
+
+/// What a bucket without object lock answers to all about it.
+const NO_LOCK: Error = Error::InvalidRequest("Bucket is missing Object Lock Configuration");
+
+impl Store {
+    /// What a write attaches to the object it makes, and who owns that.
+    pub(super) async fn accept(&self, bound: &Bound, writer: &str, given: &Given) -> Result<(String, Attached)> {
+        let asked = given.retention.is_some() || given.legal_hold.is_some();
+        if asked && bound.bucket.config.lock.is_none() {
+            return Err(NO_LOCK);
+        }
+        let (owner, acl) = self.granted(&given.acl, writer, &bound.bucket).await?;
+        let lock = Lock { retention: given.retention, legal_hold: given.legal_hold };
+        Ok((owner, Attached { tags: given.tags.clone(), acl, lock, sealing: None }))
+    }
+
+    /// The facts of an object, or of one version of it, for a caller who may read this of what is attached to it.
+    ///
+    /// # Errors
+    /// Refusals; [`Error::MarkerNamed`] for a delete marker.
+    pub async fn attached(
+        &self,
+        caller: &Caller,
+        action: Action,
+        bucket: &BucketName,
+        key: &ObjectKey,
+        version: Option<VersionRef>,
+    ) -> Result<Object> {
+        let bound = self.enter_version(caller, bucket, key, version, action).await?;
+        let held = matches!(action, Action::GetObjectRetention | Action::GetObjectLegalHold);
+        if held && bound.bucket.config.lock.is_none() {
+            return Err(NO_LOCK);
+        }
+        if version.is_none_or(|version| version == VersionRef::Null) {
+            self.adopt_file(&bound, key).await?;
+        }
+        Ok(self.row_of(caller, &bound, key, version).await?.0)
+    }
+
+    /// Changes what is attached to an object, or to one version of it.
+    ///
+    /// # Errors
+    /// Refusals; [`Error::MarkerNamed`] for a delete marker, [`Error::ObjectLocked`] for what its lock does not allow.
+    /// On cancellation: it may have happened.
+    #[expect(clippy::too_many_arguments, reason = "who, what right, which version, what change")]
+    pub async fn set_attached(
+        &self,
+        caller: &Caller,
+        action: Action,
+        bucket: &BucketName,
+        key: &ObjectKey,
+        version: Option<VersionRef>,
+        change: AttachedChange,
+        bypass_governance: bool,
+    ) -> Result<Object> {
+        let mut bound = self.enter_version(caller, bucket, key, version, action).await?;
+        bound.writable()?;
+        if bypass_governance {
+            self.enter_version(caller, bucket, key, version, Action::BypassGovernanceRetention).await?;
+        }
+        self.adopt_file(&bound, key).await?;
+        for _ in 0..COMMIT_TRIES_MAX {
+            let _order = self.0.locks.lock(bound.bucket.id, key).await;
+            let (held, current) = self.row_of(caller, &bound, key, version).await?;
+            let object = self.changed(&bound, &held, &change, bypass_governance).await?;
+            let epoch = self.0.outbox.epoch();
+            match self.catalog().commit(&SERVICE, commit_of(&bound, &held, &object, current.as_ref())).await {
+                Ok(tasks) => {
+                    self.take_fresh(&bound, tasks, epoch).await;
+                    return Ok(object);
+                }
+                Err(catalog::Error::Conflict) => bound = self.bound_anew(&bound).await?,
+                Err(catalog::Error::NotFound) => return Err(Error::NoSuchBucket),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Error::ConditionalConflict)
+    }
+
+    /// The object with the change made.
+    async fn changed(&self, bound: &Bound, held: &Object, change: &AttachedChange, bypass: bool) -> Result<Object> {
+        let mut object = held.clone();
+        object.revision += 1;
+        let lock = &mut object.attached.lock;
+        match change {
+            AttachedChange::Tags(tags) => object.attached.tags = tags.clone(),
+            AttachedChange::Acl(request) => {
+                object.attached.acl = self.granted(request, &held.owner, &bound.bucket).await?.1;
+            }
+            AttachedChange::Retention(_) | AttachedChange::LegalHold(_) if bound.bucket.config.lock.is_none() => {
+                return Err(NO_LOCK);
+            }
+            AttachedChange::Retention(retention) => {
+                if !lock.allows_retention(*retention, Clock::now(), bypass) {
+                    return Err(Error::ObjectLocked);
+                }
+                lock.retention = *retention;
+            }
+            AttachedChange::LegalHold(on) => lock.legal_hold = Some(*on),
+        }
+        // What is held goes where nobody else can get at it.
+        if object.attached.lock.refuses_removal(Clock::now(), false) {
+            object.placed = Placed::Managed;
+        }
+        Ok(object)
+    }
+
+    /// The version that a request names, and the current row.
+    async fn row_of(
+        &self,
+        caller: &Caller,
+        bound: &Bound,
+        key: &ObjectKey,
+        version: Option<VersionRef>,
+    ) -> Result<(Object, Option<Object>)> {
+        let current = self.catalog().object(&SERVICE, bound.bucket.id, key).await?;
+        let named = |row: &&Object| version.is_none_or(|version| is_named(row, version));
+        if let Some(row) = current.as_ref().filter(named) {
+            return Ok((row.clone(), current));
+        }
+        let Some(version) = version else {
+            return Err(match self.missing(caller, bound, key).await? {
+                Error::Deleted { version } => {
+                    let marker = self.catalog().version(&SERVICE, bound.bucket.id, key, version).await?;
+                    marker.map_or(Error::NoSuchKey, |marker| Error::MarkerNamed { version, modified: marker.modified })
+                }
+                missing => missing,
+            });
+        };
+        match self.catalog().version(&SERVICE, bound.bucket.id, key, version).await? {
+            Some(row) if row.marker => Err(Error::MarkerNamed { version: row.shown(), modified: row.modified }),
+            Some(row) => Ok((row, current)),
+            None => Err(Self::missing_version(caller, bound)),
+        }
+    }
+}
+
+/// The retention that a version made now gets: its own, or that of the bucket.
+pub(super) fn retention_of(bound: &Bound, own: Option<Retention>) -> Option<Retention> {
+    own.or_else(|| Some(bound.bucket.config.lock?.default?.from(Clock::now())))
+}
+
+fn commit_of(bound: &Bound, held: &Object, object: &Object, current: Option<&Object>) -> Commit {
+    let (bucket, key) = (bound.bucket.id, held.key.clone());
+    let is_current = current.is_some_and(|current| current.version == held.version);
+    let (becomes, history) = match is_current {
+        true => (Some(object.clone()), Vec::new()),
+        false => (current.cloned(), vec![History::Replace(held.seen(), Box::new(object.clone()))]),
+    };
+    let expect = current.map(Object::seen);
+    let revision = Some(bound.bucket.revision);
+    let stamp = object.stamp.clone();
+    let step = match object.placed == held.placed {
+        true => Step::Note { stamp },
+        false => Step::SetAside { stamp },
+    };
+    let task = NewTask { bucket, key: key.clone(), version: object.version, step, bytes: None };
+    let change = Change { bucket, key, expect, becomes, history, revision };
+    Commit { changes: vec![change], tasks: vec![task], ..Commit::default() }
+}
