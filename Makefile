@@ -5,6 +5,8 @@ CARGO ?= cargo
 FLAGS ?= --ignore-rust-version
 VENV := .venv
 REQUIREMENTS := compat/clients/requirements.txt
+# What wants other versions of the same packages, beside them.
+S3FS_REQUIREMENTS := compat/clients/requirements-s3fs.txt
 JS := compat/clients/js
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= $(notdir $(wildcard tests/fuzz/seeds/*))
@@ -43,8 +45,10 @@ compat: build tools ## run the client programs against the built server
 compat-selftest: build tools ## prove that the client programs notice a server that damages data
 	compat/clients/selftest
 
-s3-tests: build ## run ceph/s3-tests, checked out at S3TESTS_DIR
-	compat/suites/run
+s3-tests: build ## run ceph/s3-tests, checked out at S3TESTS_DIR, in both layouts
+	failed=0
+	for layout in natural managed; do compat/suites/run --layout $$layout || failed=1; done
+	exit $$failed
 
 fault: ## run the tests of crashes and broken storage at full size
 	LONGSHORE_FAULT=full $(CARGO) test --release $(FLAGS) --no-fail-fast --test main -- fault:: model:: 2>&1 | .ci/count
@@ -78,9 +82,12 @@ tools: $(VENV)/.installed
 	fi
 	if [ -f $(JS)/package.json ] && [ ! -d $(JS)/node_modules ]; then npm --prefix $(JS) ci --no-audit --no-fund; fi
 
-$(VENV)/.installed: $(wildcard $(REQUIREMENTS))
+$(VENV)/.installed: $(wildcard $(REQUIREMENTS) $(S3FS_REQUIREMENTS))
 	python3 -m venv $(VENV)
 	if [ -f $(REQUIREMENTS) ]; then $(VENV)/bin/pip install -q --disable-pip-version-check -r $(REQUIREMENTS); fi
+	if [ -f $(S3FS_REQUIREMENTS) ]; then
+	  $(VENV)/bin/pip install -q --disable-pip-version-check --upgrade --target $(VENV)/s3fs -r $(S3FS_REQUIREMENTS)
+	fi
 	touch $@
 
 .ONESHELL:

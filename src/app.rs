@@ -234,7 +234,8 @@ pub async fn serve(config: &Config) -> Result<(), AppError> {
 }
 
 fn s3_exchange(config: &Config, app: &App) -> Exchange<S3> {
-    let options = S3Options { region: config.s3.region.clone(), domains: config.s3.domains.clone() };
+    let options =
+        S3Options { region: config.s3.region.clone(), domains: config.s3.domains.clone(), sigv2: config.s3.sigv2 };
     Exchange::new(S3(s3::service(app.store.clone(), options)), Arc::clone(&app.metrics))
 }
 

@@ -11,7 +11,9 @@ import tempfile
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 CLIENTS = {"aws": "aws.py", "boto3": "boto.py", "rclone": "rclone.py", "s5cmd": "s5.py", "s3cmd": "s3cmd.py",
-           "restic": "restic.py", "js": "js/check.mjs"}
+           "restic": "restic.py", "js": "js/check.mjs", "s3fs": "fs.py", "obstore": "obs.py", "duckdb": "duck.py",
+           "deltalake": "delta.py", "lockfile": "lockfile.py",
+           "go": "../../target/compat/go-client"}
 READY_SECONDS, STOP_SECONDS, CLIENT_SECONDS = 30, 60, 4 * 3600
 
 
@@ -74,10 +76,21 @@ def node_modules():
     return None if installed.returncode == 0 else f"npm ci: {installed.stderr.strip().splitlines()[-1:]}"
 
 
+def go_client():
+    """Builds the program of the Go SDK; returns why that failed."""
+    if not shutil.which("go"):
+        return "no go on the PATH"
+    built = subprocess.run(["go", "build", "-o", HERE / CLIENTS["go"], "."], cwd=HERE / "go", capture_output=True,
+                           text=True)
+    return None if built.returncode == 0 else f"go build: {built.stderr.strip().splitlines()[-1:]}"
+
+
 def run_client(name, env):
     """The lines of one client; a script that breaks off, or says nothing, has failed."""
     if name == "js" and (why := node_modules() if shutil.which("node") else "no node on the PATH"):
         return [f"SKIP js: {why}"]
+    if name == "go" and (why := go_client()):
+        return [f"SKIP go: {why}"]
     try:
         done = subprocess.run([HERE / CLIENTS[name]], env=env, capture_output=True, text=True, timeout=CLIENT_SECONDS)
     except subprocess.TimeoutExpired:

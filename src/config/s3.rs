@@ -15,6 +15,8 @@ pub struct S3Config {
     pub domains: Vec<String>,
     /// The region that requests must be signed for; any if there is none.
     pub region: Option<String>,
+    /// Whether signatures of the second version are let in.
+    pub sigv2: bool,
     /// How long a day of lifecycle rules is; a short one is for tests.
     pub lifecycle_day: Day,
     /// How long lines of access logs wait for others before they are written.
@@ -31,6 +33,7 @@ impl S3Config {
             let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
             (!text.is_empty() && text.chars().all(plain)).then(|| text.to_owned())
         });
+        let sigv2 = section.boolean("sigv2").unwrap_or_default();
         let day = section.number("lifecycle_day_seconds", 1, u64::from(DAY_SECONDS));
         let interval = section.number("access_log_seconds", 1, 3600).unwrap_or(limits::ACCESS_LOG_SECONDS);
         let day = day.and_then(|seconds| u32::try_from(seconds).ok());
@@ -38,6 +41,7 @@ impl S3Config {
         Self {
             domains: domains.iter().map(|domain| domain.to_ascii_lowercase()).collect(),
             region,
+            sigv2,
             lifecycle_day: day.map_or(Day::CALENDAR, Day::of_seconds),
             access_log_interval: Duration::from_secs(interval),
         }

@@ -3,6 +3,7 @@
 //! **Invariant:** what was written is checked another way than it was written: by digests made here, by reading the
 //! files in the served directory, by another operation.
 
+mod access;
 mod attached;
 mod buckets;
 mod checksums;
@@ -21,6 +22,8 @@ mod notification;
 mod objects;
 mod ranges;
 mod signatures;
+mod sigv2;
+mod told_versions;
 mod traps;
 mod unset;
 

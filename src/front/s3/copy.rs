@@ -137,7 +137,7 @@ pub(super) async fn object(gateway: &Gateway, request: S3Request<CopyObjectInput
     };
     let (from_bucket, bucket) = (request.from_bucket.clone(), request.bucket.clone());
     let Copied { object: copied, source } = gateway.store.copy(&caller, request).await?;
-    let version_id = gateway.shown_version(&bucket, copied.shown()).await?;
+    let version_id = gateway.written_version(&bucket, copied.shown()).await?;
     let copy_source_version_id = gateway.shown_version(&from_bucket, source).await?;
     let expiration = lifecycle::expiration(gateway, &bucket, &copied).await;
     let output = CopyObjectOutput { version_id, copy_source_version_id, expiration, ..CopyObjectOutput::default() };

@@ -31,6 +31,14 @@ impl Gateway {
     pub(super) async fn shown_version(&self, bucket: &BucketName, version: VersionRef) -> Result<Option<String>> {
         Ok(self.store.keeps_versions(bucket).await?.then(|| version.to_string()))
     }
+
+    /// The id of a version that was written: not where versioning is suspended, as the next write replaces it.
+    pub(super) async fn written_version(&self, bucket: &BucketName, version: VersionRef) -> Result<Option<String>> {
+        if version == VersionRef::Null {
+            return Ok(None);
+        }
+        self.shown_version(bucket, version).await
+    }
 }
 
 macro_rules! operations {

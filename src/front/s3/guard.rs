@@ -68,14 +68,7 @@ pub(super) fn no_hoisted_headers(method: &Method, uri_query: Option<&str>) -> Re
 /// What only a signed request may ask for. Without a signature s3s would not take the framing of a chunked body off,
 /// and anybody could make a public object answer with a type of their choice.
 pub(super) fn anonymous(headers: &HeaderMap, uri_query: Option<&str>) -> Result<()> {
-    let holds = |name: &str, needle: &str| {
-        headers.get_all(name).iter().any(|v| v.to_str().is_ok_and(|v| v.to_ascii_lowercase().contains(needle)))
-    };
-    if holds("x-amz-content-sha256", "streaming-")
-        || holds("content-encoding", "aws-chunked")
-        || headers.contains_key("x-amz-decoded-content-length")
-        || headers.contains_key("x-amz-trailer")
-    {
+    if is_framed(headers) {
         return Err(Refusal::request("A chunked upload must be signed."));
     }
     let overrides = query::pairs(uri_query.unwrap_or_default())
@@ -84,6 +77,17 @@ pub(super) fn anonymous(headers: &HeaderMap, uri_query: Option<&str>) -> Result<
         return Err(Refusal::request("Request specific response headers cannot be used for anonymous GET requests."));
     }
     Ok(())
+}
+
+/// Whether the body is in chunks of the protocol's own, which s3s takes off behind a signature of its own kind only.
+pub(super) fn is_framed(headers: &HeaderMap) -> bool {
+    let holds = |name: &str, needle: &str| {
+        headers.get_all(name).iter().any(|v| v.to_str().is_ok_and(|v| v.to_ascii_lowercase().contains(needle)))
+    };
+    holds("x-amz-content-sha256", "streaming-")
+        || holds("content-encoding", "aws-chunked")
+        || headers.contains_key("x-amz-decoded-content-length")
+        || headers.contains_key("x-amz-trailer")
 }
 
 /// Headers of features that do not exist yet.

@@ -106,8 +106,8 @@ fn render(refusal: Refusal, asked: &Asked, exchange: &Exchange) -> Response<Body
     }
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
     if refusal.code == "NoSuchKey" && matches!(exchange.facts().operation(), Some("GetObject" | "HeadObject")) {
-        // The key is missing, not hidden: buckets have no versions.
-        response.headers_mut().insert("x-amz-delete-marker", HeaderValue::from_static("false"));
+        // The key is missing, not hidden: of one that a marker hides the refusal says so.
+        response.headers_mut().entry("x-amz-delete-marker").or_insert(HeaderValue::from_static("false"));
     }
     let text = document(&refusal, asked, exchange);
     if asked.method != Method::HEAD {

@@ -32,6 +32,7 @@ mod bucket;
 mod bucket_config;
 mod config;
 mod content;
+mod context;
 mod copy;
 mod declared;
 mod delete;
@@ -56,6 +57,7 @@ mod object;
 mod operation;
 mod query;
 mod rewrite;
+mod sigv2;
 mod sse;
 mod tagging;
 mod unset;
@@ -77,6 +79,8 @@ pub struct S3Options {
     pub region: Option<String>,
     /// Domains under which `bucket.domain` names a bucket.
     pub domains: Vec<String>,
+    /// Whether signatures of the second version are let in.
+    pub sigv2: bool,
 }
 
 /// The S3 front.
@@ -84,6 +88,7 @@ pub struct S3Options {
 pub struct S3Front {
     service: S3Service,
     hosts: Arc<Hosts>,
+    sigv2: sigv2::SigV2,
     region: Option<Arc<str>>,
     store: Store,
 }
@@ -113,11 +118,12 @@ pub fn service(store: Store, options: S3Options) -> S3Front {
         builder.set_validation(AnyBucket);
         builder
     };
+    let sigv2 = sigv2::SigV2 { accepted: options.sigv2, store: gateway.store.clone(), hosts: hosts.clone() };
     let plain = builder().build();
     let mut outer = builder();
     outer.set_route(rewrite::Rewrite(plain));
     let region = options.region.map(Arc::from);
-    S3Front { service: outer.build(), hosts: Arc::new(hosts), region, store: gateway.store.clone() }
+    S3Front { service: outer.build(), hosts: Arc::new(hosts), sigv2, region, store: gateway.store.clone() }
 }
 
 impl S3Front {
@@ -155,6 +161,7 @@ impl S3Front {
         B::Error: std::error::Error + Send + Sync + 'static,
     {
         let request = layer_request::admit(request, &self.hosts, exchange)?;
+        let request = self.sigv2.verify(request).await?;
         // s3s gives up where it cannot write an answer: on an error text that XML has no form for.
         self.service.call(request).await.map_err(|_| Refusal::request("The request could not be read."))
     }

@@ -122,7 +122,7 @@ pub(super) async fn complete(
     let bucket = request.upload.bucket.clone();
     let made = gateway.store.complete_upload(&caller(&extensions), request).await?;
     let mut output = CompleteMultipartUploadOutput {
-        version_id: gateway.shown_version(&bucket, made.version).await?,
+        version_id: gateway.written_version(&bucket, made.version).await?,
         location: Some(location(gateway, &headers, &uri, &input.bucket, &input.key)),
         bucket: Some(input.bucket),
         key: Some(xml_safe(&input.key)),

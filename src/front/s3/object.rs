@@ -34,7 +34,7 @@ pub(super) async fn put(gateway: &Gateway, request: S3Request<PutObjectInput>) -
     };
     let bucket = request.bucket.clone();
     let object = gateway.store.put(&caller(&extensions), request).await?;
-    let version_id = gateway.shown_version(&bucket, object.shown()).await?;
+    let version_id = gateway.written_version(&bucket, object.shown()).await?;
     let expiration = lifecycle::expiration(gateway, &bucket, &object).await;
     let mut output =
         PutObjectOutput { version_id, expiration, e_tag: Some(wire::etag(&object.etag)), ..PutObjectOutput::default() };
