@@ -18,7 +18,7 @@ use crate::catalog::sqlite::{self, OpenOptions, SqliteCatalog};
 use crate::catalog::{self, Catalog};
 use crate::config::root::{RootKeys, RootKeysError};
 use crate::config::state::{State, StateError};
-use crate::config::{Config, DEFAULT_PROVIDER, Durability, ProviderConfig, ProviderKind};
+use crate::config::{Config, DEFAULT_PROVIDER, Durability, KeyError, ProviderConfig, ProviderKind};
 use crate::front::ops::{self, Ops};
 use crate::front::s3::{self, FIRST_REGION, S3Options};
 use crate::metrics::Metrics;
@@ -41,6 +41,9 @@ pub enum AppError {
     /// The catalog.
     #[error("the catalog {} cannot be opened", .0.display())]
     Catalog(PathBuf, #[source] catalog::Error),
+    /// An encryption key.
+    #[error(transparent)]
+    EncryptionKey(#[from] KeyError),
     /// A provider.
     #[error("the provider {0:?} cannot be opened")]
     Provider(String, #[source] io::Error),
@@ -97,6 +100,7 @@ impl App {
             bucket_rules: config.buckets.clone(),
             inline_bytes_max: config.limits.inline_bytes_max,
             master_key: state.master_key()?,
+            named_keys: config.encryption.load()?,
             root: RootCredentials { access_key: root.access_key, secret: root.secret },
             targets: config.targets.clone(),
             region: config.s3.region.clone().unwrap_or_else(|| FIRST_REGION.to_owned()),

@@ -3,11 +3,15 @@
 //! **Invariant:** a [`Secret`] prints nothing of itself, is compared in constant time, and is written to disk only
 //! sealed with the master key (AES-256-GCM, a fresh 96-bit nonce in front, the access key as associated data).
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use aes_gcm::aead::{Aead as _, KeyInit as _, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
+use hmac::{Hmac, Mac as _};
+use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
+use zeroize::Zeroize as _;
 
 use crate::model::id::random;
 
@@ -53,6 +57,28 @@ pub struct Unsealable;
 #[derive(Clone)]
 pub struct MasterKey([u8; 32]);
 
+impl Drop for MasterKey {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl PartialEq for MasterKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+impl Eq for MasterKey {}
+
+/// Keys that the operator gives names: they seal what clients ask to be sealed with them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NamedKeys {
+    /// By name.
+    pub keys: BTreeMap<String, MasterKey>,
+    /// The one for whoever names none.
+    pub default: Option<String>,
+}
+
 impl fmt::Debug for MasterKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("MasterKey(..)")
@@ -78,6 +104,17 @@ impl MasterKey {
     #[must_use]
     pub fn bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+
+    /// A key for one use, from which neither this one nor that of another use can be told.
+    ///
+    /// # Panics
+    /// Never: the hash takes keys of any length.
+    #[must_use]
+    pub fn for_use(&self, label: &[u8]) -> Self {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("keys of any length are taken");
+        mac.update(label);
+        Self(mac.finalize().into_bytes().into())
     }
 
     /// Seals `secret` for `name`: it opens under that name only.

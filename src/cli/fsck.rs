@@ -73,6 +73,7 @@ fn summary((name, report): &(BucketName, FsckReport)) -> Vec<String> {
         format!("{} managed", report.managed),
         format!("{} parts", report.parts),
         format!("{} bytes hashed", report.hashed_bytes),
+        format!("{} encrypted and not verified", report.sealed),
         format!("{} wrong", report.wrong()),
         format!("{} repaired", report.repaired),
     ];

@@ -125,6 +125,10 @@ pub const FORM_FIELDS_BYTES_MAX: usize = 20 * 1024;
 pub const FORM_FIELDS_MAX: usize = 100;
 /// Most bytes behind the file of a form, which count for nothing.
 pub const FORM_REST_BYTES_MAX: usize = 64 * 1024;
+/// Most named keys of the configuration.
+pub const ENCRYPTION_KEYS_MAX: usize = 1000;
+/// Most bytes of an encryption context, as it is sent (its limit in S3's key service, in base64).
+pub const ENCRYPTION_CONTEXT_BYTES_MAX: usize = 8 * 1024;
 /// Events of one target that are read at a time.
 pub const EVENT_PAGE_ROWS: usize = 256;
 /// Events that are posted to one target at a time, of different keys.

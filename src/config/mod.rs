@@ -17,6 +17,7 @@ use crate::model::bucket::{BucketRules, BucketSettings};
 use crate::model::name::RESERVED;
 use crate::model::place::Layout;
 
+mod encryption;
 mod interval;
 pub mod limits;
 mod notification;
@@ -25,6 +26,7 @@ mod s3;
 mod section;
 pub mod state;
 
+pub use encryption::{EncryptionConfig, KeyError, KeyFrom, NamedKey};
 pub use interval::{Interval, duration};
 pub use notification::TargetConfig;
 pub use s3::S3Config;
@@ -47,6 +49,8 @@ pub struct Config {
     pub providers: Vec<ProviderConfig>,
     /// The settings of buckets that are made or adopted.
     pub buckets: BucketRules,
+    /// The keys that clients may name to have objects encrypted.
+    pub encryption: EncryptionConfig,
     /// Whom buckets can notify.
     pub targets: Vec<TargetConfig>,
     /// Limits that may be tuned.
@@ -210,6 +214,7 @@ impl Config {
             s3: S3Config::read(top.section("s3")),
             providers: providers(top.sections("provider"), &dir, problems),
             buckets: bucket_rules(top.sections("bucket")),
+            encryption: EncryptionConfig::read(top.section("encryption")),
             targets: notification::targets(top.section("notification")),
             limits: LimitsConfig::read(top.section("limits")),
             dir,

@@ -154,6 +154,12 @@ impl Object {
         if self.null { VersionRef::Null } else { VersionRef::Id(self.version) }
     }
 
+    /// Bytes of its file: more than its own where they are encrypted.
+    #[must_use]
+    pub fn stored_size(&self) -> u64 {
+        self.attached.sealing.as_ref().map_or(self.size, |sealing| sealing.stored(self.size))
+    }
+
     /// The place its row points at.
     #[must_use]
     pub fn place(&self) -> Place {

@@ -29,7 +29,7 @@ pub struct Record {
     /// The order among the versions of the key.
     #[serde(rename = "c")]
     pub counter: u64,
-    /// Bytes it was written for.
+    /// Bytes it was written for, before they were encrypted.
     #[serde(rename = "s")]
     pub size: u64,
     /// Mtime it was written for.
@@ -110,10 +110,11 @@ impl Record {
         }
     }
 
-    /// Whether it speaks for bytes of this size and mtime.
+    /// Whether it speaks for a file of this size and mtime.
     #[must_use]
     pub fn is_live(&self, size: u64, modified: Timestamp) -> bool {
-        self.size == size && self.modified == modified
+        let stored = self.attached.sealing.as_ref().map_or(self.size, |sealing| sealing.stored(self.size));
+        stored == size && self.modified == modified
     }
 
     /// Whether it was written for this bucket and key.

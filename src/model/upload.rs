@@ -83,7 +83,7 @@ pub struct Part {
     pub size: u64,
     /// When it was finished.
     pub modified: Timestamp,
-    /// Hex MD5 of its bytes.
+    /// Hex MD5 of its bytes, or what stands for it where they are encrypted with another key than the server's own.
     pub etag: String,
     /// The checksum of the upload's algorithm.
     pub checksum: Option<Checksum>,

@@ -51,9 +51,13 @@ fn is_etag(text: &str) -> bool {
     unhex::<16>(md5).is_some() && !parts.is_empty() && parts.len() <= 5 && parts.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// An object for a file that others put: content facts from its record if that is live, else none.
+/// An object for a file that others put: content facts from its record if that is live, else none. Those of an encrypted
+/// body are of what it was before, and not of a file that somebody moved to a key.
 pub(super) fn object_of_file(key: &ObjectKey, stat: Stat, counter: u64) -> Object {
-    let record = stat.record.filter(|record| record.is_live(stat.size, stat.modified) && is_etag(&record.etag));
+    let record = stat.record.filter(|record| {
+        let plain = record.attached.sealing.is_none();
+        plain && record.is_live(stat.size, stat.modified) && is_etag(&record.etag)
+    });
     let mut object = Object {
         key: key.clone(),
         version: VersionId::fresh(),

@@ -14,6 +14,7 @@ use crate::config::limits::{OBJECT_BYTES_MAX, PART_BYTES_MIN, PART_NUMBER_MAX};
 use crate::model::action::Action;
 use crate::model::caller::Caller;
 use crate::model::checksum::{Algorithm, Checksum, ChecksumKind};
+use crate::model::encryption::stored_stream;
 use crate::model::id::{UploadId, VersionId, hex};
 use crate::model::object::{Object, PartFact};
 use crate::model::place::{Placed, Stamp};
@@ -37,6 +38,8 @@ impl Store {
     pub async fn complete_upload(&self, caller: &Caller, request: CompleteRequest) -> Result<Completed> {
         let (bound, row) = self.enter_upload(caller, &request.upload, Action::PutObject).await?;
         bound.writable()?;
+        // Nothing is decrypted, but who completes must have the key that the parts were encrypted with.
+        self.data_key(&bound, &row.key, row.attached.sealing.as_ref(), request.customer_key.as_ref())?;
         match &row.state {
             UploadState::Open => {}
             UploadState::Completing => self.reopen_if_left(row.id).await?,
@@ -44,7 +47,8 @@ impl Store {
             UploadState::Done(result) => {
                 let same = result.listed == digest_of_list(&request.parts);
                 let version = if result.null { VersionRef::Null } else { VersionRef::Id(result.version) };
-                let done = Completed { version, etag: result.etag.clone(), checksum: result.checksum.clone() };
+                let (etag, checksum) = (result.etag.clone(), result.checksum.clone());
+                let done = Completed { version, etag, checksum, sealing: row.attached.sealing.clone() };
                 return if same { Ok(done) } else { Err(Error::NoSuchUpload) };
             }
         }
@@ -110,8 +114,10 @@ impl Store {
         let stored = self.all_parts(&row).await?;
         let chosen = choose(&request.parts, &stored)?;
         let draft = draft(&row, &chosen, &request, owner)?;
-        let parts: Vec<_> =
-            chosen.iter().map(|p| PartRef { attempt: p.attempt, stamp: p.stamp.clone(), size: p.size }).collect();
+        let parts: Vec<_> = chosen
+            .iter()
+            .map(|p| PartRef { attempt: p.attempt, stamp: p.stamp.clone(), size: stored_of(&row, p) })
+            .collect();
         let stage = bound.provider.assemble(bound.place(), &row.handle, &parts, draft.version).await;
         let stage = stage.map_err(|error| {
             if is_absent(&error) { Error::Internal("a part is not as its row says".into()) } else { error.into() }
@@ -122,7 +128,8 @@ impl Store {
         let object = self
             .write(Write { bound, stage, draft, whole: None, conditions: request.conditions, upload, cause })
             .await?;
-        Ok(Completed { version: object.shown(), etag: object.etag, checksum: object.checksum })
+        let (version, sealing) = (object.shown(), object.attached.sealing);
+        Ok(Completed { version, etag: object.etag, checksum: object.checksum, sealing })
     }
 
     async fn all_parts(&self, row: &Upload) -> Result<BTreeMap<u32, Part>> {
@@ -204,6 +211,10 @@ fn draft(row: &Upload, chosen: &[Part], request: &CompleteRequest, owner: String
         return Err(Error::BadDigest);
     }
     let shown = |part: &Part| part.checksum.clone().filter(|_| row.checksum.is_some());
+    let mut attached = row.attached.clone();
+    if let Some(sealing) = &mut attached.sealing {
+        chosen.iter().for_each(|part| sealing.add_part(part.number, part.size));
+    }
     let parts = chosen.iter().map(|p| PartFact { number: p.number, size: p.size, checksum: shown(p) }).collect();
     Ok(Object {
         key: row.key.clone(),
@@ -222,8 +233,13 @@ fn draft(row: &Upload, chosen: &[Part], request: &CompleteRequest, owner: String
         null: true,
         marker: false,
         revision: 0,
-        attached: row.attached.clone(),
+        attached,
     })
+}
+
+/// Bytes of the file of a part.
+fn stored_of(row: &Upload, part: &Part) -> u64 {
+    if row.attached.sealing.is_some() { stored_stream(part.size) } else { part.size }
 }
 
 /// The checksum the finished object shows: of the kind announced, else CRC-64/NVME of the whole.

@@ -9,7 +9,7 @@ use crate::config::limits::PUT_BYTES_MAX;
 use crate::model::action::Action;
 use crate::model::caller::Caller;
 use crate::model::checksum::ChecksumKind;
-use crate::model::condition::Conditions;
+use crate::model::encryption::EncryptionRequest;
 use crate::model::id::VersionId;
 use crate::model::object::{Attached, Object};
 use crate::provider::Stage;
@@ -21,6 +21,7 @@ use crate::store::get::{Named, Opened, blocks};
 use crate::store::ingest::pour;
 use crate::store::put::{draft, owner_of_write};
 use crate::store::request::{Copied, CopyContent, CopyRequest};
+use crate::store::seal::SealedStage;
 use crate::store::write::{Write, check_write, current_of};
 
 impl Store {
@@ -35,7 +36,8 @@ impl Store {
         bound.writable()?;
         let onto_itself = request.from_bucket == request.bucket && request.from_key == request.key;
         // A copy of a version onto its own key makes it the current one again.
-        if onto_itself && request.from_version.is_none() && matches!(request.content, CopyContent::Keep) {
+        let changes = request.from_version.is_some() || request.given.encryption != EncryptionRequest::Default;
+        if onto_itself && !changes && matches!(request.content, CopyContent::Keep) {
             return Err(Error::InvalidRequest(
                 "This copy request is illegal because it is trying to copy an object to itself without changing the \
                  object's metadata, storage class, website redirect location or encryption attributes.",
@@ -44,7 +46,7 @@ impl Store {
         if !request.conditions.is_empty() {
             check_write(&request.conditions, self.really_there(&bound, &request.key).await?.as_ref())?;
         }
-        let opened = self.open_source(caller, &source, named, &request.source_conditions).await?;
+        let opened = self.open_source(caller, &source, named, &request).await?;
         if opened.object.size > PUT_BYTES_MAX {
             return Err(Error::InvalidRequest("The source of a copy may have at most 5 GiB."));
         }
@@ -53,9 +55,16 @@ impl Store {
         if request.keep_tags {
             attached.tags = opened.object.attached.tags.clone();
         }
+        let sealed = self.sealing_for(&bound, &request.key, &request.given.encryption)?;
         let (version, from) = (VersionId::fresh(), opened.object.shown());
-        let mut stage = self.stage(&bound, version).await?;
-        let draft = self.copy_bytes(&source, opened, &bound, &mut stage, &request, (owner, attached), version).await?;
+        let stage = self.stage(&bound, version).await?;
+        let mut stage = SealedStage::over(stage, sealed.as_ref().map(|sealed| &sealed.key), 0);
+        let mut draft =
+            self.copy_bytes(&source, opened, &bound, &mut stage, &request, (owner, attached), version).await?;
+        let (stage, _) = stage.finish(None).await?;
+        if let Some(sealed) = sealed {
+            sealed.note(&mut draft);
+        }
         let conditions = request.conditions;
         let cause = Cause::new(caller, How::Copy);
         let object = self.write(Write { bound, stage, draft, whole: None, conditions, upload: None, cause }).await?;
@@ -63,14 +72,15 @@ impl Store {
     }
 
     /// Opens the source of a copy under its conditions.
-    pub(super) async fn open_source(
+    async fn open_source(
         &self,
         caller: &Caller,
         source: &Arc<Bound>,
         from: Named<'_>,
-        conditions: &Conditions,
+        request: &CopyRequest,
     ) -> Result<Opened> {
-        self.open(caller, source, from, |object| {
+        let conditions = &request.source_conditions;
+        self.open(caller, source, from.with(request.source_key.as_ref()), |object| {
             if conditions.copy_source(current_of(object)) { Ok(0..object.size) } else { Err(Error::PreconditionFailed) }
         })
         .await
@@ -82,7 +92,7 @@ impl Store {
         source: &Arc<Bound>,
         opened: Opened,
         bound: &Arc<Bound>,
-        stage: &mut Box<dyn Stage>,
+        stage: &mut SealedStage,
         request: &CopyRequest,
         (owner, attached): (String, Attached),
         version: VersionId,
@@ -92,7 +102,8 @@ impl Store {
             CopyContent::Keep => object.content.clone(),
             CopyContent::Replace(content) => (**content).clone(),
         };
-        if Arc::ptr_eq(&source.provider, &bound.provider) && facts_hold(&object, request) {
+        let plain = !stage.seals() && object.attached.sealing.is_none();
+        if plain && Arc::ptr_eq(&source.provider, &bound.provider) && facts_hold(&object, request) {
             let range = 0..object.size;
             match stage.append(source.place(), &place, &object.stamp, range).await {
                 Ok(()) => {}
@@ -110,7 +121,7 @@ impl Store {
             return Ok(copy);
         }
         let algorithm = request.algorithm.or(object.checksum.as_ref().map(|c| c.algorithm));
-        let digest = pour(blocks(body), &mut **stage, PUT_BYTES_MAX, algorithm).await?;
+        let digest = pour(blocks(body), stage, PUT_BYTES_MAX, algorithm).await?;
         if digest.size != object.size {
             return Err(Error::Unavailable("the source changed while it was copied".into()));
         }

@@ -110,6 +110,9 @@ pub enum Error {
     /// The decision is no.
     #[error("access denied")]
     AccessDenied,
+    /// There is no key of this name to encrypt or decrypt with.
+    #[error("there is no encryption key of this name")]
+    UnknownEncryptionKey,
     /// A condition does not hold.
     #[error("a precondition failed")]
     PreconditionFailed,

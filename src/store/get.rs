@@ -11,6 +11,7 @@ use crate::config::limits::READ_TRIES_MAX;
 use crate::model::action::Action;
 use crate::model::caller::Caller;
 use crate::model::condition::{Conditions, ReadVerdict};
+use crate::model::encryption::CustomerKey;
 use crate::model::name::ObjectKey;
 use crate::model::object::{Object, PartFact};
 use crate::model::place::Placed;
@@ -20,6 +21,7 @@ use crate::store::adopt::Reconciled;
 use crate::store::bound::{Bound, is_absent};
 use crate::store::error::{Error, Result};
 use crate::store::request::{Found, FoundBody, GetRequest, Portion};
+use crate::store::seal::Reading;
 use crate::store::write::current_of;
 use crate::store::young::Sight;
 use crate::store::{SERVICE, Store};
@@ -37,12 +39,19 @@ pub(super) struct Named<'a> {
     pub(super) key: &'a ObjectKey,
     pub(super) version: Option<VersionRef>,
     pub(super) action: Action,
+    /// The key that the client encrypted it with.
+    pub(super) customer: Option<&'a CustomerKey>,
 }
 
 impl<'a> Named<'a> {
+    /// With the client's key.
+    pub(super) fn with(self, customer: Option<&'a CustomerKey>) -> Self {
+        Self { customer, ..self }
+    }
+
     /// What may be done to an object and what may be done to its versions are two rights.
     pub(super) fn new(key: &'a ObjectKey, version: Option<VersionRef>, action: Action) -> Self {
-        Self { key, version, action: if version.is_some() { action.of_version() } else { action } }
+        Self { key, version, action: if version.is_some() { action.of_version() } else { action }, customer: None }
     }
 }
 
@@ -56,7 +65,7 @@ impl Store {
         let bound = self.enter_to_read(caller, &request.bucket, &request.key, named.version, named.action).await?;
         let mut found = None;
         let opened = self
-            .open(caller, &bound, named, |object| {
+            .open(caller, &bound, named.with(request.customer_key.as_ref()), |object| {
                 let answer = answer_of(object, &request)?;
                 let range = answer.0.clone();
                 found = Some(answer);
@@ -88,7 +97,7 @@ impl Store {
         let bound = self.enter_to_read(caller, &request.bucket, &request.key, named.version, action).await?;
         let mut found = None;
         let opened = self
-            .open(caller, &bound, named, |object| {
+            .open(caller, &bound, named.with(request.customer_key.as_ref()), |object| {
                 found = Some(answer_of(object, &request)?);
                 Ok(0..0)
             })
@@ -98,7 +107,7 @@ impl Store {
     }
 
     /// Opens a version of a key, the current one if none is named, if the caller may do `action` to it. `choose` sees its
-    /// facts and says which bytes, or refuses.
+    /// facts and says which bytes, or refuses. The bytes come plain.
     pub(super) async fn open(
         &self,
         caller: &Caller,
@@ -106,7 +115,7 @@ impl Store {
         named: Named<'_>,
         mut choose: impl FnMut(&Object) -> Result<Range<u64>> + Send,
     ) -> Result<Opened> {
-        let Named { key, version, action } = named;
+        let Named { key, version, action, customer } = named;
         for _ in 0..READ_TRIES_MAX {
             let current = self.catalog().object(&SERVICE, bound.bucket.id, key).await?;
             let names = |row: &Object| version.is_none_or(|version| is_named(row, version));
@@ -131,11 +140,11 @@ impl Store {
                 Sight::Young(shown) => Some(*shown),
                 Sight::Settled => continue,
             };
-            let range = choose(shown.as_ref().unwrap_or(&row));
+            let reading = self.reading(bound, &row, customer, || choose(shown.as_ref().unwrap_or(&row)));
             // A refusal is about what is there, so the bytes are looked at before it is told.
-            let wanted = range.as_ref().map_or(0..0, Clone::clone);
+            let wanted = reading.as_ref().map_or(0..0, Reading::stored);
             if let Some((place, body)) = self.open_row(bound, &row, wanted).await? {
-                range?;
+                let body = reading?.open(body)?;
                 return Ok(Opened { object: shown.unwrap_or(row), place, body });
             }
             let again = self.catalog().object(&SERVICE, bound.bucket.id, key).await?;
@@ -147,7 +156,9 @@ impl Store {
                 Reconciled::Gone if version.is_some() => return Err(Error::NoSuchVersion),
                 Reconciled::Gone => return Err(self.missing(caller, bound, key).await?),
                 Reconciled::Kept(bytes) => {
-                    let body = Body::Whole(slice(&bytes, range?)?);
+                    let reading = reading?;
+                    let kept = Body::Whole(slice(&bytes, reading.stored())?);
+                    let body = reading.open(kept)?;
                     return Ok(Opened { place: row.place(), object: row, body });
                 }
             }

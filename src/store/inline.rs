@@ -154,7 +154,7 @@ impl Store {
         let mut stage = bound.provider.stage(bound.place(), row.version).await?;
         stage.write(bytes.clone()).await?;
         let record = Record::of(row, &bound.bucket.name);
-        let seal = Seal { modified: row.modified, size: row.size, record: Some(&record), unsynced: true };
+        let seal = Seal { modified: row.modified, size: row.stored_size(), record: Some(&record), unsynced: true };
         Ok(stage.publish(seal).await?)
     }
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicU64;
 use dashmap::{DashMap, DashSet};
 
 use crate::auth::decide::{Target, Verdict, decide};
-use crate::auth::secret::{MasterKey, Secret};
+use crate::auth::secret::{MasterKey, NamedKeys, Secret};
 use crate::auth::users::Users;
 use crate::catalog::{Catalog, Scope};
 use crate::config::TargetConfig;
@@ -51,6 +51,7 @@ mod outbox;
 mod put;
 mod remove;
 pub mod request;
+mod seal;
 mod site;
 mod walk;
 mod write;
@@ -84,8 +85,10 @@ pub struct StoreParts {
     pub bucket_rules: BucketRules,
     /// Largest body whose bytes the catalog keeps until its file is durable, in bytes; 0: none.
     pub inline_bytes_max: usize,
-    /// What opens sealed secrets.
+    /// What opens sealed secrets, and seals what is encrypted under no other key.
     pub master_key: MasterKey,
+    /// The keys that clients may ask for by name.
+    pub named_keys: NamedKeys,
     /// The administrator.
     pub root: RootCredentials,
     /// Who can be notified.
@@ -112,6 +115,7 @@ struct Inner {
     locks: KeyLocks,
     outbox: Outbox,
     inline: Inline,
+    seal_keys: seal::Keys,
     walks: Walks,
     bounds: DashMap<BucketName, Arc<Bound>>,
     /// Moves before anything is forgotten, so that what was read before is not remembered after.
@@ -130,6 +134,7 @@ impl Store {
     #[must_use]
     pub fn new(parts: StoreParts) -> Self {
         Self(Arc::new(Inner {
+            seal_keys: seal::Keys::new(&parts.master_key, parts.named_keys),
             users: Users::new(parts.catalog.clone(), parts.master_key, parts.root),
             catalog: parts.catalog,
             providers: parts.providers,

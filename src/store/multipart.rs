@@ -11,8 +11,10 @@ use crate::config::limits::{LIST_KEYS_MAX, PART_NUMBER_MAX, PUT_BYTES_MAX};
 use crate::model::action::Action;
 use crate::model::caller::{Caller, Who};
 use crate::model::checksum::Algorithm;
+use crate::model::encryption::{CustomerKey, stored_stream};
 use crate::model::id::{UploadId, VersionId};
 use crate::model::name::BucketName;
+use crate::model::object::Attached;
 use crate::model::page::PageQuery;
 use crate::model::time::Clock;
 use crate::model::upload::{Part, Upload, UploadState};
@@ -25,6 +27,7 @@ use crate::store::put::owner_of_write;
 use crate::store::request::{
     CreateUpload, Incoming, PartCopy, PartPage, PartStored, UploadPage, UploadQuery, UploadRef,
 };
+use crate::store::seal::{DataKey, SealedStage, shows_md5};
 use crate::store::{SERVICE, Store};
 
 impl Store {
@@ -32,9 +35,10 @@ impl Store {
     ///
     /// # Errors
     /// Refusals.
-    pub async fn create_upload(&self, caller: &Caller, request: CreateUpload) -> Result<UploadId> {
+    pub async fn create_upload(&self, caller: &Caller, request: CreateUpload) -> Result<Upload> {
         let bound = self.enter_object(caller, &request.bucket, &request.key, Action::PutObject).await?;
         bound.writable()?;
+        let sealed = self.sealing_for(&bound, &request.key, &request.given.encryption)?;
         let (_, attached) = self.accept(&bound, owner_of_write(&bound, caller), &request.given).await?;
         let handle = match bound.provider.begin_upload(bound.place(), VersionId::fresh()).await {
             Err(error) if is_absent(&error) => return Err(self.lost_container(&bound).await),
@@ -47,14 +51,13 @@ impl Store {
             created: Clock::now(),
             initiator: caller.id().to_owned(),
             content: request.content,
-            attached,
+            attached: Attached { sealing: sealed.map(|sealed| sealed.sealing), ..attached },
             checksum: request.checksum,
             handle,
             state: UploadState::Open,
         };
-        let id = upload.id;
-        match self.catalog().create_upload(&SERVICE, upload).await {
-            Ok(()) => Ok(id),
+        match self.catalog().create_upload(&SERVICE, upload.clone()).await {
+            Ok(()) => Ok(upload),
             Err(catalog::Error::NotFound) => Err(Error::NoSuchBucket),
             Err(error) => Err(error.into()),
         }
@@ -90,10 +93,12 @@ impl Store {
         caller: &Caller,
         upload: &UploadRef,
         number: u32,
+        customer: Option<&CustomerKey>,
         body: Incoming,
     ) -> Result<PartStored> {
         check_number(number)?;
         let (bound, row) = self.enter_open(caller, upload).await?;
+        let key = self.data_key(&bound, &row.key, row.attached.sealing.as_ref(), customer)?;
         let algorithm = row.checksum.map(|(algorithm, _)| algorithm);
         let sent = body.checksum.as_ref().map(|c| c.algorithm).or(body.algorithm);
         if let (Some(announced), Some(sent)) = (algorithm, sent)
@@ -105,9 +110,10 @@ impl Store {
         }
         let body = Incoming { algorithm: sent.or(algorithm), ..body };
         let attempt = VersionId::fresh();
-        let mut stage = self.stage_part(&bound, &row, number, attempt).await?;
-        let digest = receive(body, &mut *stage, PUT_BYTES_MAX).await?;
-        self.add_part(bound, row, number, attempt, stage, digest, sent.or(algorithm)).await
+        let stage = self.stage_part(&bound, &row, number, attempt).await?;
+        let mut stage = SealedStage::over(stage, key.as_ref(), number);
+        let digest = receive(body, &mut stage, PUT_BYTES_MAX).await?;
+        self.add_part(bound, row, number, attempt, (stage, key), digest, sent.or(algorithm)).await
     }
 
     /// Takes a part from an object.
@@ -119,14 +125,16 @@ impl Store {
         caller: &Caller,
         upload: &UploadRef,
         number: u32,
+        customer: Option<&CustomerKey>,
         from: PartCopy,
     ) -> Result<PartStored> {
         check_number(number)?;
         let named = Named::new(&from.from_key, from.from_version, Action::GetObject);
         let source = self.enter_to_read(caller, &from.from_bucket, named.key, named.version, named.action).await?;
         let (bound, row) = self.enter_open(caller, upload).await?;
+        let key = self.data_key(&bound, &row.key, row.attached.sealing.as_ref(), customer)?;
         let opened = self
-            .open(caller, &source, named, |object| {
+            .open(caller, &source, named.with(from.source_key.as_ref()), |object| {
                 let current = crate::store::write::current_of(object);
                 if !from.source_conditions.copy_source(current) {
                     return Err(Error::PreconditionFailed);
@@ -140,9 +148,10 @@ impl Store {
             .await?;
         let algorithm = row.checksum.map(|(algorithm, _)| algorithm);
         let attempt = VersionId::fresh();
-        let mut stage = self.stage_part(&bound, &row, number, attempt).await?;
-        let digest = pour(blocks(opened.body), &mut *stage, PUT_BYTES_MAX, algorithm).await?;
-        self.add_part(bound, row, number, attempt, stage, digest, algorithm).await
+        let stage = self.stage_part(&bound, &row, number, attempt).await?;
+        let mut stage = SealedStage::over(stage, key.as_ref(), number);
+        let digest = pour(blocks(opened.body), &mut stage, PUT_BYTES_MAX, algorithm).await?;
+        self.add_part(bound, row, number, attempt, (stage, key), digest, algorithm).await
     }
 
     async fn enter_open(&self, caller: &Caller, upload: &UploadRef) -> Result<(Arc<Bound>, Upload)> {
@@ -169,14 +178,21 @@ impl Store {
         row: Upload,
         number: u32,
         attempt: VersionId,
-        stage: Box<dyn Stage>,
+        (stage, key): (SealedStage, Option<DataKey>),
         digest: Digest,
         algorithm: Option<Algorithm>,
     ) -> Result<PartStored> {
         let store = self.clone();
         let section = tokio::spawn(async move {
             let modified = store.0.clock.unique();
-            let stamp = match stage.publish(Seal { modified, size: digest.size, record: None, unsynced: false }).await {
+            let (stage, _) = stage.finish(None).await?;
+            let sealing = row.attached.sealing;
+            let etag = match &key {
+                Some(key) if !shows_md5(sealing.as_ref()) => key.etag(&digest.etag()),
+                _ => digest.etag(),
+            };
+            let size = if sealing.is_some() { stored_stream(digest.size) } else { digest.size };
+            let stamp = match stage.publish(Seal { modified, size, record: None, unsynced: false }).await {
                 Err(error) if is_absent(&error) => return Err(store.lost_container(&bound).await),
                 stamp => stamp?,
             };
@@ -186,11 +202,11 @@ impl Store {
                 stamp: stamp.clone(),
                 size: digest.size,
                 modified,
-                etag: digest.etag(),
+                etag,
                 checksum: algorithm.map(|_| digest.checksum.clone()),
                 crc64nvme: digest.crc64nvme,
             };
-            let stored = PartStored { etag: part.etag.clone(), checksum: part.checksum.clone(), modified };
+            let stored = PartStored { etag: part.etag.clone(), checksum: part.checksum.clone(), modified, sealing };
             match store.catalog().add_part(&SERVICE, row.id, part).await {
                 Ok(added) => {
                     store.free_later(&bound, added.displaced.into_iter().collect());

@@ -16,6 +16,7 @@ use crate::store::error::{Error, Result};
 use crate::store::events::{Cause, How};
 use crate::store::ingest::{Digest, receive};
 use crate::store::request::PutRequest;
+use crate::store::seal::SealedStage;
 use crate::store::write::{Write, check_write};
 use crate::store::{SERVICE, Store};
 
@@ -31,11 +32,16 @@ impl Store {
         self.refuse_early(&bound, &request.key, &request.conditions).await?;
         self.refuse_beyond_quota(&bound, request.body.length).await?;
         let (owner, attached) = self.accept(&bound, owner_of_write(&bound, caller), &request.given).await?;
+        let sealed = self.sealing_for(&bound, &request.key, &request.given.encryption)?;
         let version = VersionId::fresh();
-        let mut stage = self.stage(&bound, version).await?;
-        let digest = receive(request.body, &mut *stage, PUT_BYTES_MAX).await?;
-        let draft = draft(&request.key, version, request.content, &digest, (owner, attached));
-        let whole = digest.whole;
+        let stage = self.stage(&bound, version).await?;
+        let mut stage = SealedStage::over(stage, sealed.as_ref().map(|sealed| &sealed.key), 0);
+        let digest = receive(request.body, &mut stage, PUT_BYTES_MAX).await?;
+        let mut draft = draft(&request.key, version, request.content, &digest, (owner, attached));
+        let (stage, whole) = stage.finish(digest.whole).await?;
+        if let Some(sealed) = sealed {
+            sealed.note(&mut draft);
+        }
         let cause = Cause::new(caller, How::Put);
         self.write(Write { bound, stage, draft, whole, conditions: request.conditions, upload: None, cause }).await
     }

@@ -14,7 +14,7 @@ use crate::model::acl::Canned;
 use crate::model::bucket::{Bucket, BucketConfig};
 use crate::model::checksum::{Algorithm, Checksum, ChecksumKind};
 use crate::model::condition::Conditions;
-use crate::model::encryption::EncryptionRequest;
+use crate::model::encryption::{CustomerKey, EncryptionRequest, Sealing};
 use crate::model::id::{UploadId, VersionId};
 use crate::model::lock::Retention;
 use crate::model::name::{BucketName, ObjectKey};
@@ -125,6 +125,8 @@ pub struct GetRequest {
     pub portion: Portion,
     /// Only if.
     pub conditions: Conditions,
+    /// The key that the client encrypted it with.
+    pub customer_key: Option<CustomerKey>,
 }
 
 /// An object found.
@@ -204,6 +206,8 @@ pub struct CopyRequest {
     pub from_version: Option<VersionRef>,
     /// Only if the source is so.
     pub source_conditions: Conditions,
+    /// The key that the client encrypted the source with.
+    pub source_key: Option<CustomerKey>,
     /// The bucket.
     pub bucket: BucketName,
     /// The key.
@@ -266,6 +270,8 @@ pub struct PartCopy {
     pub from_version: Option<VersionRef>,
     /// Only if the source is so.
     pub source_conditions: Conditions,
+    /// The key that the client encrypted the source with.
+    pub source_key: Option<CustomerKey>,
     /// First and last byte; `None`: all. One past the end is refused as `InvalidRange`.
     pub range: Option<(u64, u64)>,
 }
@@ -296,6 +302,8 @@ pub struct CompleteRequest {
     pub checksum: Option<Checksum>,
     /// The checksum type the client repeats.
     pub kind: Option<ChecksumKind>,
+    /// The key that the client encrypted the parts with.
+    pub customer_key: Option<CustomerKey>,
 }
 
 /// What Complete made.
@@ -307,6 +315,8 @@ pub struct Completed {
     pub etag: String,
     /// The checksum that is shown.
     pub checksum: Option<Checksum>,
+    /// How its bytes are encrypted.
+    pub sealing: Option<Sealing>,
 }
 
 /// A page of parts.
@@ -491,6 +501,9 @@ pub struct FsckReport {
     pub parts: u64,
     /// Bytes that were read and hashed.
     pub hashed_bytes: u64,
+    /// Objects and parts whose bytes a deep check could not verify: they are encrypted with a client's key, or with one
+    /// that is not configured.
+    pub sealed: u64,
     /// Managed files that nothing names yet, younger than the grace: writes under way, or what a crash just left.
     pub unsettled: u64,
     /// Names that cannot be keys and are not served.
@@ -571,10 +584,12 @@ pub struct FoundBody {
 /// A part that was stored.
 #[derive(Debug, Clone)]
 pub struct PartStored {
-    /// Hex MD5.
+    /// The ETag without quotes: hex MD5, unless it is encrypted with another key than the server's own.
     pub etag: String,
     /// The checksum that is shown.
     pub checksum: Option<Checksum>,
     /// When.
     pub modified: Timestamp,
+    /// How its bytes are encrypted.
+    pub sealing: Option<Sealing>,
 }

@@ -60,12 +60,13 @@ impl Store {
         let epoch = self.0.outbox.epoch();
         draft.modified = self.0.clock.unique();
         draft.counter = u64::try_from(draft.modified.0).unwrap_or(0);
-        draft.placed = bound.placed(&draft.key);
+        // Under a key's name others would take sealed bytes for the object's own.
+        draft.placed = if draft.attached.sealing.is_some() { Placed::Managed } else { bound.placed(&draft.key) };
         draft.null = bound.bucket.config.versioning != Versioning::Enabled;
         draft.attached.lock.retention = retention_of(&bound, draft.attached.lock.retention);
         let record = Record::of(&draft, &bound.bucket.name);
         let unsynced = kept.is_some();
-        let seal = Seal { modified: draft.modified, size: draft.size, record: Some(&record), unsynced };
+        let seal = Seal { modified: draft.modified, size: draft.stored_size(), record: Some(&record), unsynced };
         draft.stamp = match stage.publish(seal).await {
             Err(error) if is_absent(&error) => return Err(self.lost_container(&bound).await),
             stamp => stamp?,

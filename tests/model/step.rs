@@ -197,6 +197,7 @@ impl World {
             from_bucket: self.names[from.0].clone(),
             from_key: key(from.1),
             source_conditions: conditions(old, source),
+            source_key: None,
             bucket: self.names[to.0].clone(),
             key: key(to.1),
             content: if replace { CopyContent::Replace(Box::new(content(99))) } else { CopyContent::Keep },

@@ -27,7 +27,7 @@ impl World {
             Letter::Part(upload, number, body) => match self.reached(upload) {
                 Some(upload) => {
                     let (to, body) = (self.reference(upload), bytes(body));
-                    let stored = self.wait(self.store().upload_part(&ROOT, &to, number, kit::incoming(&body)));
+                    let stored = self.wait(self.store().upload_part(&ROOT, &to, number, None, kit::incoming(&body)));
                     self.stored(upload, number, stored, Ok(body))
                 }
                 None => Ok(()),
@@ -76,7 +76,7 @@ impl World {
             content: content.clone(),
             checksum,
         };
-        let id = self.wait(self.store().create_upload(&ROOT, request)).map_err(|e| said(&e))?;
+        let id = self.wait(self.store().create_upload(&ROOT, request)).map_err(|e| said(&e))?.id;
         let (key, parts, state) = (name.to_owned(), std::collections::BTreeMap::new(), State::Open);
         self.uploads.push(Upload { bucket, key, id, sums: checksum, content, parts, state });
         self.see((bucket, name))
@@ -89,10 +89,11 @@ impl World {
             from_bucket: self.names[bucket].clone(),
             from_key: key(name),
             source_conditions: Conditions::default(),
+            source_key: None,
             range: None,
         };
         let to = self.reference(upload);
-        let stored = self.wait(self.store().copy_part(&ROOT, &to, number, from));
+        let stored = self.wait(self.store().copy_part(&ROOT, &to, number, None, from));
         let source = self.held((bucket, name)).map(|held| held.bytes.clone()).ok_or("NoSuchKey");
         self.stored(upload, number, stored, source)?;
         self.see((bucket, name))
@@ -172,7 +173,15 @@ impl World {
     }
 
     fn complete_request(&self, upload: usize, parts: Vec<ListedPart>, conditions: Conditions) -> CompleteRequest {
-        CompleteRequest { upload: self.reference(upload), parts, conditions, size: None, checksum: None, kind: None }
+        CompleteRequest {
+            upload: self.reference(upload),
+            parts,
+            conditions,
+            size: None,
+            checksum: None,
+            kind: None,
+            customer_key: None,
+        }
     }
 
     fn completed(&mut self, number: usize, listed: Vec<(u32, String)>, held: Held) {

@@ -146,6 +146,7 @@ impl World {
             inline_bytes_max: longshore::config::limits::INLINE_BYTES_MAX,
             bucket_rules: BucketRules(vec![("*".into(), settings)]),
             master_key: MasterKey::generate(),
+            named_keys: Default::default(),
             targets: Vec::new(),
             region: String::new(),
             root: RootCredentials { access_key: "root".into(), secret: Secret::new("not needed here") },
@@ -282,7 +283,14 @@ impl World {
 
     pub(super) fn request(&self, bucket: usize, name: &str, portion: Portion) -> GetRequest {
         let conditions = longshore::model::condition::Conditions::default();
-        GetRequest { version: None, bucket: self.names[bucket].clone(), key: key(name), portion, conditions }
+        GetRequest {
+            version: None,
+            bucket: self.names[bucket].clone(),
+            key: key(name),
+            portion,
+            conditions,
+            customer_key: None,
+        }
     }
 }
 

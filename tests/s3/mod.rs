@@ -12,6 +12,7 @@ mod config;
 mod copy;
 mod cors;
 mod deletes;
+mod encryption;
 mod errors;
 mod hosts;
 mod lifecycle;

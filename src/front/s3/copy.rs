@@ -15,11 +15,12 @@ use super::gateway::Gateway;
 use super::object::checksum_type;
 use super::rewrite::SourceHeader;
 use super::wire::{self, show_checksum};
-use super::{content, declared, given, lifecycle};
+use super::{content, declared, given, lifecycle, sse};
 use crate::model::caller::Caller;
 use crate::model::condition::{Conditions, TagMatch};
+use crate::model::encryption::{CustomerKey, EncryptionRequest};
 use crate::model::name::{BucketName, ObjectKey};
-use crate::model::object::Content;
+use crate::model::object::{Content, Object};
 use crate::model::versioning::VersionRef;
 use crate::store::request::{Copied, CopyContent, CopyRequest, GetRequest, PartCopy, Portion, UploadRef};
 
@@ -94,16 +95,20 @@ pub(super) async fn object(gateway: &Gateway, request: S3Request<CopyObjectInput
     };
     let mut source_conditions =
         source_conditions(&headers, input.copy_source_if_modified_since, input.copy_source_if_unmodified_since);
+    let (given, source_key) = (given::of(&headers)?, sse::source_key(&headers)?);
     let asked = content::of(&headers, input.metadata)?;
     let changes =
         asked.storage_class.is_some() || asked.redirect.is_some() || headers.contains_key("x-amz-storage-class");
     let content = match input.metadata_directive.as_ref().map(MetadataDirective::as_str) {
         Some(MetadataDirective::REPLACE) => CopyContent::Replace(Box::new(asked)),
-        None | Some(MetadataDirective::COPY) if changes => {
-            CopyContent::Replace(Box::new(carried(gateway, &caller, &source, asked, &mut source_conditions).await?))
-        }
+        None | Some(MetadataDirective::COPY) if changes => CopyContent::Replace(Box::new(
+            carried(gateway, &caller, &source, source_key.clone(), asked, &mut source_conditions).await?,
+        )),
         None | Some(MetadataDirective::COPY)
-            if source.bucket == bucket && source.key == key && source.version.is_none() =>
+            if source.bucket == bucket
+                && source.key == key
+                && source.version.is_none()
+                && given.encryption == EncryptionRequest::Default =>
         {
             return Err(Refusal::request(
                 "This copy request is illegal because it is trying to copy an object to itself without changing the \
@@ -119,7 +124,8 @@ pub(super) async fn object(gateway: &Gateway, request: S3Request<CopyObjectInput
     let request = CopyRequest {
         from_version: source.version,
         keep_tags,
-        given: given::of(&headers)?,
+        given,
+        source_key,
         from_bucket: source.bucket,
         from_key: source.key,
         source_conditions,
@@ -134,6 +140,12 @@ pub(super) async fn object(gateway: &Gateway, request: S3Request<CopyObjectInput
     let version_id = gateway.written_version(&bucket, copied.shown()).await?;
     let copy_source_version_id = gateway.shown_version(&from_bucket, source).await?;
     let expiration = lifecycle::expiration(gateway, &bucket, &copied).await;
+    let output = CopyObjectOutput { version_id, copy_source_version_id, expiration, ..CopyObjectOutput::default() };
+    Ok(described(output, copied))
+}
+
+/// The answer with the facts of the copy.
+fn described(mut output: CopyObjectOutput, copied: Object) -> CopyObjectOutput {
     let mut result = CopyObjectResult {
         e_tag: Some(wire::etag(&copied.etag)),
         last_modified: Some(wire::time(copied.modified)),
@@ -141,13 +153,10 @@ pub(super) async fn object(gateway: &Gateway, request: S3Request<CopyObjectInput
         ..CopyObjectResult::default()
     };
     show_checksum!(result, &copied.checksum);
-    Ok(CopyObjectOutput {
-        copy_object_result: Some(result),
-        expiration,
-        version_id,
-        copy_source_version_id,
-        ..CopyObjectOutput::default()
-    })
+    output.copy_object_result = Some(result);
+    sse::show_sealing!(output, &copied.attached.sealing);
+    output.ssekms_encryption_context = copied.attached.sealing.and_then(|sealing| sealing.context);
+    output
 }
 
 /// What the source has, with the storage class and redirect that the request names: those are never copied once one is
@@ -156,6 +165,7 @@ async fn carried(
     gateway: &Gateway,
     caller: &Caller,
     source: &Source,
+    customer_key: Option<CustomerKey>,
     asked: Content,
     conditions: &mut Conditions,
 ) -> Result<Content> {
@@ -165,6 +175,7 @@ async fn carried(
         key: source.key.clone(),
         portion: Portion::Whole,
         conditions: Conditions::default(),
+        customer_key,
     };
     let object = gateway.store.head(caller, request).await?.object;
     if conditions.if_match.is_none() {
@@ -194,21 +205,25 @@ pub(super) async fn part(gateway: &Gateway, request: S3Request<UploadPartCopyInp
             input.copy_source_if_modified_since,
             input.copy_source_if_unmodified_since,
         ),
+        source_key: sse::source_key(&headers)?,
         range: input.copy_source_range.as_deref().map(exact_range).transpose()?,
     };
     let copy_source_version_id = from.from_version.map(|version| version.to_string());
-    let stored = gateway.store.copy_part(&caller, &upload, number, from).await?;
+    let key = sse::customer_key(&headers)?;
+    let stored = gateway.store.copy_part(&caller, &upload, number, key.as_ref(), from).await?;
     let mut result = CopyPartResult {
         e_tag: Some(wire::etag(&stored.etag)),
         last_modified: Some(wire::time(stored.modified)),
         ..CopyPartResult::default()
     };
     show_checksum!(result, &stored.checksum);
-    Ok(UploadPartCopyOutput {
+    let mut output = UploadPartCopyOutput {
         copy_part_result: Some(result),
         copy_source_version_id,
         ..UploadPartCopyOutput::default()
-    })
+    };
+    sse::show_sealing!(output, &stored.sealing);
+    Ok(output)
 }
 
 /// `bytes=a-b` and no other form.

@@ -148,6 +148,9 @@ impl From<Error> for Refusal {
             Error::NoSuchObjectLock => no_such_object_lock(),
             Error::QuotaExceeded => Self::new(403, "QuotaExceeded", "The bucket may not hold as much."),
             Error::AccessDenied => Self::denied("Access Denied"),
+            Error::UnknownEncryptionKey => {
+                Self::new(400, "KMS.NotFoundException", "There is no encryption key of this name.")
+            }
             Error::PreconditionFailed => {
                 Self::new(412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold")
             }

@@ -9,7 +9,7 @@ use super::exchange::Exchange;
 use super::host::Hosts;
 use super::{
     acl, bucket, bucket_config, copy, cors, delete, lifecycle, list, lock, logging, multipart, notification, object,
-    tagging, unset, website,
+    sse, tagging, unset, website,
 };
 use crate::model::name::BucketName;
 use crate::model::versioning::VersionRef;
@@ -66,6 +66,7 @@ operations! {
     delete_bucket: DeleteBucketInput => DeleteBucketOutput = bucket::delete;
     get_bucket_location: GetBucketLocationInput => GetBucketLocationOutput = bucket::location;
     get_bucket_versioning: GetBucketVersioningInput => GetBucketVersioningOutput = bucket_config::versioning;
+    put_bucket_encryption: PutBucketEncryptionInput => PutBucketEncryptionOutput = sse::put_default;
     put_object: PutObjectInput => PutObjectOutput = object::put;
     get_object: GetObjectInput => GetObjectOutput = object::get;
     head_object: HeadObjectInput => HeadObjectOutput = object::head;
@@ -88,7 +89,7 @@ operations! {
     get_bucket_acl: GetBucketAclInput => GetBucketAclOutput = acl::bucket;
     get_bucket_cors: GetBucketCorsInput => GetBucketCorsOutput = cors::get;
     put_bucket_cors: PutBucketCorsInput => PutBucketCorsOutput = cors::put;
-    get_bucket_encryption: GetBucketEncryptionInput => GetBucketEncryptionOutput = unset::encryption;
+    get_bucket_encryption: GetBucketEncryptionInput => GetBucketEncryptionOutput = sse::get_default;
     get_bucket_lifecycle_configuration:
         GetBucketLifecycleConfigurationInput => GetBucketLifecycleConfigurationOutput = lifecycle::get;
     put_bucket_lifecycle_configuration:
@@ -113,7 +114,7 @@ operations! {
     get_object_torrent: GetObjectTorrentInput => GetObjectTorrentOutput = unset::torrent;
     get_public_access_block: GetPublicAccessBlockInput => GetPublicAccessBlockOutput = bucket_config::public_access;
     delete_bucket_cors: DeleteBucketCorsInput => DeleteBucketCorsOutput = cors::delete;
-    delete_bucket_encryption: DeleteBucketEncryptionInput => DeleteBucketEncryptionOutput = unset::no_encryption;
+    delete_bucket_encryption: DeleteBucketEncryptionInput => DeleteBucketEncryptionOutput = sse::delete_default;
     delete_bucket_lifecycle: DeleteBucketLifecycleInput => DeleteBucketLifecycleOutput = lifecycle::delete;
     delete_bucket_ownership_controls:
         DeleteBucketOwnershipControlsInput => DeleteBucketOwnershipControlsOutput = bucket_config::delete_ownership;

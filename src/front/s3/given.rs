@@ -6,7 +6,7 @@ use http::HeaderMap;
 use s3s::dto::{Timestamp, TimestampFormat};
 
 use super::error::{Refusal, Result};
-use super::{query, wire};
+use super::{query, sse, wire};
 use crate::model::acl::{Canned, Permission};
 use crate::model::lock::{Retention, RetentionMode};
 use crate::model::tag::{OBJECT_TAGS_MAX, Tag, Tags};
@@ -35,7 +35,7 @@ pub(super) fn of(headers: &HeaderMap) -> Result<Given> {
         acl: object_acl(headers)?,
         retention: retention(headers)?,
         legal_hold: text(headers, LEGAL_HOLD)?.map(legal_hold).transpose()?,
-        ..Given::default()
+        encryption: sse::asked(headers),
     })
 }
 

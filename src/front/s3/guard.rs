@@ -97,9 +97,7 @@ pub(super) fn features(headers: &HeaderMap) -> Result<()> {
         let Some(rest) = name.strip_prefix("x-amz-") else { continue };
         let accepted = match rest {
             "write-offset-bytes" | "rename-source" | "bucket-namespace" | "if-match-initiated-time" => false,
-            _ => !["server-side-encryption", "copy-source-server-side-encryption"]
-                .iter()
-                .any(|start| rest.starts_with(start)),
+            _ => true,
         };
         if !accepted {
             return Err(Refusal::not_implemented(&format!("The header {name}")));
@@ -159,9 +157,7 @@ mod tests {
             ("x-amz-acl", "public-read", true),
             ("x-amz-tagging", "a=b", true),
             ("x-amz-tagging-directive", "COPY", true),
-            ("x-amz-server-side-encryption", "AES256", false),
-            ("x-amz-server-side-encryption-customer-key", "k", false),
-            ("x-amz-copy-source-server-side-encryption-customer-key", "k", false),
+            ("x-amz-server-side-encryption", "AES256", true),
             ("x-amz-object-lock-mode", "GOVERNANCE", true),
             ("x-amz-grant-read", "id=1", true),
             ("x-amz-write-offset-bytes", "3", false),

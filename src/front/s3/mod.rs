@@ -61,6 +61,7 @@ mod query;
 mod rewrite;
 mod sigv2;
 mod site;
+mod sse;
 mod tagging;
 mod unset;
 mod website;

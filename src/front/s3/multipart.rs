@@ -16,7 +16,7 @@ use super::gateway::Gateway;
 use super::list::{encoding_of, prefixes, shown_encoding};
 use super::object::{checksum_type, size_of};
 use super::wire::{self, show_checksum};
-use super::{body, content, declared, given};
+use super::{body, content, declared, given, sse};
 use crate::config::limits::{LIST_KEYS_MAX, PART_NUMBER_MAX};
 use crate::model::checksum::{Algorithm, Checksum, ChecksumKind};
 use crate::model::id::UploadId;
@@ -42,15 +42,18 @@ pub(super) async fn create(
         content: content::of(&headers, input.metadata)?,
         checksum,
     };
-    let id = gateway.store.create_upload(&caller(&extensions), request).await?;
-    Ok(CreateMultipartUploadOutput {
+    let upload = gateway.store.create_upload(&caller(&extensions), request).await?;
+    let mut output = CreateMultipartUploadOutput {
         bucket: Some(input.bucket),
         key: Some(xml_safe(&input.key)),
-        upload_id: Some(id.to_string()),
+        upload_id: Some(upload.id.to_string()),
         checksum_algorithm: checksum.map(|(algorithm, _)| ChecksumAlgorithm::from_static(algorithm.name())),
         checksum_type: checksum.map(|(_, kind)| ChecksumType::from_static(kind.name())),
         ..CreateMultipartUploadOutput::default()
-    })
+    };
+    sse::show_sealing!(output, &upload.attached.sealing);
+    output.ssekms_encryption_context = upload.attached.sealing.and_then(|sealing| sealing.context);
+    Ok(output)
 }
 
 fn kind(asked: Option<&ChecksumType>) -> Result<Option<ChecksumKind>> {
@@ -88,9 +91,11 @@ pub(super) async fn upload_part(gateway: &Gateway, request: S3Request<UploadPart
     let number = wire::part_number(input.part_number)?;
     let upload = named(&input.bucket, &input.key, &input.upload_id)?;
     let body = body::incoming(input.body, &headers, &extensions, input.content_length, trailing_headers)?;
-    let stored = gateway.store.upload_part(&caller(&extensions), &upload, number, body).await?;
+    let key = sse::customer_key(&headers)?;
+    let stored = gateway.store.upload_part(&caller(&extensions), &upload, number, key.as_ref(), body).await?;
     let mut output = UploadPartOutput { e_tag: Some(wire::etag(&stored.etag)), ..UploadPartOutput::default() };
     show_checksum!(output, &stored.checksum);
+    sse::show_sealing!(output, &stored.sealing);
     Ok(output)
 }
 
@@ -112,6 +117,7 @@ pub(super) async fn complete(
         size: input.mpu_object_size.map(|size| size_of("x-amz-mp-object-size", size)).transpose()?,
         checksum: declared::value(&headers)?,
         kind: kind(input.checksum_type.as_ref())?,
+        customer_key: sse::customer_key(&headers)?,
     };
     let bucket = request.upload.bucket.clone();
     let made = gateway.store.complete_upload(&caller(&extensions), request).await?;
@@ -125,6 +131,7 @@ pub(super) async fn complete(
         ..CompleteMultipartUploadOutput::default()
     };
     show_checksum!(output, &made.checksum);
+    sse::show_method!(output, &made.sealing);
     Ok(output)
 }
 

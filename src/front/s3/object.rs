@@ -13,7 +13,7 @@ use super::error::{Refusal, Result};
 use super::exchange::caller;
 use super::gateway::Gateway;
 use super::wire::{self, show_checksum};
-use super::{body, content, given, lifecycle, lock};
+use super::{body, content, given, lifecycle, lock, sse};
 use crate::config::limits::LIST_KEYS_MAX;
 use crate::model::checksum::Checksum;
 use crate::model::condition::Conditions;
@@ -40,6 +40,8 @@ pub(super) async fn put(gateway: &Gateway, request: S3Request<PutObjectInput>) -
         PutObjectOutput { version_id, expiration, e_tag: Some(wire::etag(&object.etag)), ..PutObjectOutput::default() };
     output.checksum_type = object.checksum.as_ref().map(checksum_type);
     show_checksum!(output, &object.checksum);
+    sse::show_sealing!(output, &object.attached.sealing);
+    output.ssekms_encryption_context = object.attached.sealing.and_then(|sealing| sealing.context);
     Ok(output)
 }
 
@@ -135,6 +137,7 @@ macro_rules! fill {
             ..$output::default()
         };
         show_checksum!(output, &checksum);
+        sse::show_sealing!(output, &object.attached.sealing);
         output
     }};
 }
@@ -169,6 +172,7 @@ pub(super) async fn get(gateway: &Gateway, request: S3Request<GetObjectInput>) -
         key: wire::key(&input.key)?,
         portion: portion(&headers, input.part_number)?,
         conditions: read_conditions(&headers, input.if_modified_since, input.if_unmodified_since),
+        customer_key: sse::read_key(&headers)?,
     };
     let bucket = request.bucket.clone();
     let current = request.version.is_none();
@@ -193,6 +197,7 @@ pub(super) async fn head(gateway: &Gateway, request: S3Request<HeadObjectInput>)
         key: wire::key(&input.key)?,
         portion: portion(&headers, input.part_number)?,
         conditions: read_conditions(&headers, input.if_modified_since, input.if_unmodified_since),
+        customer_key: sse::read_key(&headers)?,
     };
     let bucket = request.bucket.clone();
     let current = request.version.is_none();
@@ -241,7 +246,7 @@ pub(super) async fn attributes(
     gateway: &Gateway,
     request: S3Request<GetObjectAttributesInput>,
 ) -> Result<GetObjectAttributesOutput> {
-    let S3Request { input, extensions, .. } = request;
+    let S3Request { input, headers, extensions, .. } = request;
     let wanted: Vec<&str> =
         input.object_attributes.iter().flat_map(|list| list.as_str().split(',')).map(str::trim).collect();
     if let Some(unknown) = wanted.iter().find(|name| !ATTRIBUTES.contains(name)) {
@@ -255,6 +260,7 @@ pub(super) async fn attributes(
         key: wire::key(&input.key)?,
         portion: Portion::Whole,
         conditions: Conditions::default(),
+        customer_key: sse::read_key(&headers)?,
     };
     let bucket = request.bucket.clone();
     let object = gateway.store.attributes(&caller(&extensions), request).await?.object;

@@ -29,6 +29,7 @@ async fn object(gateway: &Gateway, extensions: &Extensions, bucket: &str, key: &
         key: wire::key(key)?,
         portion: Portion::Whole,
         conditions: Conditions::default(),
+        customer_key: None,
     };
     Ok(gateway.store.head(&caller(extensions), request).await?.object)
 }
@@ -46,8 +47,6 @@ macro_rules! absent {
 }
 
 absent! {
-    encryption: GetBucketEncryptionInput => GetBucketEncryptionOutput =
-        "ServerSideEncryptionConfigurationNotFoundError", "The server side encryption configuration was not found";
     replication: GetBucketReplicationInput => GetBucketReplicationOutput =
         "ReplicationConfigurationNotFoundError", "The replication configuration was not found";
 }
@@ -65,7 +64,6 @@ macro_rules! nothing {
 
 nothing! {
     accelerate: GetBucketAccelerateConfigurationInput => GetBucketAccelerateConfigurationOutput;
-    no_encryption: DeleteBucketEncryptionInput => DeleteBucketEncryptionOutput;
     no_replication: DeleteBucketReplicationInput => DeleteBucketReplicationOutput;
 }
 

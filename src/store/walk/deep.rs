@@ -11,11 +11,13 @@ use crate::model::checksum::{Algorithm, Checksum, ChecksumKind, Hasher};
 use crate::model::id::hex;
 use crate::model::object::Object;
 use crate::model::place::{Place, Stamp};
-use crate::model::upload::Part;
+use crate::model::upload::{Part, Upload};
+use crate::provider;
 use crate::store::Store;
 use crate::store::bound::{Bound, is_absent};
-use crate::store::error::Result;
+use crate::store::error::{Error, Result};
 use crate::store::get::blocks;
+use crate::store::seal::{Reading, is_damage, shows_md5};
 
 /// The sums of some bytes.
 struct Sums {
@@ -94,24 +96,40 @@ impl Body {
     }
 }
 
+/// What reading every byte told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// They are those of the ETag and the checksums.
+    Intact,
+    /// They are not, or cannot be decrypted with the key that belongs to them.
+    Corrupt,
+    /// They moved while they were read, which proves nothing.
+    Moved,
+    /// They are encrypted with a client's key, or one that is not configured here: nothing can be said.
+    Sealed,
+}
+
 impl Store {
-    /// Whether the bytes of an object are those of its ETag and checksums; `None` if they moved while they were read.
-    pub(super) async fn is_intact(&self, bound: &Bound, object: &Object, place: &Place) -> Result<Option<bool>> {
+    /// Whether the bytes of an object are those of its ETag and checksums.
+    pub(super) async fn is_intact(&self, bound: &Bound, object: &Object, place: &Place) -> Result<Verdict> {
         let asked = object.checksum.as_ref().map(|sum| sum.algorithm);
         let sizes = object.parts.iter().map(|part| part.size).collect();
-        let read = self.summed(bound, place, &object.stamp, object.size, Body::new(sizes, asked)).await?;
-        Ok(read.map(|(whole, parts)| agrees(object, &whole, &parts)))
+        let reading = self.reading(bound, object, None, || Ok(0..object.size));
+        let body = Body::new(sizes, asked);
+        self.summed(bound, place, &object.stamp, reading, body, |(whole, parts)| agrees(object, whole, parts)).await
     }
 
     /// The same of a part of an upload.
-    pub(super) async fn is_part_intact(&self, bound: &Bound, part: &Part) -> Result<Option<bool>> {
+    pub(super) async fn is_part_intact(&self, bound: &Bound, upload: &Upload, part: &Part) -> Result<Verdict> {
         let asked = part.checksum.as_ref().map(|sum| sum.algorithm);
         let place = Place::Managed(part.attempt);
-        let read = self.summed(bound, &place, &part.stamp, part.size, Body::new(Vec::new(), asked)).await?;
-        Ok(read.map(|(whole, _)| {
+        let reading = self.reading_of_part(bound, upload, part);
+        let shown = shows_md5(upload.attached.sealing.as_ref());
+        self.summed(bound, &place, &part.stamp, reading, Body::new(Vec::new(), asked), |(whole, _)| {
             let sum = part.checksum.as_ref().is_none_or(|sum| sum.raw() == whole.asked);
-            hex(&whole.md5) == part.etag && whole.crc == part.crc64nvme.to_be_bytes() && sum
-        }))
+            (!shown || hex(&whole.md5) == part.etag) && whole.crc == part.crc64nvme.to_be_bytes() && sum
+        })
+        .await
     }
 
     async fn summed(
@@ -119,23 +137,37 @@ impl Store {
         bound: &Bound,
         place: &Place,
         stamp: &Stamp,
-        size: u64,
+        reading: Result<Reading>,
         mut body: Body,
-    ) -> Result<Option<(Summed, Vec<Summed>)>> {
-        let read = match bound.provider.read(bound.place(), place, stamp, 0..size).await {
-            Ok(read) => read,
-            Err(error) if is_absent(&error) => return Ok(None),
-            Err(error) => return Err(error.into()),
+        agrees: impl FnOnce(&(Summed, Vec<Summed>)) -> bool + Send,
+    ) -> Result<Verdict> {
+        let reading = match reading {
+            Ok(reading) => reading,
+            Err(Error::InvalidRequest(_) | Error::UnknownEncryptionKey) => return Ok(Verdict::Sealed),
+            // What nobody can decrypt any more is as lost as what was overwritten.
+            Err(Error::Internal(_)) => return Ok(Verdict::Corrupt),
+            Err(error) => return Err(error),
         };
-        let mut blocks = blocks(read);
+        let read = bound.provider.read(bound.place(), place, stamp, reading.stored()).await;
+        let mut blocks = match read.and_then(|read| reading.open(read)) {
+            Ok(read) => blocks(read),
+            Err(error) => return failed(error),
+        };
         while let Some(block) = blocks.next().await {
             match block {
                 Ok(block) => body.update(&block),
-                Err(error) if is_absent(&error) => return Ok(None),
-                Err(error) => return Err(error.into()),
+                Err(error) => return failed(error),
             }
         }
-        Ok(Some(body.finish()))
+        Ok(if agrees(&body.finish()) { Verdict::Intact } else { Verdict::Corrupt })
+    }
+}
+
+fn failed(error: provider::Error) -> Result<Verdict> {
+    match error {
+        error if is_absent(&error) => Ok(Verdict::Moved),
+        error if is_damage(&error) => Ok(Verdict::Corrupt),
+        error => Err(error.into()),
     }
 }
 
@@ -144,7 +176,9 @@ fn agrees(object: &Object, whole: &Summed, parts: &[Summed]) -> bool {
         return false;
     }
     let crc = object.crc64nvme.is_none_or(|crc| whole.crc == crc.to_be_bytes());
-    let etag = if object.parts.is_empty() {
+    let etag = if !shows_md5(object.attached.sealing.as_ref()) {
+        true
+    } else if object.parts.is_empty() {
         // The ETag of a file that nobody hashed is made of its stamp, and one of parts that are not known says nothing.
         object.etag.contains('-') || object.etag == hex(&whole.md5)
     } else {

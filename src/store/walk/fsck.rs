@@ -9,6 +9,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::deep::Verdict;
 use super::gc::{is_object, is_older, older_than};
 use super::progress::Ticker;
 use super::{MANAGED_PAGE, Met, Seen, Sides};
@@ -267,13 +268,20 @@ impl Fsck<'_> {
 
     /// Every byte.
     async fn bytes(&mut self, object: &Object, place: &Place) -> Result<()> {
-        if let Some(intact) = self.store.is_intact(self.bound, object, place).await? {
-            self.report.hashed_bytes += object.size;
-            if !intact {
-                self.found(FindingKind::CorruptBytes, Some(&object.key), Some(object.version), false);
-            }
+        let verdict = self.store.is_intact(self.bound, object, place).await?;
+        self.count(verdict, object.size);
+        if verdict == Verdict::Corrupt {
+            self.found(FindingKind::CorruptBytes, Some(&object.key), Some(object.version), false);
         }
         Ok(())
+    }
+
+    fn count(&mut self, verdict: Verdict, size: u64) {
+        match verdict {
+            Verdict::Intact | Verdict::Corrupt => self.report.hashed_bytes += size,
+            Verdict::Sealed => self.report.sealed += 1,
+            Verdict::Moved => {}
+        }
     }
 
     /// Managed files that nothing names.
@@ -330,9 +338,9 @@ impl Fsck<'_> {
             let kind = match there {
                 false => Some(FindingKind::MissingPart),
                 true if self.options.deep => {
-                    let intact = self.store.is_part_intact(self.bound, &part).await?;
-                    self.report.hashed_bytes += intact.map_or(0, |_| part.size);
-                    intact.filter(|intact| !intact).map(|_| FindingKind::CorruptBytes)
+                    let verdict = self.store.is_part_intact(self.bound, upload, &part).await?;
+                    self.count(verdict, part.size);
+                    (verdict == Verdict::Corrupt).then_some(FindingKind::CorruptBytes)
                 }
                 true => None,
             };

@@ -191,6 +191,7 @@ async fn h6_a_copy_shares_no_file_with_its_source() {
             from_bucket: site.bed.bucket.clone(),
             from_key: key("from"),
             source_conditions: Conditions::default(),
+            source_key: None,
             bucket: site.bed.bucket.clone(),
             key: key("to"),
             content: CopyContent::Keep,

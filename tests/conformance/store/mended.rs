@@ -279,6 +279,7 @@ async fn a_source_that_changes_under_a_copy_may_be_tried_again() {
             from_bucket: site.bed.bucket.clone(),
             from_key: key("from"),
             source_conditions: Conditions::default(),
+            source_key: None,
             bucket: site.bed.bucket.clone(),
             key: key("to"),
             content: CopyContent::Keep,
@@ -327,20 +328,28 @@ async fn an_upload_left_completing_goes_on() {
                 content: Content::default(),
                 checksum: None,
             };
-            let id = site.bed.store.create_upload(&ROOT, request).await.expect("begins");
+            let id = site.bed.store.create_upload(&ROOT, request).await.expect("begins").id;
             let upload = UploadRef { bucket: site.bed.bucket.clone(), key: key(what), id };
-            let part = site.bed.store.upload_part(&ROOT, &upload, 1, incoming(b"a part")).await.expect("a part");
+            let part = site.bed.store.upload_part(&ROOT, &upload, 1, None, incoming(b"a part")).await.expect("a part");
             let (open, completing) = (UploadState::Open, UploadState::Completing);
             site.catalog().set_upload_state(&Scope::Service, id, &open, completing).await.expect("left so");
             match what {
                 "part" => {
-                    site.bed.store.upload_part(&ROOT, &upload, 2, incoming(b"more")).await.expect("a part");
+                    site.bed.store.upload_part(&ROOT, &upload, 2, None, incoming(b"more")).await.expect("a part");
                 }
                 "abort" => site.bed.store.abort_upload(&ROOT, &upload).await.expect("aborts"),
                 _ => {
                     let parts = vec![ListedPart { number: 1, etag: part.etag, checksum: None }];
                     let conditions = Conditions::default();
-                    let request = CompleteRequest { upload, parts, conditions, size: None, checksum: None, kind: None };
+                    let request = CompleteRequest {
+                        upload,
+                        parts,
+                        conditions,
+                        size: None,
+                        checksum: None,
+                        kind: None,
+                        customer_key: None,
+                    };
                     site.bed.store.complete_upload(&ROOT, request).await.expect("completes");
                     assert_eq!(site.bed.get(what).await.expect("gets").1, b"a part");
                 }
@@ -361,16 +370,17 @@ async fn h11_a_part_that_is_resent_and_cut_leaves_the_acknowledged_one() {
             content: Content::default(),
             checksum: None,
         };
-        let id = site.bed.store.create_upload(&ROOT, request).await.expect("begins");
+        let id = site.bed.store.create_upload(&ROOT, request).await.expect("begins").id;
         let upload = UploadRef { bucket: site.bed.bucket.clone(), key: key("k"), id };
         let body = pattern(700_000, 1);
-        let part = site.bed.store.upload_part(&ROOT, &upload, 1, incoming(&body)).await.expect("a part");
+        let part = site.bed.store.upload_part(&ROOT, &upload, 1, None, incoming(&body)).await.expect("a part");
         let mut cut = incoming(&pattern(600_000, 2));
         cut.length = Some(700_000);
-        assert!(matches!(site.bed.store.upload_part(&ROOT, &upload, 1, cut).await, Err(Error::Body(_))));
+        assert!(matches!(site.bed.store.upload_part(&ROOT, &upload, 1, None, cut).await, Err(Error::Body(_))));
         let parts = vec![ListedPart { number: 1, etag: part.etag, checksum: None }];
         let conditions = Conditions::default();
-        let request = CompleteRequest { upload, parts, conditions, size: None, checksum: None, kind: None };
+        let request =
+            CompleteRequest { upload, parts, conditions, size: None, checksum: None, kind: None, customer_key: None };
         site.bed.store.complete_upload(&ROOT, request).await.expect("completes");
         assert_eq!(site.bed.get("k").await.expect("gets").1, body);
     }

@@ -10,6 +10,7 @@ mod inline;
 mod mended;
 mod multipart;
 mod objects;
+mod sealed;
 mod walks;
 
 use std::collections::BTreeMap;
@@ -134,7 +135,14 @@ impl Bed {
 
     pub(crate) fn request(&self, key: &str, portion: Portion) -> GetRequest {
         let conditions = Conditions::default();
-        GetRequest { version: None, bucket: self.bucket.clone(), key: self::key(key), portion, conditions }
+        GetRequest {
+            version: None,
+            bucket: self.bucket.clone(),
+            key: self::key(key),
+            portion,
+            conditions,
+            customer_key: None,
+        }
     }
 
     pub(crate) async fn delete(&self, key: &str) -> Result<(), Error> {
@@ -223,7 +231,8 @@ fn open_over(provider: Arc<dyn Provider>, layout: Layout, dir: &std::path::Path)
         default_provider: "default".into(),
         inline_bytes_max: longshore::config::limits::INLINE_BYTES_MAX,
         bucket_rules: BucketRules(vec![("*".into(), BucketSettings { layout, ..BucketSettings::default() })]),
-        master_key: MasterKey::generate(),
+        master_key: MasterKey::new([7; 32]),
+        named_keys: Default::default(),
         targets: Vec::new(),
         region: String::new(),
         root: RootCredentials { access_key: "root".into(), secret: Secret::new("not needed here") },
@@ -297,6 +306,8 @@ const EVERYWHERE: &[Behaviour] = behaviours![
     multipart::abort_frees_parts,
     multipart::resent_parts_count_last,
     multipart::uploads_are_listed,
+    sealed::ranges_of_sealed_bodies_are_exact,
+    sealed::parts_are_sealed_one_by_one,
     walks::nothing_is_wrong_with_what_is_in_use,
     walks::walks_are_for_administrators,
 ];
@@ -324,6 +335,9 @@ const ON_FILES: &[Behaviour] = behaviours![
     walks::a_rebuild_after_a_crash_takes_the_newest,
     walks::a_rebuild_that_was_cut_short_is_not_served,
     walks::what_is_held_back_is_told_until_it_is_decided,
+    sealed::no_plain_byte_is_stored,
+    sealed::damage_is_refused_and_found,
+    sealed::a_rebuild_restores_sealed_objects,
 ];
 
 /// What keeping small bodies in the catalog adds.
@@ -335,6 +349,7 @@ const INLINE: &[Behaviour] = behaviours![
     inline::an_edit_shows_at_once_and_is_never_hidden_by_kept_bytes,
     inline::an_edit_that_a_crash_left_at_a_managed_place_is_kept,
     inline::what_stepped_aside_for_another_key_stays_deleted,
+    sealed::kept_bytes_are_sealed_too,
 ];
 
 async fn run(kind: Kind, layout: Layout, behaviours: &[Behaviour]) {

@@ -16,12 +16,12 @@ async fn begin(bed: &Bed, name: &str, checksum: Option<(Algorithm, ChecksumKind)
     let content = Content { content_type: Some("a/b".into()), ..Content::default() };
     let request =
         CreateUpload { given: Default::default(), bucket: bed.bucket.clone(), key: key(name), content, checksum };
-    let id = bed.store.create_upload(&ROOT, request).await.expect("begins");
+    let id = bed.store.create_upload(&ROOT, request).await.expect("begins").id;
     UploadRef { bucket: bed.bucket.clone(), key: key(name), id }
 }
 
 async fn part(bed: &Bed, upload: &UploadRef, number: u32, body: &[u8]) -> PartStored {
-    bed.store.upload_part(&ROOT, upload, number, incoming(body)).await.expect("stores a part")
+    bed.store.upload_part(&ROOT, upload, number, None, incoming(body)).await.expect("stores a part")
 }
 
 fn listed(parts: &[(u32, &PartStored)]) -> Vec<ListedPart> {
@@ -35,7 +35,7 @@ fn listed(parts: &[(u32, &PartStored)]) -> Vec<ListedPart> {
 
 fn complete(upload: &UploadRef, parts: Vec<ListedPart>) -> CompleteRequest {
     let (upload, conditions) = (upload.clone(), Conditions::default());
-    CompleteRequest { upload, parts, conditions, size: None, checksum: None, kind: None }
+    CompleteRequest { upload, parts, conditions, size: None, checksum: None, kind: None, customer_key: None }
 }
 
 fn etag_of(bodies: &[&[u8]]) -> String {
@@ -117,7 +117,7 @@ pub(super) async fn a_repeated_complete_answers_alike(bed: &mut Bed) {
     let other = bed.store.complete_upload(&ROOT, complete(&upload, Vec::new())).await;
     assert!(matches!(other, Err(Error::NoSuchUpload)));
     assert!(matches!(bed.store.abort_upload(&ROOT, &upload).await, Err(Error::NoSuchUpload)));
-    assert!(matches!(bed.store.upload_part(&ROOT, &upload, 1, incoming(b"y")).await, Err(Error::NoSuchUpload)));
+    assert!(matches!(bed.store.upload_part(&ROOT, &upload, 1, None, incoming(b"y")).await, Err(Error::NoSuchUpload)));
 }
 
 pub(super) async fn abort_frees_parts(bed: &mut Bed) {
@@ -142,13 +142,14 @@ pub(super) async fn resent_parts_count_last(bed: &mut Bed) {
         from_bucket: bed.bucket.clone(),
         from_key: key("source"),
         source_conditions: Conditions::default(),
+        source_key: None,
         range: Some((1, 3)),
     };
     bed.put("source", b"abcde").await.expect("puts");
-    let copied = bed.store.copy_part(&ROOT, &upload, 2, part_copy.clone()).await.expect("copies");
+    let copied = bed.store.copy_part(&ROOT, &upload, 2, None, part_copy.clone()).await.expect("copies");
     assert_eq!(copied.etag, md5_hex(b"bcd"));
     let past = PartCopy { range: Some((1, 5)), ..part_copy };
-    let past = bed.store.copy_part(&ROOT, &upload, 2, past).await;
+    let past = bed.store.copy_part(&ROOT, &upload, 2, None, past).await;
     assert!(matches!(past, Err(Error::InvalidRange { size: 5 })));
     let small = bed.store.complete_upload(&ROOT, complete(&upload, listed(&[(1, &new), (2, &copied)]))).await;
     assert!(matches!(small, Err(Error::PartTooSmall { number: 1, size: 3, .. })));

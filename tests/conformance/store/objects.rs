@@ -279,6 +279,7 @@ pub(super) async fn copies_carry_facts(bed: &mut Bed) {
         from_bucket: bed.bucket.clone(),
         from_key: key("from"),
         source_conditions: Conditions::default(),
+        source_key: None,
         bucket: bed.bucket.clone(),
         key: key(to),
         content,

@@ -85,9 +85,9 @@ pub(super) async fn nothing_is_wrong_with_what_is_in_use(bed: &mut Bed) {
         content: Content::default(),
         checksum: None,
     };
-    let id = bed.store.create_upload(&ROOT, upload).await.expect("begins");
+    let id = bed.store.create_upload(&ROOT, upload).await.expect("begins").id;
     let upload = UploadRef { bucket: bed.bucket.clone(), key: key("up"), id };
-    bed.store.upload_part(&ROOT, &upload, 3, incoming(b"a part")).await.expect("a part");
+    bed.store.upload_part(&ROOT, &upload, 3, None, incoming(b"a part")).await.expect("a part");
     let report = fsck(bed, true, false).await;
     assert_eq!((kinds(&report), report.wrong()), (vec![], 0));
     assert_eq!((report.rows, report.parts), (4, 1));
@@ -235,9 +235,9 @@ pub(super) async fn fsck_holds_records_and_parts_against_their_rows(bed: &mut Be
         content: Content::default(),
         checksum: None,
     };
-    let id = bed.store.create_upload(&ROOT, upload).await.expect("begins");
+    let id = bed.store.create_upload(&ROOT, upload).await.expect("begins").id;
     let upload = UploadRef { bucket: bed.bucket.clone(), key: key("up"), id };
-    bed.store.upload_part(&ROOT, &upload, 1, incoming(b"a part")).await.expect("a part");
+    bed.store.upload_part(&ROOT, &upload, 1, None, incoming(b"a part")).await.expect("a part");
     let provider = FsProvider::open(&bed.dir.path().join("data"), Durability::Os).expect("opens");
     let record = Record { owner: "somebody".into(), ..Record::of(&object, &bed.bucket) };
     provider.set_record(&bed.bucket, &object.place(), &object.stamp, &record).await.expect("written");
