@@ -72,7 +72,7 @@ impl ActionSet {
         if bucket {
             let set = set.without(Self::of(&[Action::Administer]));
             let named = |known: &&str| wild_match(&pattern.to_ascii_lowercase(), &known.to_ascii_lowercase());
-            let known = set != Self::NONE || ELSEWHERE.iter().any(|known| named(&known));
+            let known = set != Self::NONE || ELSEWHERE.iter().any(named);
             return if known && (pattern == "*" || service.eq_ignore_ascii_case("s3")) {
                 Ok(set)
             } else {
