@@ -20,7 +20,7 @@ use crate::config::root::{RootKeys, RootKeysError};
 use crate::config::state::{State, StateError};
 use crate::config::{Config, DEFAULT_PROVIDER, Durability, ProviderConfig, ProviderKind};
 use crate::front::ops::{self, Ops};
-use crate::front::s3::{self, S3Options};
+use crate::front::s3::{self, FIRST_REGION, S3Options};
 use crate::metrics::Metrics;
 use crate::provider::fs::{self, FsProvider};
 use crate::provider::memory::MemoryProvider;
@@ -98,6 +98,8 @@ impl App {
             inline_bytes_max: config.limits.inline_bytes_max,
             master_key: state.master_key()?,
             root: RootCredentials { access_key: root.access_key, secret: root.secret },
+            targets: config.targets.clone(),
+            region: config.s3.region.clone().unwrap_or_else(|| FIRST_REGION.to_owned()),
         });
         Ok(Self { store, metrics })
     }
@@ -195,6 +197,18 @@ pub async fn serve(config: &Config) -> Result<(), AppError> {
         let upkeep = Upkeep { scan_interval, unclean: attached.unclean, metrics };
         tokio::spawn(async move { store.keep_up(background, upkeep).await })
     };
+    let expirer = {
+        let (store, background, day) = (app.store.clone(), background.clone(), config.s3.lifecycle_day);
+        tokio::spawn(async move { store.keep_lifecycle(background, day).await })
+    };
+    let teller = {
+        let (store, background) = (app.store.clone(), background.clone());
+        tokio::spawn(async move { store.keep_telling(background).await })
+    };
+    let logger = {
+        let (store, background, interval) = (app.store.clone(), background.clone(), config.s3.access_log_interval);
+        tokio::spawn(async move { store.keep_access_logs(background, interval).await })
+    };
     let s3 = tokio::spawn(s3.serve(s3_exchange(config, &app), stop.clone()));
     let rest = tokio::spawn(rest.serve(rest_exchange(config, &app), stop.clone()));
     announce(&ready);
@@ -204,7 +218,7 @@ pub async fn serve(config: &Config) -> Result<(), AppError> {
     stop.cancel();
     let ended = [s3.await, rest.await];
     background.cancel();
-    let worked = [worker.await, keeper.await];
+    let worked = [worker.await, keeper.await, expirer.await, teller.await, logger.await];
     // A panic there is told, and then the stop goes on: the data comes first.
     for error in ended.into_iter().chain(worked).filter_map(Result::err) {
         tracing::error!(%error, "a task of the server failed");

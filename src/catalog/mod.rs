@@ -18,10 +18,12 @@ use crate::model::upload::{Part, Upload, UploadState};
 use crate::model::versioning::VersionRef;
 
 mod error;
+mod event;
 pub mod sqlite;
 pub mod wrap;
 
 pub use error::{Error, Result};
+pub use event::{Event, NewEvent};
 
 /// Under whose rights a statement runs.
 #[derive(Debug, Clone, PartialEq)]
@@ -212,6 +214,8 @@ pub struct Commit {
     pub tasks: Vec<NewTask>,
     /// The upload that becomes an object by it; it must be `Completing`, else [`Error::Conflict`].
     pub upload: Option<UploadEnd>,
+    /// What is to be told of them.
+    pub events: Vec<NewEvent>,
     /// A client's write: a bucket that would hold more than its quota by it ends it with [`Error::QuotaExceeded`].
     pub within_quota: bool,
 }
@@ -453,6 +457,24 @@ pub trait Catalog: std::fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// Failures of the database.
     async fn tasks_done(&self, scope: &Scope, done: &[i64]) -> Result<()>;
+
+    /// The oldest events for a target that are still to be told.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    async fn events(&self, scope: &Scope, target: &str, limit: usize) -> Result<Vec<Event>>;
+
+    /// Removes events that were told.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    async fn events_done(&self, scope: &Scope, done: &[i64]) -> Result<()>;
+
+    /// Removes events from before `before`, and the oldest of more than `most`. Returns how many it removed.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    async fn forget_events(&self, scope: &Scope, before: Timestamp, most: u64) -> Result<u64>;
 
     /// Points the row of `version` at another of its places, if it is still current.
     ///

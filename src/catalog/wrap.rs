@@ -12,7 +12,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::catalog::{
-    AccessKey, Catalog, Commit, NewBucket, PartAdded, Progress, Result, Scope, Task, Unnamed, VersionWindow, Window,
+    AccessKey, Catalog, Commit, Event, NewBucket, PartAdded, Progress, Result, Scope, Task, Unnamed, VersionWindow,
+    Window,
 };
 use crate::metrics::Metrics;
 use crate::model::bucket::{Bucket, BucketConfig, BucketSettings, Quota};
@@ -175,6 +176,18 @@ impl Catalog for Metered {
 
     async fn tasks_done(&self, scope: &Scope, done: &[i64]) -> Result<()> {
         self.time("tasks_done", self.inner.tasks_done(scope, done)).await
+    }
+
+    async fn events(&self, scope: &Scope, target: &str, limit: usize) -> Result<Vec<Event>> {
+        self.time("events", self.inner.events(scope, target, limit)).await
+    }
+
+    async fn events_done(&self, scope: &Scope, done: &[i64]) -> Result<()> {
+        self.time("events_done", self.inner.events_done(scope, done)).await
+    }
+
+    async fn forget_events(&self, scope: &Scope, before: Timestamp, most: u64) -> Result<u64> {
+        self.time("forget_events", self.inner.forget_events(scope, before, most)).await
     }
 
     async fn set_place(

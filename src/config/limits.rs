@@ -117,3 +117,31 @@ pub const CATALOG_WAL_BYTES_KEPT: i64 = 64 * 1024 * 1024;
 /// Bytes kept back beside the catalog so that a full disk can be emptied: twice what its WAL grows to between two
 /// checkpoints, which SQLite makes every 1,000 pages of 4 KiB.
 pub const CATALOG_RESERVE_BYTES: u64 = 8 * 1024 * 1024;
+/// Events of one target that are read at a time.
+pub const EVENT_PAGE_ROWS: usize = 256;
+/// Events that are posted to one target at a time, of different keys.
+pub const EVENT_POSTS_AT_ONCE: usize = 8;
+/// Seconds that a target may take to answer.
+pub const EVENT_POST_SECONDS_MAX: u64 = 5;
+/// Seconds until a target that does not answer is tried again, at the most.
+pub const EVENT_PAUSE_SECONDS_MAX: u64 = 60;
+/// Times that a target may refuse an event before it is given up.
+pub const EVENT_REFUSALS_MAX: u32 = 5;
+/// Seconds for which an event that nobody takes is kept.
+pub const EVENT_AGE_SECONDS_MAX: u64 = 24 * 60 * 60;
+/// Most events that are kept for targets that do not answer: a gigabyte or so of the catalog.
+pub const EVENTS_KEPT_MAX: u64 = 1_000_000;
+/// Most targets of notifications.
+pub const TARGETS_MAX: usize = 100;
+/// Seconds between two passes of the lifecycle worker; a quarter of a day of its rules, if that is less.
+pub const LIFECYCLE_PASS_SECONDS_MAX: u64 = 60 * 60;
+/// Rows that a pass of the lifecycle worker reads, and removals that it collects, at a time.
+pub const LIFECYCLE_WINDOW_ROWS: usize = 1000;
+/// Removals of a lifecycle pass under way at a time: they share the syncs of their commits.
+pub const LIFECYCLE_DELETES_AT_ONCE: usize = 16;
+/// Bytes of access logs that are held in memory; further lines are lost.
+pub const ACCESS_LOG_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes of one object of an access log.
+pub const ACCESS_LOG_OBJECT_BYTES_MAX: usize = 1024 * 1024;
+/// Seconds for which lines of an access log wait for others, unless it is configured: what a crash may lose.
+pub const ACCESS_LOG_SECONDS: u64 = 5 * 60;

@@ -19,11 +19,15 @@ use crate::model::place::Layout;
 
 mod interval;
 pub mod limits;
+mod notification;
 pub mod root;
+mod s3;
 mod section;
 pub mod state;
 
 pub use interval::{Interval, duration};
+pub use notification::TargetConfig;
+pub use s3::S3Config;
 
 /// The name of the provider that new buckets are made on.
 pub const DEFAULT_PROVIDER: &str = "default";
@@ -43,6 +47,8 @@ pub struct Config {
     pub providers: Vec<ProviderConfig>,
     /// The settings of buckets that are made or adopted.
     pub buckets: BucketRules,
+    /// Whom buckets can notify.
+    pub targets: Vec<TargetConfig>,
     /// Limits that may be tuned.
     pub limits: LimitsConfig,
 }
@@ -62,17 +68,6 @@ pub struct ServerConfig {
     pub metrics_token: Option<Secret>,
     /// Between two walks of a bucket in the background; `None`: only new buckets are walked.
     pub scan_interval: Option<Duration>,
-}
-
-/// The S3 front.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct S3Config {
-    /// Domains whose subdomains name buckets.
-    pub domains: Vec<String>,
-    /// The region that requests must be signed for; any if there is none.
-    pub region: Option<String>,
-    /// Whether signatures of the second version are let in.
-    pub sigv2: bool,
 }
 
 /// One place for bytes.
@@ -215,6 +210,7 @@ impl Config {
             s3: S3Config::read(top.section("s3")),
             providers: providers(top.sections("provider"), &dir, problems),
             buckets: bucket_rules(top.sections("bucket")),
+            targets: notification::targets(top.section("notification")),
             limits: LimitsConfig::read(top.section("limits")),
             dir,
         };
@@ -263,22 +259,6 @@ impl ServerConfig {
     }
 }
 
-impl S3Config {
-    fn read(mut section: Section<'_>) -> Self {
-        let domains = section.texts("domains").unwrap_or_default();
-        for domain in domains.iter().filter(|domain| !is_domain(domain)) {
-            section.problem("domains", &format!("{domain:?} is not a domain name"));
-        }
-        let region = section.parse("region", "a region such as \"us-east-1\"", |text| {
-            let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
-            (!text.is_empty() && text.chars().all(plain)).then(|| text.to_owned())
-        });
-        let sigv2 = section.boolean("sigv2").unwrap_or_default();
-        section.finish();
-        Self { domains: domains.iter().map(|domain| domain.to_ascii_lowercase()).collect(), region, sigv2 }
-    }
-}
-
 impl LimitsConfig {
     fn read(mut section: Section<'_>) -> Self {
         let default = Self::default();
@@ -297,11 +277,6 @@ impl LimitsConfig {
 
 fn choice<T: clap::ValueEnum>(text: &str) -> Option<T> {
     T::from_str(text, false).ok()
-}
-
-fn is_domain(text: &str) -> bool {
-    let label = |label: &str| !label.is_empty() && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
-    text.len() <= 253 && text.split('.').all(label)
 }
 
 /// A state directory in its usual place tells the directory it belongs to, so that `--state DIR/.longshore` alone is

@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** nothing in here is a secret, a signature or a token.
 
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use crate::model::id::RequestId;
@@ -17,6 +18,7 @@ struct Cells {
     caller: OnceLock<String>,
     bucket: OnceLock<String>,
     key: OnceLock<String>,
+    peer: OnceLock<IpAddr>,
 }
 
 impl Default for RequestFacts {
@@ -35,6 +37,7 @@ impl RequestFacts {
             caller: OnceLock::new(),
             bucket: OnceLock::new(),
             key: OnceLock::new(),
+            peer: OnceLock::new(),
         };
         Self(Arc::new(cells))
     }
@@ -61,6 +64,17 @@ impl RequestFacts {
         if let Some(key) = key {
             let _ = self.0.key.set(key.to_owned());
         }
+    }
+
+    /// Notes where the request came from.
+    pub fn set_peer(&self, address: IpAddr) {
+        let _ = self.0.peer.set(address.to_canonical());
+    }
+
+    /// Where the request came from.
+    #[must_use]
+    pub fn peer(&self) -> Option<IpAddr> {
+        self.0.peer.get().copied()
     }
 
     /// The operation, if the front got as far as knowing it.

@@ -5,8 +5,11 @@ use std::sync::Arc;
 use crate::model::acl::Acl;
 use crate::model::encryption::DefaultEncryption;
 use crate::model::id::BucketId;
+use crate::model::lifecycle::Lifecycle;
 use crate::model::lock::LockConfig;
+use crate::model::logging::Logging;
 use crate::model::name::BucketName;
+use crate::model::notification::Notification;
 use crate::model::pattern::wild_match;
 use crate::model::place::Layout;
 use crate::model::tag::Tags;
@@ -68,6 +71,15 @@ pub struct BucketConfig {
     /// How much it may hold.
     #[serde(skip_serializing_if = "Quota::is_none")]
     pub quota: Quota,
+    /// What becomes of its objects in time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lifecycle: Option<Lifecycle>,
+    /// What it notifies of, and whom.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notification: Option<Notification>,
+    /// Where its access log goes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logging: Option<Logging>,
 }
 
 /// Who owns objects, and whether access control lists count.

@@ -74,6 +74,7 @@ impl<F: Front> Exchange<F> {
     /// Serves one request.
     pub async fn run(&self, peer: SocketAddr, request: Request<Incoming>) -> Response<AnswerBody> {
         let facts = RequestFacts::default();
+        facts.set_peer(peer.ip());
         let record = Record {
             front: self.front.name(),
             method: request.method().clone(),

@@ -23,6 +23,7 @@ use crate::model::versioning::VersionRef;
 use crate::provider::PartRef;
 use crate::store::bound::{Bound, is_absent};
 use crate::store::error::{Error, Result};
+use crate::store::events::{Cause, How};
 use crate::store::put::owner_of_write;
 use crate::store::request::{CompleteRequest, Completed, ListedPart};
 use crate::store::write::{EndOfUpload, Write, check_write};
@@ -50,9 +51,9 @@ impl Store {
         if !request.conditions.is_empty() {
             check_write(&request.conditions, self.really_there(&bound, &row.key).await?.as_ref())?;
         }
-        let owner = owner_of_write(&bound, caller).to_owned();
+        let by = (owner_of_write(&bound, caller).to_owned(), Cause::new(caller, How::Complete));
         let store = self.clone();
-        let section = tokio::spawn(async move { store.complete(bound, row, request, owner).await });
+        let section = tokio::spawn(async move { store.complete(bound, row, request, by).await });
         section.await.map_err(|error| Error::Internal(error.into()))?
     }
 
@@ -61,7 +62,7 @@ impl Store {
         bound: Arc<Bound>,
         row: Upload,
         request: CompleteRequest,
-        owner: String,
+        by: (String, Cause),
     ) -> Result<Completed> {
         let (open, completing) = (UploadState::Open, UploadState::Completing);
         let Some(_here) = Completing::enter(&self.0.completing, row.id) else { return Err(Error::ConditionalConflict) };
@@ -72,7 +73,7 @@ impl Store {
             Err(error) => return Err(error.into()),
         }
         let id = row.id;
-        let result = self.assemble(bound, row, request, owner).await;
+        let result = self.assemble(bound, row, request, by).await;
         if result.is_err()
             && let Err(error) = self.catalog().set_upload_state(&SERVICE, id, &completing, open).await
         {
@@ -102,8 +103,9 @@ impl Store {
         bound: Arc<Bound>,
         row: Upload,
         request: CompleteRequest,
-        owner: String,
+        by: (String, Cause),
     ) -> Result<Completed> {
+        let (owner, cause) = by;
         // Parts cannot change any more: the state keeps new attempts out.
         let stored = self.all_parts(&row).await?;
         let chosen = choose(&request.parts, &stored)?;
@@ -117,8 +119,9 @@ impl Store {
         let attempts = stored.values().map(|part| part.attempt).collect();
         let free = Step::FreeUpload { handle: row.handle.clone(), attempts };
         let upload = Some(EndOfUpload { id: row.id, listed: digest_of_list(&request.parts), free });
-        let object =
-            self.write(Write { bound, stage, draft, whole: None, conditions: request.conditions, upload }).await?;
+        let object = self
+            .write(Write { bound, stage, draft, whole: None, conditions: request.conditions, upload, cause })
+            .await?;
         Ok(Completed { version: object.shown(), etag: object.etag, checksum: object.checksum })
     }
 

@@ -16,6 +16,7 @@ use crate::provider::Stage;
 use crate::store::Store;
 use crate::store::bound::Bound;
 use crate::store::error::{Error, Result};
+use crate::store::events::{Cause, How};
 use crate::store::get::{Named, Opened, blocks};
 use crate::store::ingest::pour;
 use crate::store::put::{draft, owner_of_write};
@@ -56,7 +57,8 @@ impl Store {
         let mut stage = self.stage(&bound, version).await?;
         let draft = self.copy_bytes(&source, opened, &bound, &mut stage, &request, (owner, attached), version).await?;
         let conditions = request.conditions;
-        let object = self.write(Write { bound, stage, draft, whole: None, conditions, upload: None }).await?;
+        let cause = Cause::new(caller, How::Copy);
+        let object = self.write(Write { bound, stage, draft, whole: None, conditions, upload: None, cause }).await?;
         Ok(Copied { object, source: from })
     }
 

@@ -18,6 +18,7 @@ use crate::store::adopt::{Reconciled, counter_now};
 use crate::store::bound::Bound;
 use crate::store::displace::{Behind, Fate, fate};
 use crate::store::error::{Error, Result};
+use crate::store::events::{Cause, How};
 use crate::store::request::{DeleteRequest, Deletion};
 use crate::store::write::{current_of, refusal};
 use crate::store::{SERVICE, Store};
@@ -30,6 +31,11 @@ impl Store {
     /// Refusals, [`Error::ObjectLocked`]; the object is whole and at its place then. On cancellation: the delete goes on
     /// without an answer.
     pub async fn delete(&self, caller: &Caller, request: DeleteRequest) -> Result<Deletion> {
+        self.delete_because(caller, request, How::Delete).await
+    }
+
+    /// The same, as a request or a rule asks for it.
+    pub(super) async fn delete_because(&self, caller: &Caller, request: DeleteRequest, how: How) -> Result<Deletion> {
         let DeleteRequest { bucket, key, version, .. } = &request;
         let bound = self.enter_version(caller, bucket, key, *version, Action::DeleteObject).await?;
         bound.writable()?;
@@ -37,18 +43,24 @@ impl Store {
         if bypass && request.version.is_some() {
             self.enter_version(caller, bucket, key, *version, Action::BypassGovernanceRetention).await?;
         }
-        let store = self.clone();
+        let (store, cause) = (self.clone(), Cause::new(caller, how));
         let section = tokio::spawn(async move {
             let DeleteRequest { key, version, conditions, .. } = request;
             match version {
-                Some(version) => store.remove_version(&bound, (&key, version), &conditions, bypass).await,
-                None => store.take_away(bound, &key, &conditions).await,
+                Some(version) => store.remove_version(&bound, (&key, version), &conditions, bypass, &cause).await,
+                None => store.take_away(bound, &key, &conditions, &cause).await,
             }
         });
         section.await.map_err(|error| Error::Internal(error.into()))?
     }
 
-    async fn take_away(&self, bound: Arc<Bound>, key: &ObjectKey, conditions: &Conditions) -> Result<Deletion> {
+    async fn take_away(
+        &self,
+        bound: Arc<Bound>,
+        key: &ObjectKey,
+        conditions: &Conditions,
+        cause: &Cause,
+    ) -> Result<Deletion> {
         let mut bound = bound;
         let mut marker = None;
         for _ in 0..COMMIT_TRIES_MAX {
@@ -75,7 +87,9 @@ impl Store {
                     commit_of(&bound, key, row.as_ref(), fate)
                 }
             };
-            match self.catalog().commit(&SERVICE, commit).await {
+            let gone = marker.as_ref().filter(|_| keeps).or(row.as_ref());
+            let events = gone.map(|gone| self.events_of_deletion(&bound, cause, gone)).unwrap_or_default();
+            match self.catalog().commit(&SERVICE, Commit { events, ..commit }).await {
                 Ok(tasks) => {
                     self.prune(&bound, key).await;
                     self.take_fresh(&bound, tasks, self.0.outbox.epoch()).await;

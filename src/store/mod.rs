@@ -13,6 +13,7 @@ use crate::auth::decide::{Target, Verdict, decide};
 use crate::auth::secret::{MasterKey, Secret};
 use crate::auth::users::Users;
 use crate::catalog::{Catalog, Scope};
+use crate::config::TargetConfig;
 use crate::model::action::Action;
 use crate::model::bucket::BucketRules;
 use crate::model::caller::Caller;
@@ -21,6 +22,7 @@ use crate::model::name::BucketName;
 use crate::model::time::Clock;
 use crate::provider::Provider;
 
+mod access_log;
 mod acl;
 mod adopt;
 mod attach;
@@ -31,12 +33,15 @@ mod complete;
 mod config;
 mod copy;
 mod delete;
+mod deliver;
 mod displace;
 pub mod error;
+mod events;
 mod get;
 mod identity;
 pub mod ingest;
 mod inline;
+mod lifecycle;
 mod list;
 mod list_versions;
 mod lock;
@@ -52,8 +57,10 @@ mod young;
 pub use crate::auth::users::RootCredentials;
 pub use attach::{Attach, AttachReport};
 pub use error::{BodyError, Error, Result};
+pub use lifecycle::LifecycleReport;
 pub use walk::Upkeep;
 
+use access_log::AccessLog;
 use bound::Bound;
 use inline::Inline;
 use lock::KeyLocks;
@@ -77,6 +84,10 @@ pub struct StoreParts {
     pub master_key: MasterKey,
     /// The administrator.
     pub root: RootCredentials,
+    /// Who can be notified.
+    pub targets: Vec<TargetConfig>,
+    /// The region that events name.
+    pub region: String,
 }
 
 /// The store. Clones share everything.
@@ -89,6 +100,9 @@ struct Inner {
     providers: BTreeMap<String, Arc<dyn Provider>>,
     default_provider: String,
     bucket_rules: BucketRules,
+    targets: Vec<TargetConfig>,
+    region: String,
+    access_log: AccessLog,
     users: Users,
     clock: Clock,
     locks: KeyLocks,
@@ -117,6 +131,9 @@ impl Store {
             providers: parts.providers,
             default_provider: parts.default_provider,
             bucket_rules: parts.bucket_rules,
+            targets: parts.targets,
+            region: parts.region,
+            access_log: AccessLog::default(),
             clock: Clock::default(),
             locks: KeyLocks::new(),
             outbox: Outbox::default(),

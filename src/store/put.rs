@@ -13,6 +13,7 @@ use crate::model::place::{Placed, Stamp};
 use crate::model::time::Timestamp;
 use crate::store::bound::Bound;
 use crate::store::error::{Error, Result};
+use crate::store::events::{Cause, How};
 use crate::store::ingest::{Digest, receive};
 use crate::store::request::PutRequest;
 use crate::store::write::{Write, check_write};
@@ -35,7 +36,8 @@ impl Store {
         let digest = receive(request.body, &mut *stage, PUT_BYTES_MAX).await?;
         let draft = draft(&request.key, version, request.content, &digest, (owner, attached));
         let whole = digest.whole;
-        self.write(Write { bound, stage, draft, whole, conditions: request.conditions, upload: None }).await
+        let cause = Cause::new(caller, How::Put);
+        self.write(Write { bound, stage, draft, whole, conditions: request.conditions, upload: None, cause }).await
     }
 
     /// A body that does not fit into the quota now is refused before it is read; the commit counts again.

@@ -15,6 +15,7 @@ use crate::model::versioning::VersionRef;
 use crate::store::adopt::Reconciled;
 use crate::store::bound::Bound;
 use crate::store::error::{Error, Result};
+use crate::store::events::Cause;
 use crate::store::get::is_named;
 use crate::store::inline::placing;
 use crate::store::request::Deletion;
@@ -29,6 +30,7 @@ impl Store {
         (key, version): (&ObjectKey, VersionRef),
         conditions: &Conditions,
         bypass: bool,
+        cause: &Cause,
     ) -> Result<Deletion> {
         let nothing = Deletion { version: Some(version), marker: false };
         for _ in 0..COMMIT_TRIES_MAX {
@@ -47,6 +49,10 @@ impl Store {
             };
             conditions.delete(row.as_ref().map(current_of)).map_err(refusal)?;
             let Some(row) = row else { return Ok(nothing) };
+            // A rule asks for noncurrent versions only; this one is current again since.
+            if is_current && cause.is_rule() {
+                return Err(Error::PreconditionFailed);
+            }
             if row.attached.lock.refuses_removal(Self::now(), bypass) {
                 return Err(Error::ObjectLocked);
             }
@@ -59,7 +65,8 @@ impl Store {
                 }
             }
             let commit = self.removal(bound, key, (&row, is_current), current.as_ref()).await?;
-            match self.catalog().commit(&SERVICE, commit).await {
+            let events = self.events_of_removal(bound, cause, &row);
+            match self.catalog().commit(&SERVICE, Commit { events, ..commit }).await {
                 Ok(tasks) => {
                     if is_current {
                         self.prune(bound, key).await;

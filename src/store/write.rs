@@ -22,6 +22,7 @@ use crate::store::attached::retention_of;
 use crate::store::bound::{Bound, is_absent};
 use crate::store::displace::{Behind, fate};
 use crate::store::error::{Error, Result};
+use crate::store::events::Cause;
 use crate::store::inline::placing;
 use crate::store::{SERVICE, Store};
 
@@ -34,6 +35,8 @@ pub(super) struct Write {
     pub(super) whole: Option<Bytes>,
     pub(super) conditions: Conditions,
     pub(super) upload: Option<EndOfUpload>,
+    /// Who writes, for whom it is told.
+    pub(super) cause: Cause,
 }
 
 /// The upload that becomes an object by a write.
@@ -52,7 +55,7 @@ impl Store {
     }
 
     async fn publish_and_decide(&self, write: Write) -> Result<Object> {
-        let Write { bound, stage, mut draft, whole, conditions, upload } = write;
+        let Write { bound, stage, mut draft, whole, conditions, upload, cause } = write;
         let kept = self.0.inline.admit(&bound, whole);
         let epoch = self.0.outbox.epoch();
         draft.modified = self.0.clock.unique();
@@ -68,7 +71,7 @@ impl Store {
             stamp => stamp?,
         };
         let (version, stamp) = (draft.version, draft.stamp.clone());
-        let decided = self.decide_write(&bound, draft, (kept, epoch), &conditions, upload).await;
+        let decided = self.decide_write(&bound, draft, (kept, epoch), &conditions, upload, &cause).await;
         if let Err((_, Outcome::Refused)) = decided
             && let Err(error) = bound.provider.delete_managed(bound.place(), version, Some(&stamp)).await
         {
@@ -84,6 +87,7 @@ impl Store {
         (kept, epoch): (Option<Bytes>, u64),
         conditions: &Conditions,
         upload: Option<EndOfUpload>,
+        cause: &Cause,
     ) -> std::result::Result<Object, (Error, Outcome)> {
         let refused = |error: Error| (error, Outcome::Refused);
         let mut bound = bound.clone();
@@ -93,7 +97,8 @@ impl Store {
             check_write(conditions, displaced.as_ref()).map_err(refused)?;
             let behind = self.behind(&bound, &draft.key, displaced.as_ref()).await.map_err(refused)?;
             self.put_after(&bound, &mut draft, displaced.as_ref(), &behind).await.map_err(refused)?;
-            let commit = commit_of(&bound, &draft, kept.clone(), displaced.as_ref(), &behind, upload.as_ref());
+            let mut commit = commit_of(&bound, &draft, kept.clone(), displaced.as_ref(), &behind, upload.as_ref());
+            commit.events = self.events_of(&bound, cause, &draft);
             match self.catalog().commit(&SERVICE, commit).await {
                 Ok(tasks) => {
                     self.0.inline.add(kept.map_or(0, |kept| kept.len() as u64));
@@ -216,5 +221,5 @@ fn commit_of(
         };
         UploadEnd { id: end.id, state: UploadState::Done(Box::new(result)) }
     });
-    Commit { changes: vec![change], tasks, upload, within_quota: true }
+    Commit { changes: vec![change], tasks, upload, within_quota: true, ..Commit::default() }
 }

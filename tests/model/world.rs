@@ -146,6 +146,8 @@ impl World {
             inline_bytes_max: longshore::config::limits::INLINE_BYTES_MAX,
             bucket_rules: BucketRules(vec![("*".into(), settings)]),
             master_key: MasterKey::generate(),
+            targets: Vec::new(),
+            region: String::new(),
             root: RootCredentials { access_key: "root".into(), secret: Secret::new("not needed here") },
         });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");

@@ -60,7 +60,7 @@ const fn asking(operation: Operation, query: &'static [(&'static str, &'static s
 }
 
 /// All of them.
-pub(super) const OPERATIONS: [Operation; 66] = [
+pub(super) const OPERATIONS: [Operation; 69] = [
     plain("list_buckets", "GET", "/"),
     plain("create_bucket", "PUT", "/{bucket}-new"),
     plain("head_bucket", "HEAD", VAULT),
@@ -114,6 +114,19 @@ pub(super) const OPERATIONS: [Operation; 66] = [
     asking(plain("delete_bucket_tagging", "DELETE", VAULT), &[("tagging", "")]),
     asking(plain("delete_bucket_website", "DELETE", VAULT), &[("website", "")]),
     asking(plain("delete_public_access_block", "DELETE", VAULT), &[("publicAccessBlock", "")]),
+    Operation {
+        body: "<LifecycleConfiguration><Rule><ID>r</ID><Prefix></Prefix><Status>Enabled</Status><Expiration>\
+               <Days>1</Days></Expiration></Rule></LifecycleConfiguration>",
+        ..asking(plain("put_bucket_lifecycle_configuration", "PUT", VAULT), &[("lifecycle", "")])
+    },
+    Operation {
+        body: "<NotificationConfiguration/>",
+        ..asking(plain("put_bucket_notification_configuration", "PUT", VAULT), &[("notification", "")])
+    },
+    Operation {
+        body: "<BucketLoggingStatus/>",
+        ..asking(plain("put_bucket_logging", "PUT", VAULT), &[("logging", "")])
+    },
     asking(plain("delete_object_tagging", "DELETE", GOLD), &[("tagging", "")]),
     Operation { body: VERSIONING, ..asking(plain("put_bucket_versioning", "PUT", VAULT), &[("versioning", "")]) },
     Operation { body: LOCK, ..asking(plain("put_object_lock_configuration", "PUT", VAULT), &[("object-lock", "")]) },

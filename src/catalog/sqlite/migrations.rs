@@ -184,6 +184,19 @@ CREATE TABLE quotas (
     bytes_max INTEGER
 ) STRICT;
 ",
+    "
+-- What is still to be told to targets outside. Not bound to a bucket that is there.
+CREATE TABLE events (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    bucket_id INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    target TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    event TEXT NOT NULL
+) STRICT;
+CREATE INDEX events_target ON events (target, id);
+CREATE INDEX events_created ON events (created);
+",
 ];
 
 /// Refuses a database that is not a catalog, or that is one of a newer release. Changes nothing.

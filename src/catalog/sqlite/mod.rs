@@ -16,8 +16,8 @@ use bytes::Bytes;
 use rusqlite::Connection;
 
 use crate::catalog::{
-    AccessKey, Catalog, Commit, Error, NewBucket, PartAdded, Progress, Result, Scope, Task, Unnamed, VersionWindow,
-    Window,
+    AccessKey, Catalog, Commit, Error, Event, NewBucket, PartAdded, Progress, Result, Scope, Task, Unnamed,
+    VersionWindow, Window,
 };
 use crate::config::limits::{CATALOG_LOOKUPS_MAX, CATALOG_WALKS_MAX};
 use crate::model::bucket::{Bucket, BucketConfig, BucketSettings, Quota};
@@ -31,6 +31,7 @@ use crate::model::upload::{Part, Upload, UploadState};
 use crate::model::versioning::VersionRef;
 
 mod buckets;
+mod events;
 mod failure;
 mod file;
 mod identities;
@@ -323,6 +324,20 @@ impl Catalog for SqliteCatalog {
             taken.map_err(|error| Error::Failed(Box::new(error)))?;
         }
         Ok(())
+    }
+
+    async fn events(&self, scope: &Scope, target: &str, limit: usize) -> Result<Vec<Event>> {
+        let target = target.to_owned();
+        self.walk(scope, move |c| events::list(c, &target, limit)).await
+    }
+
+    async fn events_done(&self, scope: &Scope, done: &[i64]) -> Result<()> {
+        let done = done.to_vec();
+        self.write_hint(scope, move |c| events::done(c, &done)).await
+    }
+
+    async fn forget_events(&self, scope: &Scope, before: Timestamp, most: u64) -> Result<u64> {
+        self.write(scope, move |c| events::forget(c, before, most)).await
     }
 
     async fn set_place(

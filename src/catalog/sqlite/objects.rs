@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 
 use super::failure::Fault;
 use super::quotas::{self, Growth};
-use super::{buckets, outbox, rows, span, statements as sql, uploads};
+use super::{buckets, events, outbox, rows, span, statements as sql, uploads};
 use crate::catalog::{Change, Commit, Error, History, Result, Task, VersionWindow, Window};
 use crate::model::id::{BucketId, VersionId};
 use crate::model::name::ObjectKey;
@@ -177,6 +177,9 @@ pub(super) fn commit(connection: &Connection, commit: &Commit) -> Result<Vec<Tas
     }
     if let Some(end) = &commit.upload {
         uploads::end(connection, end)?;
+    }
+    for event in &commit.events {
+        events::add(connection, event)?;
     }
     commit.tasks.iter().map(|task| outbox::add(connection, task.clone())).collect()
 }

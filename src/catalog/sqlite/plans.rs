@@ -46,6 +46,8 @@ fn walks_go_by_an_index_and_never_sort() {
         (sql::ATTEMPTS, "SEARCH parts USING PRIMARY KEY (upload_id=?)"),
         (sql::TASKS, "SEARCH outbox USING INTEGER PRIMARY KEY (rowid>?)"),
         (sql::TASKS_OF, "SEARCH outbox USING INDEX outbox_key (bucket_id=? AND name=?)"),
+        (sql::EVENTS, "SEARCH events USING INDEX events_target (target=?)"),
+        (sql::FORGET_OLD_EVENTS, "SEARCH events USING INDEX events_created (created<?)"),
         (sql::FREEING_STEPS, "SEARCH outbox USING INDEX outbox_frees (bucket_id=?)"),
         (sql::NAMED, "USING COVERING INDEX objects_version (version=? AND bucket_id=?)"),
         (sql::NAMED, "USING COVERING INDEX parts_attempt (attempt=?"),

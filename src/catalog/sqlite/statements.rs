@@ -135,6 +135,13 @@ statements! {
     FREEING_STEPS = "SELECT step FROM outbox WHERE bucket_id = ?1 AND frees = 1";
     DELETE_TASK = "DELETE FROM outbox WHERE id = ?1";
 
+    INSERT_EVENT = "INSERT INTO events (bucket_id, name, target, created, event) VALUES (?1, ?2, ?3, ?4, ?5)";
+    EVENTS = "SELECT id, bucket_id, name, target, created, event FROM events WHERE target = ?1 ORDER BY id LIMIT ?2";
+    DELETE_EVENT = "DELETE FROM events WHERE id = ?1";
+    FORGET_OLD_EVENTS = "DELETE FROM events WHERE created < ?1";
+    /// Their numbers have few gaps, so what is so far behind the newest is too many.
+    FORGET_MANY_EVENTS = "DELETE FROM events WHERE id <= (SELECT max(id) FROM events) - ?1";
+
     INSERT_UPLOAD = "INSERT INTO uploads (id, bucket_id, name, created, initiator, content, sum_algorithm, sum_kind, \
         handle, state, result, ended, attached) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
     UPLOAD = "SELECT id, bucket_id, name, created, initiator, content, sum_algorithm, sum_kind, handle, state, result, attached \

@@ -23,7 +23,7 @@ use crate::store::Error;
 use crate::store::request::{BucketQuery, CreateBucket};
 
 /// The region whose buckets have no location constraint.
-pub(super) const FIRST_REGION: &str = "us-east-1";
+pub const FIRST_REGION: &str = "us-east-1";
 
 /// ListBuckets.
 pub(super) async fn list(gateway: &Gateway, request: S3Request<ListBucketsInput>) -> Result<ListBucketsOutput> {

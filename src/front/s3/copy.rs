@@ -15,7 +15,7 @@ use super::gateway::Gateway;
 use super::object::checksum_type;
 use super::rewrite::SourceHeader;
 use super::wire::{self, show_checksum};
-use super::{content, declared, given};
+use super::{content, declared, given, lifecycle};
 use crate::model::caller::Caller;
 use crate::model::condition::{Conditions, TagMatch};
 use crate::model::name::{BucketName, ObjectKey};
@@ -133,6 +133,7 @@ pub(super) async fn object(gateway: &Gateway, request: S3Request<CopyObjectInput
     let Copied { object: copied, source } = gateway.store.copy(&caller, request).await?;
     let version_id = gateway.written_version(&bucket, copied.shown()).await?;
     let copy_source_version_id = gateway.shown_version(&from_bucket, source).await?;
+    let expiration = lifecycle::expiration(gateway, &bucket, &copied).await;
     let mut result = CopyObjectResult {
         e_tag: Some(wire::etag(&copied.etag)),
         last_modified: Some(wire::time(copied.modified)),
@@ -142,6 +143,7 @@ pub(super) async fn object(gateway: &Gateway, request: S3Request<CopyObjectInput
     show_checksum!(result, &copied.checksum);
     Ok(CopyObjectOutput {
         copy_object_result: Some(result),
+        expiration,
         version_id,
         copy_source_version_id,
         ..CopyObjectOutput::default()

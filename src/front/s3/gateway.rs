@@ -7,7 +7,10 @@ use s3s::{S3, S3Request, S3Response, S3Result};
 use super::error::Result;
 use super::exchange::Exchange;
 use super::host::Hosts;
-use super::{acl, bucket, bucket_config, copy, delete, list, lock, multipart, object, tagging, unset};
+use super::{
+    acl, bucket, bucket_config, copy, delete, lifecycle, list, lock, logging, multipart, notification, object, tagging,
+    unset,
+};
 use crate::model::name::BucketName;
 use crate::model::versioning::VersionRef;
 use crate::store::Store;
@@ -86,10 +89,15 @@ operations! {
     get_bucket_cors: GetBucketCorsInput => GetBucketCorsOutput = unset::cors;
     get_bucket_encryption: GetBucketEncryptionInput => GetBucketEncryptionOutput = unset::encryption;
     get_bucket_lifecycle_configuration:
-        GetBucketLifecycleConfigurationInput => GetBucketLifecycleConfigurationOutput = unset::lifecycle;
-    get_bucket_logging: GetBucketLoggingInput => GetBucketLoggingOutput = unset::logging;
+        GetBucketLifecycleConfigurationInput => GetBucketLifecycleConfigurationOutput = lifecycle::get;
+    put_bucket_lifecycle_configuration:
+        PutBucketLifecycleConfigurationInput => PutBucketLifecycleConfigurationOutput = lifecycle::put;
+    get_bucket_logging: GetBucketLoggingInput => GetBucketLoggingOutput = logging::get;
+    put_bucket_logging: PutBucketLoggingInput => PutBucketLoggingOutput = logging::put;
     get_bucket_notification_configuration:
-        GetBucketNotificationConfigurationInput => GetBucketNotificationConfigurationOutput = unset::notification;
+        GetBucketNotificationConfigurationInput => GetBucketNotificationConfigurationOutput = notification::get;
+    put_bucket_notification_configuration:
+        PutBucketNotificationConfigurationInput => PutBucketNotificationConfigurationOutput = notification::put;
     get_bucket_ownership_controls:
         GetBucketOwnershipControlsInput => GetBucketOwnershipControlsOutput = bucket_config::ownership;
     get_bucket_policy: GetBucketPolicyInput => GetBucketPolicyOutput = bucket_config::policy;
@@ -104,7 +112,7 @@ operations! {
     get_public_access_block: GetPublicAccessBlockInput => GetPublicAccessBlockOutput = bucket_config::public_access;
     delete_bucket_cors: DeleteBucketCorsInput => DeleteBucketCorsOutput = unset::no_cors;
     delete_bucket_encryption: DeleteBucketEncryptionInput => DeleteBucketEncryptionOutput = unset::no_encryption;
-    delete_bucket_lifecycle: DeleteBucketLifecycleInput => DeleteBucketLifecycleOutput = unset::no_lifecycle;
+    delete_bucket_lifecycle: DeleteBucketLifecycleInput => DeleteBucketLifecycleOutput = lifecycle::delete;
     delete_bucket_ownership_controls:
         DeleteBucketOwnershipControlsInput => DeleteBucketOwnershipControlsOutput = bucket_config::delete_ownership;
     delete_bucket_policy: DeleteBucketPolicyInput => DeleteBucketPolicyOutput = bucket_config::delete_policy;

@@ -12,6 +12,7 @@ use s3s::Body;
 use super::encode::xml_safe;
 use super::error::{MALFORMED_XML, Refusal};
 use super::exchange::Exchange;
+use super::logging::Code;
 
 /// What the answer has to say of its request.
 #[derive(Debug)]
@@ -98,6 +99,7 @@ fn argument(message: &str) -> Vec<(&'static str, String)> {
 fn render(refusal: Refusal, asked: &Asked, exchange: &Exchange) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = refusal.status;
+    response.extensions_mut().insert(Code(refusal.code.to_string()));
     response.headers_mut().extend(refusal.headers.iter().cloned());
     if refusal.status == StatusCode::NOT_MODIFIED {
         return response;

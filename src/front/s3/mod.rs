@@ -46,9 +46,12 @@ mod host;
 mod last_chunk;
 mod layer_request;
 mod layer_response;
+mod lifecycle;
 mod list;
 mod lock;
+mod logging;
 mod multipart;
+mod notification;
 mod object;
 mod operation;
 mod query;
@@ -59,11 +62,13 @@ mod unset;
 mod wire;
 mod xml_body;
 
+pub use bucket::FIRST_REGION;
 use error::Refusal;
 use exchange::Exchange;
 use gateway::Gateway;
 use host::Hosts;
 use layer_response::Asked;
+use logging::Visit;
 
 /// How the front is set up.
 #[derive(Debug, Clone, Default)]
@@ -83,6 +88,7 @@ pub struct S3Front {
     hosts: Arc<Hosts>,
     sigv2: sigv2::SigV2,
     region: Option<Arc<str>>,
+    store: Store,
 }
 
 /// Bucket names as s3s is to take them: any that the model has, since adopted buckets may have any.
@@ -114,7 +120,8 @@ pub fn service(store: Store, options: S3Options) -> S3Front {
     let plain = builder().build();
     let mut outer = builder();
     outer.set_route(rewrite::Rewrite(plain));
-    S3Front { service: outer.build(), hosts: Arc::new(hosts), sigv2, region: options.region.map(Arc::from) }
+    let region = options.region.map(Arc::from);
+    S3Front { service: outer.build(), hosts: Arc::new(hosts), sigv2, region, store: gateway.store.clone() }
 }
 
 impl S3Front {
@@ -135,12 +142,15 @@ impl S3Front {
             range: range.map(str::to_owned),
             region: self.region.as_deref().map(str::to_owned),
         };
+        let visit = Visit::of(&request, exchange.facts());
         let served = AssertUnwindSafe(self.serve(request, &exchange)).catch_unwind().await;
         let served = served.unwrap_or_else(|_| {
             tracing::error!(request = exchange.facts().id().as_str(), "a request panicked");
             Err(Refusal::internal())
         });
-        layer_response::dress(served, &asked, &exchange).map(ResponseBody)
+        let answer = layer_response::dress(served, &asked, &exchange);
+        visit.log(&self.store, exchange.facts(), &answer);
+        answer.map(ResponseBody)
     }
 
     async fn serve<B>(&self, request: Request<B>, exchange: &Exchange) -> error::Result<Response<s3s::Body>>

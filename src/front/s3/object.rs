@@ -13,7 +13,7 @@ use super::error::{Refusal, Result};
 use super::exchange::caller;
 use super::gateway::Gateway;
 use super::wire::{self, show_checksum};
-use super::{body, content, given, lock};
+use super::{body, content, given, lifecycle, lock};
 use crate::config::limits::LIST_KEYS_MAX;
 use crate::model::checksum::Checksum;
 use crate::model::condition::Conditions;
@@ -35,8 +35,9 @@ pub(super) async fn put(gateway: &Gateway, request: S3Request<PutObjectInput>) -
     let bucket = request.bucket.clone();
     let object = gateway.store.put(&caller(&extensions), request).await?;
     let version_id = gateway.written_version(&bucket, object.shown()).await?;
+    let expiration = lifecycle::expiration(gateway, &bucket, &object).await;
     let mut output =
-        PutObjectOutput { version_id, e_tag: Some(wire::etag(&object.etag)), ..PutObjectOutput::default() };
+        PutObjectOutput { version_id, expiration, e_tag: Some(wire::etag(&object.etag)), ..PutObjectOutput::default() };
     output.checksum_type = object.checksum.as_ref().map(checksum_type);
     show_checksum!(output, &object.checksum);
     Ok(output)
@@ -170,11 +171,14 @@ pub(super) async fn get(gateway: &Gateway, request: S3Request<GetObjectInput>) -
         conditions: read_conditions(&headers, input.if_modified_since, input.if_unmodified_since),
     };
     let bucket = request.bucket.clone();
+    let current = request.version.is_none();
     let found = gateway.store.get(&caller(&extensions), request).await?;
     let version_id = gateway.shown_version(&bucket, found.found.object.shown()).await?;
+    let expiration = lifecycle::expiration(gateway, &bucket, &found.found.object).await.filter(|_| current);
     let facts = facts(found.found, overrides, input.checksum_mode.as_ref())?;
     let mut output = fill!(GetObjectOutput, facts);
     output.version_id = version_id;
+    output.expiration = expiration;
     output.body = Some(body::outgoing(found.body));
     Ok(output)
 }
@@ -191,11 +195,14 @@ pub(super) async fn head(gateway: &Gateway, request: S3Request<HeadObjectInput>)
         conditions: read_conditions(&headers, input.if_modified_since, input.if_unmodified_since),
     };
     let bucket = request.bucket.clone();
+    let current = request.version.is_none();
     let found = gateway.store.head(&caller(&extensions), request).await?;
     let version_id = gateway.shown_version(&bucket, found.object.shown()).await?;
+    let expiration = lifecycle::expiration(gateway, &bucket, &found.object).await.filter(|_| current);
     let facts = facts(found, overrides, input.checksum_mode.as_ref())?;
     let mut output = fill!(HeadObjectOutput, facts);
     output.version_id = version_id;
+    output.expiration = expiration;
     Ok(output)
 }
 

@@ -48,8 +48,6 @@ macro_rules! absent {
 absent! {
     cors: GetBucketCorsInput => GetBucketCorsOutput =
         "NoSuchCORSConfiguration", "The CORS configuration does not exist";
-    lifecycle: GetBucketLifecycleConfigurationInput => GetBucketLifecycleConfigurationOutput =
-        "NoSuchLifecycleConfiguration", "The lifecycle configuration does not exist";
     website: GetBucketWebsiteInput => GetBucketWebsiteOutput =
         "NoSuchWebsiteConfiguration", "The specified bucket does not have a website configuration";
     encryption: GetBucketEncryptionInput => GetBucketEncryptionOutput =
@@ -70,11 +68,8 @@ macro_rules! nothing {
 }
 
 nothing! {
-    logging: GetBucketLoggingInput => GetBucketLoggingOutput;
-    notification: GetBucketNotificationConfigurationInput => GetBucketNotificationConfigurationOutput;
     accelerate: GetBucketAccelerateConfigurationInput => GetBucketAccelerateConfigurationOutput;
     no_cors: DeleteBucketCorsInput => DeleteBucketCorsOutput;
-    no_lifecycle: DeleteBucketLifecycleInput => DeleteBucketLifecycleOutput;
     no_website: DeleteBucketWebsiteInput => DeleteBucketWebsiteOutput;
     no_encryption: DeleteBucketEncryptionInput => DeleteBucketEncryptionOutput;
     no_replication: DeleteBucketReplicationInput => DeleteBucketReplicationOutput;

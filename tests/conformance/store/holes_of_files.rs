@@ -306,7 +306,7 @@ async fn h21_a_rebuild_restores_settings_and_the_newest_version() {
     bed.store.put_user(&ROOT, alice.clone(), false).await.expect("a user");
     let hers = BucketName::new("hers").expect("legal");
     bed.store
-        .create_bucket(&Caller::from(Who::User(Arc::new(alice))), &hers, &Default::default(), Default::default())
+        .create_bucket(&Caller::from(Who::User(Arc::new(alice))), &hers, Default::default())
         .await
         .expect("a bucket");
     let settings = BucketSettings { public: true, layout: Layout::Natural, ..BucketSettings::default() };

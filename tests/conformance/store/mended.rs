@@ -205,7 +205,7 @@ async fn a_bucket_that_is_deleted_does_not_wait_for_others() {
     for kind in [Kind::Fs, Kind::Memory] {
         let site = Site::new(kind, Layout::Managed).await;
         let empty = BucketName::new("empty").expect("legal");
-        site.bed.store.create_bucket(&ROOT, &empty, &Default::default(), Default::default()).await.expect("a bucket");
+        site.bed.store.create_bucket(&ROOT, &empty, Default::default()).await.expect("a bucket");
         site.hooks.fail("delete_managed", 1, || provider::Error::Unavailable(std::io::Error::other("slow")));
         site.bed.put("k", b"first").await.expect("puts");
         site.bed.put("k", b"second").await.expect("puts, and a step stays owed");
@@ -297,7 +297,7 @@ async fn a_source_that_changes_under_a_copy_may_be_tried_again() {
 async fn one_bad_container_does_not_stop_a_start() {
     let mut site = Site::new(Kind::Fs, Layout::Natural).await;
     let good = BucketName::new("good").expect("legal");
-    site.bed.store.create_bucket(&ROOT, &good, &Default::default(), Default::default()).await.expect("a bucket");
+    site.bed.store.create_bucket(&ROOT, &good, Default::default()).await.expect("a bucket");
     site.bed.store.release().await.expect("a clean stop");
     site.bed.store = site.other();
     // The first container that is asked is `bed`.

@@ -69,7 +69,7 @@ impl Bed {
         let store = open_over(provider, layout, dir.path());
         store.attach(Attach::Serve).await.expect("attaches");
         let bucket = BucketName::new("bed").expect("legal");
-        store.create_bucket(&ROOT, &bucket, &Default::default(), Default::default()).await.expect("a bucket");
+        store.create_bucket(&ROOT, &bucket, Default::default()).await.expect("a bucket");
         let files = (kind != Kind::Memory).then(|| dir.path().join("data/bed"));
         Self { store, bucket, layout, files, kind, dir }
     }
@@ -224,6 +224,8 @@ fn open_over(provider: Arc<dyn Provider>, layout: Layout, dir: &std::path::Path)
         inline_bytes_max: longshore::config::limits::INLINE_BYTES_MAX,
         bucket_rules: BucketRules(vec![("*".into(), BucketSettings { layout, ..BucketSettings::default() })]),
         master_key: MasterKey::generate(),
+        targets: Vec::new(),
+        region: String::new(),
         root: RootCredentials { access_key: "root".into(), secret: Secret::new("not needed here") },
     })
 }

@@ -304,17 +304,14 @@ pub(super) async fn copies_carry_facts(bed: &mut Bed) {
 }
 
 pub(super) async fn buckets_come_and_go(bed: &mut Bed) {
-    assert!(matches!(
-        bed.store.create_bucket(&ROOT, &bed.bucket, &Default::default(), Default::default()).await,
-        Err(Error::BucketOwned)
-    ));
+    assert!(matches!(bed.store.create_bucket(&ROOT, &bed.bucket, Default::default()).await, Err(Error::BucketOwned)));
     bed.put("k", b"x").await.expect("puts");
     assert!(matches!(bed.store.delete_bucket(&ROOT, &bed.bucket).await, Err(Error::BucketNotEmpty)));
     bed.delete("k").await.expect("deletes");
     bed.store.delete_bucket(&ROOT, &bed.bucket).await.expect("deletes");
     assert!(matches!(bed.put("k", b"x").await, Err(Error::NoSuchBucket)));
     assert!(matches!(bed.get("k").await, Err(Error::NoSuchBucket)));
-    bed.store.create_bucket(&ROOT, &bed.bucket, &Default::default(), Default::default()).await.expect("makes it again");
+    bed.store.create_bucket(&ROOT, &bed.bucket, Default::default()).await.expect("makes it again");
     assert!(matches!(bed.get("k").await, Err(Error::NoSuchKey)));
     let missing = BucketName::new("missing").expect("legal");
     assert!(matches!(bed.store.head_bucket(&ROOT, &missing).await, Err(Error::NoSuchBucket)));

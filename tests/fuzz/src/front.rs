@@ -54,6 +54,8 @@ impl Bed {
             inline_bytes_max: longshore::config::limits::INLINE_BYTES_MAX,
             bucket_rules: BucketRules(vec![("fuzz".into(), public)]),
             master_key: MasterKey::generate(),
+            targets: Vec::new(),
+            region: String::new(),
             root: RootCredentials { access_key: ROOT.0.into(), secret: Secret::new(ROOT.1) },
         });
         runtime.block_on(store.attach(Attach::Serve)).expect("attaches");

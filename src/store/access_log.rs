@@ -1,0 +1,199 @@
+//! Access logs: collected here, written to the buckets that get them.
+//!
+//! Lines are kept in memory, by the bucket they are about, and written as one object when there are enough of them or the
+//! first is old enough, and at a stop. What a crash finds in memory is lost, and so is what does not fit: S3 promises
+//! access logs by best effort and no more.
+//!
+//! **Invariant:** the memory is bounded, and no request waits for its line.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::limits::{ACCESS_LOG_BYTES_MAX, ACCESS_LOG_OBJECT_BYTES_MAX};
+use crate::model::acl::Canned;
+use crate::model::caller::Caller;
+use crate::model::condition::Conditions;
+use crate::model::id::RequestId;
+use crate::model::logging::{Line, Named};
+use crate::model::name::{BucketName, ObjectKey};
+use crate::model::object::Content;
+use crate::model::time::{Clock, Timestamp};
+use crate::store::Store;
+use crate::store::error::{Error, Result};
+use crate::store::request::{AclRequest, Given, Incoming, PutRequest};
+
+/// Between two looks for what is to be written.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Lines about one bucket.
+#[derive(Debug)]
+struct Batch {
+    first: Timestamp,
+    lines: Vec<u8>,
+}
+
+/// Lines that are not written yet.
+#[derive(Debug, Default)]
+pub(super) struct AccessLog {
+    batches: Mutex<Batches>,
+}
+
+#[derive(Debug, Default)]
+struct Batches {
+    by_bucket: HashMap<BucketName, Vec<Batch>>,
+    bytes: usize,
+    lost: u64,
+}
+
+impl AccessLog {
+    fn lock(&self) -> MutexGuard<'_, Batches> {
+        self.batches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, bucket: &BucketName, line: &str, at: Timestamp) {
+        let mut all = self.lock();
+        if all.bytes + line.len() > ACCESS_LOG_BYTES_MAX {
+            all.lost += 1;
+            return;
+        }
+        all.bytes += line.len();
+        let batches = all.by_bucket.entry(bucket.clone()).or_default();
+        match batches.last_mut().filter(|batch| batch.lines.len() + line.len() <= ACCESS_LOG_OBJECT_BYTES_MAX) {
+            Some(batch) => batch.lines.extend_from_slice(line.as_bytes()),
+            None => batches.push(Batch { first: at, lines: line.as_bytes().to_vec() }),
+        }
+    }
+
+    /// Takes the batches that are full or from before `before`. They no longer count.
+    fn take(&self, before: Timestamp) -> Vec<(BucketName, Batch)> {
+        let mut all = self.lock();
+        let mut taken = Vec::new();
+        for (bucket, batches) in &mut all.by_bucket {
+            let full = batches.len().saturating_sub(1);
+            let due = batches.iter().enumerate().filter(|(i, batch)| *i < full || batch.first <= before).count();
+            taken.extend(batches.drain(..due).map(|batch| (bucket.clone(), batch)));
+        }
+        all.by_bucket.retain(|_, batches| !batches.is_empty());
+        all.bytes = all.bytes.saturating_sub(taken.iter().map(|(_, batch)| batch.lines.len()).sum());
+        let lost = std::mem::take(&mut all.lost);
+        drop(all);
+        if lost > 0 {
+            tracing::warn!(lost, "lines of access logs did not fit and are lost");
+        }
+        taken
+    }
+}
+
+impl Store {
+    /// Whether requests to a bucket are logged, as far as it is remembered here.
+    #[must_use]
+    pub fn logs_access(&self, bucket: &BucketName) -> bool {
+        self.0.bounds.get(bucket).is_some_and(|bound| bound.bucket.config.logging.is_some())
+    }
+
+    /// Logs a request to a bucket, if its owner wants it.
+    pub fn log_access(&self, bucket: &BucketName, line: &Line) {
+        let owner = self
+            .0
+            .bounds
+            .get(bucket)
+            .and_then(|bound| bound.bucket.config.logging.is_some().then(|| bound.bucket.owner.clone()));
+        if let Some(owner) = owner {
+            self.0.access_log.add(bucket, &line.text(&owner, bucket), line.at);
+        }
+    }
+
+    /// Writes access logs until `stop`, and then what is left. `interval`: how long lines wait for others.
+    pub async fn keep_access_logs(&self, stop: CancellationToken, interval: Duration) {
+        let nanos = i64::try_from(interval.as_nanos()).unwrap_or(i64::MAX);
+        while stop.run_until_cancelled(tokio::time::sleep(LOOK_INTERVAL)).await.is_some() {
+            self.write_access_logs(Timestamp(Clock::now().0.saturating_sub(nanos))).await;
+        }
+        self.write_access_logs(Timestamp(i64::MAX)).await;
+    }
+
+    async fn write_access_logs(&self, before: Timestamp) {
+        for (bucket, batch) in self.0.access_log.take(before) {
+            match self.write_access_log(&bucket, batch).await {
+                Ok(()) => {}
+                Err(error) => tracing::warn!(%bucket, %error, "an access log could not be written and is lost"),
+            }
+        }
+    }
+
+    async fn write_access_log(&self, name: &BucketName, batch: Batch) -> Result<()> {
+        let bound = match self.bound(name).await {
+            Ok(bound) => bound,
+            // Nobody wants it any more.
+            Err(Error::NoSuchBucket) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let Some(logging) = &bound.bucket.config.logging else { return Ok(()) };
+        let unique = RequestId::fresh();
+        let named = Named {
+            bucket: name,
+            owner: &bound.bucket.owner,
+            region: &self.0.region,
+            first: batch.first,
+            delivered: Clock::now(),
+            unique: unique.as_str(),
+        };
+        let key = ObjectKey::new(&logging.key(&named))?;
+        let lines = Bytes::from(batch.lines);
+        let body = Incoming {
+            length: Some(lines.len() as u64),
+            frames: Box::pin(stream::once(async move { Ok(lines) })),
+            md5: None,
+            checksum: None,
+            algorithm: None,
+            trailer: None,
+        };
+        let given = Given { acl: AclRequest::Canned(Canned::BucketOwnerFullControl), ..Given::default() };
+        let content = Content { content_type: Some("text/plain".to_owned()), ..Content::default() };
+        let bucket = logging.target.clone();
+        let request = PutRequest { bucket, key, content, given, conditions: Conditions::default(), body };
+        self.put(&Caller::ROOT, request).await?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> BucketName {
+        BucketName::new(text).expect("legal")
+    }
+
+    #[test]
+    fn batches_wait_until_they_are_old_or_full() {
+        let log = AccessLog::default();
+        log.add(&name("b-1"), "one\n", Timestamp(10));
+        log.add(&name("b-1"), "two\n", Timestamp(20));
+        assert!(log.take(Timestamp(9)).is_empty());
+        let taken = log.take(Timestamp(10));
+        assert_eq!((taken.len(), &taken[0].1.lines[..]), (1, &b"one\ntwo\n"[..]));
+        let long = "x".repeat(ACCESS_LOG_OBJECT_BYTES_MAX);
+        log.add(&name("b-1"), &long, Timestamp(10));
+        log.add(&name("b-1"), "new\n", Timestamp(20));
+        assert_eq!(log.take(Timestamp(0)).len(), 1, "the full one");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_lost() {
+        let log = AccessLog::default();
+        let long = "x".repeat(ACCESS_LOG_OBJECT_BYTES_MAX);
+        for n in 0..100 {
+            log.add(&name(&format!("b-{n}")), &long, Timestamp(n));
+        }
+        assert!(log.lock().bytes <= ACCESS_LOG_BYTES_MAX);
+        assert!(log.lock().lost > 0);
+        log.take(Timestamp(i64::MAX));
+        assert_eq!(log.lock().bytes, 0);
+    }
+}
