@@ -51,6 +51,20 @@
 //! assembled (`copy_file_range`) and then everything is as for PUT. The commit also ends the upload and keeps its result
 //! for a day, so a repeated Complete is answered alike.
 //!
+//! # What happens beside requests
+//!
+//! Lifecycle: a pass walks the versions of each bucket with rules in windows and asks one pure function what is due; what
+//! is goes through the doors of requests, so that locks hold it and a newer write keeps it. A pass may be cut short, run
+//! twice and run beside others.
+//!
+//! Notification: what happened is a row of the commit that made it true. Each webhook has a task of its own that posts the
+//! oldest rows, those of one key in order, and removes a row when the target has said 2xx: at least once. A row is given
+//! up after a day, beyond a million rows, or when its target has refused it five times. The process that holds the state
+//! directory delivers; only there is the order of a key kept.
+//!
+//! Access logs are collected in memory and written by and by. A crash loses the last interval, and lines that do not fit
+//! into the buffer are lost: S3 promises them by best effort.
+//!
 //! # Where this differs from the first design, and why
 //!
 //! * SQLite keeps what the design calls facts in the row of the object instead of a table joined by version: a listing

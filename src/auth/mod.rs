@@ -6,6 +6,7 @@ pub mod decide;
 mod grants;
 pub mod policy;
 pub mod secret;
+mod source;
 pub mod users;
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ mod exit;
 mod fsck;
 mod gc;
 mod key;
+mod policy;
 mod print;
 mod progress;
 mod scan;
@@ -50,6 +51,9 @@ enum Command {
     /// Make, list and delete access keys of users.
     #[command(subcommand)]
     Key(key::Command),
+    /// Ask why somebody may do something, or not.
+    #[command(subcommand)]
+    Policy(policy::Command),
     /// List buckets, and show or change their settings.
     #[command(subcommand)]
     Bucket(bucket::Command),
@@ -133,6 +137,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => wait(check::run(arguments)),
         Command::User(command) => wait(user::run(command)),
         Command::Key(command) => wait(key::run(command)),
+        Command::Policy(command) => wait(policy::run(command)),
         Command::Bucket(command) => wait(bucket::run(command)),
         Command::Scan(arguments) => wait(scan::scan(arguments)),
         Command::Rebuild(arguments) => wait(scan::rebuild(arguments)),

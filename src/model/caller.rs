@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use crate::model::context::RequestContext;
+use crate::model::tag::Tags;
 
 /// The name, and canonical id, of the administrator.
 pub const ROOT: &str = "root";
@@ -54,6 +55,18 @@ impl Caller {
     #[must_use]
     pub fn in_context(self, context: RequestContext) -> Self {
         Self { context: Some(Arc::new(context)), ..self }
+    }
+
+    /// The same caller, whose request brings these tags in its body.
+    #[must_use]
+    pub fn bringing(&self, tags: &Tags) -> Self {
+        match &self.context {
+            None => self.clone(),
+            Some(context) => {
+                let context = RequestContext { tags: tags.as_slice().to_vec(), ..RequestContext::clone(context) };
+                self.clone().in_context(context)
+            }
+        }
     }
 
     /// The canonical id under which what it creates is owned, and which logs show.

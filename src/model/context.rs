@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use crate::model::tag::Tag;
 use crate::model::time::Timestamp;
 
 /// What is known of a request beside who makes it and what it is about. A front fills in what its protocol has.
@@ -14,7 +15,9 @@ pub struct RequestContext {
     pub secure: bool,
     /// When it came; `None`: now.
     pub at: Option<Timestamp>,
-    /// Further condition keys in lower case (`aws:referer`, `aws:useragent`, `s3:prefix`, `s3:x-amz-acl`,
-    /// `s3:requestobjecttag/dept`), with their values. A key that is not there was not sent.
+    /// `s3:RequestObjectTag/…` and `s3:RequestObjectTagKeys`: the tags that it brings.
+    pub tags: Vec<Tag>,
+    /// Further condition keys in lower case (`aws:referer`, `aws:useragent`, `s3:prefix`, `s3:x-amz-acl`), with their
+    /// values. A key that is not there was not sent.
     pub values: BTreeMap<String, Vec<String>>,
 }

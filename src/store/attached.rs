@@ -73,6 +73,11 @@ impl Store {
         change: AttachedChange,
         bypass_governance: bool,
     ) -> Result<Object> {
+        let bringing = match &change {
+            AttachedChange::Tags(tags) => Some(caller.bringing(tags)),
+            _ => None,
+        };
+        let caller = bringing.as_ref().unwrap_or(caller);
         let mut bound = self.enter_version(caller, bucket, key, version, action).await?;
         bound.writable()?;
         if bypass_governance {
@@ -150,7 +155,7 @@ impl Store {
         match self.catalog().version(&SERVICE, bound.bucket.id, key, version).await? {
             Some(row) if row.marker => Err(Error::MarkerNamed { version: row.shown(), modified: row.modified }),
             Some(row) => Ok((row, current)),
-            None => Err(Self::missing_version(caller, bound)),
+            None => Err(Self::missing_version(caller, bound, key)),
         }
     }
 }

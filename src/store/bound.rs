@@ -10,7 +10,7 @@ use crate::auth::decide::{Row, Rules, Target, Verdict, decide};
 use crate::catalog::NewBucket;
 use crate::model::action::Action;
 use crate::model::bucket::{Bucket, BucketConfig};
-use crate::model::caller::{Caller, ROOT};
+use crate::model::caller::{Caller, ROOT, Who};
 use crate::model::id::{BucketId, VersionId};
 use crate::model::name::{BucketName, ObjectKey};
 use crate::model::object::Object;
@@ -121,7 +121,7 @@ impl Store {
             let row = row.as_ref().map_or(Row::Missing, Row::Is);
             if decide(caller, action, Target::Object(&bound.bucket, &bound.rules, key, row)) != Verdict::Allowed {
                 let missing = matches!(row, Row::Missing) && !action.needs_no_object();
-                return Err(if missing { Self::missing_key(caller, &bound) } else { Error::AccessDenied });
+                return Err(if missing { Self::missing_key(caller, &bound, key) } else { Error::AccessDenied });
             }
         }
         Ok(bound)
@@ -134,8 +134,10 @@ impl Store {
         caller: &Caller,
         name: &BucketName,
         key: &ObjectKey,
+        version: Option<VersionRef>,
         action: Action,
     ) -> Result<Arc<Bound>> {
+        let action = if version.is_some() { action.of_version() } else { action };
         Ok(self.enter_open_object(caller, name, key, action).await?.0)
     }
 
@@ -148,11 +150,18 @@ impl Store {
     /// the bucket's, without a list of its own. Who may list may learn that there is one.
     pub(super) fn allow_search(caller: &Caller, bound: &Bound, action: Action, key: &ObjectKey) -> Result<()> {
         let target = Target::Object(&bound.bucket, &bound.rules, key, Row::Missing);
-        Self::allow(caller, action, target).or_else(|_| Self::allow_list(caller, bound))
+        Self::allow(caller, action, target).or_else(|_| Self::allow_list(caller, bound, key))
     }
 
-    fn allow_list(caller: &Caller, bound: &Bound) -> Result<()> {
-        Self::allow(caller, Action::ListBucket, Target::Bucket(&bound.bucket, &bound.rules))
+    /// Whether the caller could find out by a listing what there is of a key.
+    fn allow_list(caller: &Caller, bound: &Bound, key: &ObjectKey) -> Result<()> {
+        let target = Target::Bucket(&bound.bucket, &bound.rules);
+        if caller.who == Who::Root {
+            return Self::allow(caller, Action::ListBucket, target);
+        }
+        let mut context = caller.context.as_deref().cloned().unwrap_or_default();
+        context.values.insert("s3:prefix".to_owned(), vec![key.as_str().to_owned()]);
+        Self::allow(&caller.clone().in_context(context), Action::ListBucket, target)
     }
 
     /// The second says that the decision depends on the object.
@@ -216,8 +225,8 @@ impl Store {
     }
 
     /// "No such key", or what somebody is told who may not learn which keys exist.
-    pub(super) fn missing_key(caller: &Caller, bound: &Bound) -> Error {
-        match Self::allow_list(caller, bound) {
+    pub(super) fn missing_key(caller: &Caller, bound: &Bound, key: &ObjectKey) -> Error {
+        match Self::allow_list(caller, bound, key) {
             Ok(()) => Error::NoSuchKey,
             Err(denied) => denied,
         }

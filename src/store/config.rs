@@ -9,6 +9,7 @@
 
 use std::sync::Arc;
 
+use crate::auth::decide::Rules;
 use crate::auth::policy::{self, validate_bucket_policy};
 use crate::catalog;
 use crate::config::limits::COMMIT_TRIES_MAX;
@@ -171,12 +172,7 @@ impl Store {
         let block = config.public_access.unwrap_or_default();
         let lists = config.ownership != Some(Ownership::BucketOwnerEnforced) && !block.ignore_acls;
         let list = lists && config.acl.as_ref().is_some_and(crate::model::acl::Acl::is_public);
-        let policy = !block.restrict_buckets
-            && config
-                .policy
-                .as_deref()
-                .and_then(|text| policy::compile_bucket(text).ok())
-                .is_some_and(|policy| policy::is_public(&policy));
+        let policy = !block.restrict_buckets && Rules::of(&bucket).public();
         Ok(bucket.settings.public || list || policy)
     }
 

@@ -30,7 +30,7 @@ impl Store {
     /// Refusals; nothing is visible then. A failed condition on the source is always `PreconditionFailed`.
     pub async fn copy(&self, caller: &Caller, request: CopyRequest) -> Result<Copied> {
         let named = Named::new(&request.from_key, request.from_version, Action::GetObject);
-        let source = self.enter_to_read(caller, &request.from_bucket, &request.from_key, named.action).await?;
+        let source = self.enter_to_read(caller, &request.from_bucket, named.key, named.version, named.action).await?;
         let bound = self.enter_object(caller, &request.bucket, &request.key, Action::PutObject).await?;
         bound.writable()?;
         let onto_itself = request.from_bucket == request.bucket && request.from_key == request.key;

@@ -53,7 +53,7 @@ impl Store {
     /// Refusals; also those of the conditions and the range. The body itself ends early if the bytes change under it.
     pub async fn get(&self, caller: &Caller, request: GetRequest) -> Result<FoundBody> {
         let named = Named::new(&request.key, request.version, Action::GetObject);
-        let bound = self.enter_to_read(caller, &request.bucket, &request.key, named.action).await?;
+        let bound = self.enter_to_read(caller, &request.bucket, &request.key, named.version, named.action).await?;
         let mut found = None;
         let opened = self
             .open(caller, &bound, named, |object| {
@@ -85,7 +85,7 @@ impl Store {
 
     async fn facts(&self, caller: &Caller, request: GetRequest, action: Action) -> Result<Found> {
         let named = Named::new(&request.key, request.version, action);
-        let bound = self.enter_to_read(caller, &request.bucket, &request.key, named.action).await?;
+        let bound = self.enter_to_read(caller, &request.bucket, &request.key, named.version, action).await?;
         let mut found = None;
         let opened = self
             .open(caller, &bound, named, |object| {
@@ -165,9 +165,12 @@ impl Store {
         choose: &mut (impl FnMut(&Object) -> Result<Range<u64>> + Send),
     ) -> Result<Option<Opened>> {
         let row = self.catalog().version(&SERVICE, bound.bucket.id, key, version).await?;
+        match &row {
+            Some(row) => Self::allow_object(caller, bound, action, row)?,
+            None => Self::allow_search(caller, bound, action, key)?,
+        }
         let row = match row {
             Some(row) if row.marker => {
-                Self::allow_object(caller, bound, action, &row)?;
                 return Err(Error::MarkerNamed { version: row.shown(), modified: row.modified });
             }
             Some(row) => row,
@@ -175,9 +178,8 @@ impl Store {
             None if version == VersionRef::Null && self.adopt_file(bound, key).await?.is_some_and(|row| row.null) => {
                 return Ok(None);
             }
-            None => return Err(Self::missing_version(caller, bound)),
+            None => return Err(Self::missing_version(caller, bound, key)),
         };
-        Self::allow_object(caller, bound, action, &row)?;
         let range = choose(&row);
         let wanted = range.as_ref().map_or(0..0, Clone::clone);
         let mut opened = self.open_row(bound, &row, wanted.clone()).await?;
@@ -208,7 +210,7 @@ impl Store {
 
     /// What is told of a key without a current version.
     pub(super) async fn missing(&self, caller: &Caller, bound: &Bound, key: &ObjectKey) -> Result<Error> {
-        let missing = Self::missing_key(caller, bound);
+        let missing = Self::missing_key(caller, bound, key);
         if !matches!(missing, Error::NoSuchKey) || !bound.bucket.config.versioning.ever() {
             return Ok(missing);
         }
@@ -216,8 +218,8 @@ impl Store {
         Ok(newest.filter(|newest| newest.marker).map_or(missing, |marker| Error::Deleted { version: marker.shown() }))
     }
 
-    pub(super) fn missing_version(caller: &Caller, bound: &Bound) -> Error {
-        match Self::missing_key(caller, bound) {
+    pub(super) fn missing_version(caller: &Caller, bound: &Bound, key: &ObjectKey) -> Error {
+        match Self::missing_key(caller, bound, key) {
             Error::NoSuchKey => Error::NoSuchVersion,
             denied => denied,
         }

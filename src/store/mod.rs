@@ -37,6 +37,7 @@ mod deliver;
 mod displace;
 pub mod error;
 mod events;
+mod explain;
 mod get;
 mod identity;
 pub mod ingest;
@@ -57,6 +58,7 @@ mod young;
 pub use crate::auth::users::RootCredentials;
 pub use attach::{Attach, AttachReport};
 pub use error::{BodyError, Error, Result};
+pub use explain::Resource;
 pub use lifecycle::LifecycleReport;
 pub use walk::Upkeep;
 

@@ -123,7 +123,7 @@ impl Store {
     ) -> Result<PartStored> {
         check_number(number)?;
         let named = Named::new(&from.from_key, from.from_version, Action::GetObject);
-        let source = self.enter_to_read(caller, &from.from_bucket, &from.from_key, named.action).await?;
+        let source = self.enter_to_read(caller, &from.from_bucket, named.key, named.version, named.action).await?;
         let (bound, row) = self.enter_open(caller, upload).await?;
         let opened = self
             .open(caller, &source, named, |object| {

@@ -1,5 +1,7 @@
 //! What fronts ask of the store, and what they get.
 
+mod attached;
+
 use std::fmt;
 use std::ops::Range;
 use std::pin::Pin;
@@ -8,7 +10,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 
 pub use crate::catalog::Progress;
-use crate::model::acl::{Acl, Canned, Grantee, Permission};
+use crate::model::acl::Canned;
 use crate::model::bucket::{Bucket, BucketConfig};
 use crate::model::checksum::{Algorithm, Checksum, ChecksumKind};
 use crate::model::condition::Conditions;
@@ -25,6 +27,7 @@ use crate::model::upload::{Part, Upload};
 use crate::model::versioning::VersionRef;
 pub use crate::provider::Body;
 use crate::store::error::BodyError;
+pub use attached::{AttachedChange, GranteeRequest, GrantsRequest, ShownAcl};
 
 /// The frames of a body as they arrive.
 pub type Frames = Pin<Box<dyn Stream<Item = Result<Bytes, BodyError>> + Send>>;
@@ -79,50 +82,6 @@ pub enum AclRequest {
     Canned(Canned),
     /// These grants.
     Grants(GrantsRequest),
-}
-
-/// Grants as a request names them.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct GrantsRequest {
-    /// Whom the request takes for the owner; somebody else is refused.
-    pub owner: Option<String>,
-    /// Who is granted what, in the order given.
-    pub grants: Vec<(GranteeRequest, Permission)>,
-}
-
-/// Somebody as a request names it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum GranteeRequest {
-    /// A user, by canonical id.
-    Id(String),
-    /// A user, by e-mail address.
-    Email(String),
-    /// A group.
-    Group(Grantee),
-}
-
-/// A list as it is shown.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ShownAcl {
-    /// Canonical id of the owner.
-    pub owner: String,
-    /// The grants in force.
-    pub acl: Acl,
-    /// The display names of all users in it.
-    pub names: std::collections::HashMap<String, String>,
-}
-
-/// A change of what is attached to an object.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AttachedChange {
-    /// Its tags; none removes them.
-    Tags(Tags),
-    /// Its access control list.
-    Acl(AclRequest),
-    /// Its retention; `None` removes it.
-    Retention(Option<Retention>),
-    /// Its legal hold.
-    LegalHold(bool),
 }
 
 /// Write an object.

@@ -8,6 +8,7 @@ use crate::harness::{Auth, Options, Server, longshore};
 
 mod buckets;
 mod connections;
+mod policy;
 mod refusals;
 mod walks;
 

@@ -301,7 +301,7 @@ async fn buckets_are_made_with_their_configuration() {
     let acl = read(&ann, "/granted", "acl").await.expect(200);
     assert_eq!(
         (acl.elements("ID"), acl.elements("Permission")),
-        (vec!["ann".into(), "root".into()], vec!["READ".into()])
+        (vec!["root".into(), "ann".into()], vec!["READ".into()])
     );
     for (headers, code) in [
         (

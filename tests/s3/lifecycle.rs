@@ -173,3 +173,60 @@ async fn answers_say_when_an_object_expires() {
     assert_eq!(root.head("b-1", "old/a").await.expect(200).header("x-amz-expiration"), wanted);
     assert_eq!(root.put("b-1", "new/a", "x").await.expect(200).header("x-amz-expiration"), None);
 }
+
+/// How many versions and how many delete markers there are.
+async fn versions(client: &Client) -> (usize, usize) {
+    let page = client.call("GET", "/b-1").query("versions", "").send().await.expect(200);
+    (page.elements("Version").len(), page.elements("DeleteMarker").len())
+}
+
+async fn until_versions(client: &Client, wanted: (usize, usize)) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let found = versions(client).await;
+        if found == wanted {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{found:?} are there, {wanted:?} should be");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn versioned(client: &Client) {
+    let text = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
+    client.call("PUT", "/b-1").query("versioning", "").body(text).send().await.expect(200);
+}
+
+#[tokio::test]
+async fn noncurrent_versions_go_and_then_the_marker() {
+    let (_server, root) = hurried().await;
+    versioned(&root).await;
+    for n in 0..4 {
+        root.put("b-1", "gone/a", format!("{n}")).await.expect(200);
+        root.put("b-1", "kept/a", format!("{n}")).await.expect(200);
+    }
+    root.delete("b-1", "gone/a").await.expect(204);
+    let rules = "<Rule><ID>gone</ID><Prefix>gone/</Prefix><Status>Enabled</Status><NoncurrentVersionExpiration>\
+                 <NoncurrentDays>1</NoncurrentDays></NoncurrentVersionExpiration><Expiration>\
+                 <ExpiredObjectDeleteMarker>true</ExpiredObjectDeleteMarker></Expiration></Rule>\
+                 <Rule><ID>kept</ID><Prefix>kept/</Prefix><Status>Enabled</Status><NoncurrentVersionExpiration>\
+                 <NoncurrentDays>1</NoncurrentDays><NewerNoncurrentVersions>2</NewerNoncurrentVersions>\
+                 </NoncurrentVersionExpiration></Rule>";
+    set(&root, rules).await.expect(200);
+    // The current one and two behind it.
+    until_versions(&root, (3, 0)).await;
+    assert_eq!(root.get("b-1", "kept/a").await.expect(200).text(), "3");
+    root.get("b-1", "gone/a").await.refused(404, "NoSuchKey");
+}
+
+#[tokio::test]
+async fn current_versions_expire_behind_a_marker() {
+    let (_server, root) = hurried().await;
+    versioned(&root).await;
+    root.put("b-1", "a", "x").await.expect(200);
+    let rule =
+        "<Rule><ID>r</ID><Prefix></Prefix><Status>Enabled</Status><Expiration><Days>1</Days></Expiration></Rule>";
+    set(&root, rule).await.expect(200);
+    until_versions(&root, (1, 1)).await;
+    root.get("b-1", "a").await.refused(404, "NoSuchKey");
+}

@@ -3,6 +3,7 @@
 //! **Invariant:** what was written is checked another way than it was written: by digests made here, by reading the
 //! files in the served directory, by another operation.
 
+mod access;
 mod attached;
 mod buckets;
 mod checksums;

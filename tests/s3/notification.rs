@@ -223,3 +223,20 @@ async fn the_end_of_an_upload_and_of_a_life_is_told() {
     let keys = hook.until(2).await;
     assert_eq!(keys["k"], ["ObjectCreated:CompleteMultipartUpload", "LifecycleExpiration:Delete"]);
 }
+
+#[tokio::test]
+async fn markers_and_removed_versions_are_told_apart() {
+    let hook = Hook::start(0);
+    let (_server, root) = hooked(&hook).await;
+    let text = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
+    root.call("PUT", "/b-1").query("versioning", "").body(text).send().await.expect(200);
+    set(&root, &topic("one", &["s3:ObjectCreated:*", "s3:ObjectRemoved:*"], &[])).await.expect(200);
+    let version = root.put("b-1", "k", "x").await.expect(200).header("x-amz-version-id").expect("an id").to_owned();
+    root.delete("b-1", "k").await.expect(204);
+    root.call("DELETE", "/b-1/k").query("versionId", &version).send().await.expect(204);
+    let keys = hook.until(3).await;
+    assert_eq!(keys["k"], ["ObjectCreated:Put", "ObjectRemoved:DeleteMarkerCreated", "ObjectRemoved:Delete"]);
+    let got = hook.got.lock().expect("whole").clone();
+    let named = |n: usize| got[n].1["Records"][0]["s3"]["object"]["versionId"].clone();
+    assert_eq!((named(0) == *version, named(1) == *version, named(2) == *version), (true, false, true));
+}

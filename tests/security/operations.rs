@@ -48,7 +48,7 @@ const OWNERSHIP: &str =
 const LIST: &str = "<AccessControlPolicy><Owner><ID>root</ID></Owner><AccessControlList/></AccessControlPolicy>";
 const PAYMENT: &str = "<RequestPaymentConfiguration><Payer>BucketOwner</Payer></RequestPaymentConfiguration>";
 const RETENTION: &str =
-    "<Retention><Mode>GOVERNANCE</Mode><RetainUntilDate>2999-01-01T00:00:00Z</RetainUntilDate></Retention>";
+    "<Retention><Mode>GOVERNANCE</Mode><RetainUntilDate>2199-01-01T00:00:00Z</RetainUntilDate></Retention>";
 const HOLD: &str = "<LegalHold><Status>ON</Status></LegalHold>";
 
 const fn plain(name: &'static str, method: &'static str, path: &'static str) -> Operation {

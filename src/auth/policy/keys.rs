@@ -27,17 +27,19 @@ pub(super) enum Key {
     ResourceAccount,
     /// `s3:ExistingObjectTag/…`, with the key of the tag as it was written.
     ExistingTag(String),
+    /// `s3:RequestObjectTag/…`, likewise.
+    RequestTag(String),
     /// One that the front fills in, in lower case.
     Sent(String),
 }
 
 /// What the front may fill in of the protocol, beside the headers.
 const SENT: [&str; 13] = [
+    "s3:if-match",
     "s3:prefix",
     "s3:delimiter",
     "s3:max-keys",
     "s3:versionid",
-    "s3:locationconstraint",
     "s3:requestobjecttagkeys",
     "s3:authtype",
     "s3:signatureversion",
@@ -68,7 +70,9 @@ impl Key {
                 Some(rest) if rest.starts_with("existingobjecttag/") && rest.len() > 18 => {
                     Self::ExistingTag(text["s3:ExistingObjectTag/".len()..].to_owned())
                 }
-                Some(rest) if rest.starts_with("requestobjecttag/") && rest.len() > 17 => Self::Sent(lower),
+                Some(rest) if rest.starts_with("requestobjecttag/") && rest.len() > 17 => {
+                    Self::RequestTag(text["s3:RequestObjectTag/".len()..].to_owned())
+                }
                 Some(rest) if rest.starts_with("x-amz-") || SENT.contains(&other) => Self::Sent(lower),
                 _ => return Err(Malformed::new(format!("the condition key {text:?} is not known"))),
             },

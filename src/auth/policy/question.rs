@@ -12,6 +12,7 @@ use crate::auth::policy::keys::Key;
 use crate::model::action::Action;
 use crate::model::bucket::Bucket;
 use crate::model::caller::{Caller, ROOT, Who};
+use crate::model::tag::Tag;
 use crate::model::time::{Clock, Timestamp};
 
 /// What every ARN of S3 begins with.
@@ -78,21 +79,28 @@ impl<'a> Question<'a> {
             },
             Key::UserId => one(self.caller.id().to_owned()),
             Key::ResourceAccount => one(self.bucket()?.owner.clone()),
-            Key::ExistingTag(name) => self.existing_tag(name).and_then(|value| one(value.to_owned())),
+            Key::ExistingTag(name) => {
+                let Target::Object(_, _, _, Row::Is(object)) = self.target else { return None };
+                tag(object.attached.tags.as_slice(), name).and_then(|value| one(value.to_owned()))
+            }
+            Key::RequestTag(name) => tag(&context?.tags, name).and_then(|value| one(value.to_owned())),
+            Key::Sent(name) if name == "s3:requestobjecttagkeys" => {
+                let keys: Vec<String> = context?.tags.iter().map(|tag| tag.key.clone()).collect();
+                (!keys.is_empty()).then_some(Cow::Owned(keys))
+            }
             Key::Sent(name) => context?.values.get(name).map(|values| Cow::Borrowed(values.as_slice())),
         }
-    }
-
-    /// A tag of the object: of exactly this key, or else of the same in another case.
-    fn existing_tag(&self, name: &str) -> Option<&'a str> {
-        let Target::Object(_, _, _, Row::Is(object)) = self.target else { return None };
-        let tags = || object.attached.tags.as_slice().iter();
-        let exact = tags().find(|tag| tag.key == name);
-        exact.or_else(|| tags().find(|tag| tag.key.eq_ignore_ascii_case(name))).map(|tag| tag.value.as_str())
     }
 
     /// The present, or the one that the circumstances were given with.
     fn now(&self) -> Timestamp {
         *self.now.get_or_init(|| self.caller.context.as_ref().and_then(|context| context.at).unwrap_or_else(Clock::now))
     }
+}
+
+/// The value of a tag: of exactly this key, or else of the same in another case. There may be two such, and a right for
+/// the one is none for the other.
+fn tag<'t>(tags: &'t [Tag], name: &str) -> Option<&'t str> {
+    let exact = tags.iter().find(|tag| tag.key == name);
+    exact.or_else(|| tags.iter().find(|tag| tag.key.eq_ignore_ascii_case(name))).map(|tag| tag.value.as_str())
 }

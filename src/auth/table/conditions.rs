@@ -130,23 +130,24 @@ const TABLE: &str = r#"
     BinaryEquals | s3:x-amz-meta-a | "YQ==" | s3:x-amz-meta-a=Yg== | -
     BinaryEquals | s3:x-amz-meta-a | "YQ==" | s3:x-amz-meta-a=% | -
     # Keys with many values.
-    ForAnyValue:StringEquals | s3:RequestObjectTagKeys | ["a", "b"] | s3:requestobjecttagkeys=b; s3:requestobjecttagkeys=c | +
-    ForAnyValue:StringEquals | s3:RequestObjectTagKeys | ["a", "b"] | s3:requestobjecttagkeys=c | -
+    ForAnyValue:StringEquals | s3:RequestObjectTagKeys | ["a", "b"] | new:b=1; new:c=1 | +
+    ForAnyValue:StringEquals | s3:RequestObjectTagKeys | ["a", "b"] | new:c=1 | -
     ForAnyValue:StringEquals | s3:RequestObjectTagKeys | ["a", "b"] | | -
-    ForAnyValue:StringNotEquals | s3:RequestObjectTagKeys | ["a"] | s3:requestobjecttagkeys=a; s3:requestobjecttagkeys=c | +
-    ForAnyValue:StringNotEquals | s3:RequestObjectTagKeys | ["a"] | s3:requestobjecttagkeys=a | -
-    ForAnyValue:StringLike | s3:RequestObjectTagKeys | ["a*"] | s3:requestobjecttagkeys=ab | +
-    ForAllValues:StringEquals | s3:RequestObjectTagKeys | ["a", "b"] | s3:requestobjecttagkeys=b; s3:requestobjecttagkeys=a | +
-    ForAllValues:StringEquals | s3:RequestObjectTagKeys | ["a", "b"] | s3:requestobjecttagkeys=b; s3:requestobjecttagkeys=c | -
+    ForAnyValue:StringNotEquals | s3:RequestObjectTagKeys | ["a"] | new:a=1; new:c=1 | +
+    ForAnyValue:StringNotEquals | s3:RequestObjectTagKeys | ["a"] | new:a=1 | -
+    ForAnyValue:StringLike | s3:RequestObjectTagKeys | ["a*"] | new:a=1b | +
+    ForAllValues:StringEquals | s3:RequestObjectTagKeys | ["a", "b"] | new:b=1; new:a=1 | +
+    ForAllValues:StringEquals | s3:RequestObjectTagKeys | ["a", "b"] | new:b=1; new:c=1 | -
     ForAllValues:StringEquals | s3:RequestObjectTagKeys | ["a", "b"] | | +
-    ForAllValues:StringNotEquals | s3:RequestObjectTagKeys | ["a", "b"] | s3:requestobjecttagkeys=c | +
-    ForAllValues:StringNotEquals | s3:RequestObjectTagKeys | ["a", "b"] | s3:requestobjecttagkeys=c; s3:requestobjecttagkeys=a | -
-    ForAllValues:StringLike | s3:RequestObjectTagKeys | ["a*"] | s3:requestobjecttagkeys=ab; s3:requestobjecttagkeys=ac | +
-    foranyvalue:stringequals | s3:RequestObjectTagKeys | "a" | s3:requestobjecttagkeys=a | +
-    StringEquals | s3:RequestObjectTagKeys | "a" | s3:requestobjecttagkeys=b; s3:requestobjecttagkeys=a | +
-    StringNotEquals | s3:RequestObjectTagKeys | "a" | s3:requestobjecttagkeys=b; s3:requestobjecttagkeys=a | -
+    ForAllValues:StringNotEquals | s3:RequestObjectTagKeys | ["a", "b"] | new:c=1 | +
+    ForAllValues:StringNotEquals | s3:RequestObjectTagKeys | ["a", "b"] | new:c=1; new:a=1 | -
+    ForAllValues:StringLike | s3:RequestObjectTagKeys | ["a*"] | new:a=1b; new:a=1c | +
+    foranyvalue:stringequals | s3:RequestObjectTagKeys | "a" | new:a=1 | +
+    StringEquals | s3:RequestObjectTagKeys | "a" | new:b=1; new:a=1 | +
+    StringNotEquals | s3:RequestObjectTagKeys | "a" | new:b=1; new:a=1 | -
     # Tags.
-    StringEquals | s3:RequestObjectTag/Security | "public" | s3:requestobjecttag/security=public | +
+    StringEquals | s3:RequestObjectTag/Security | "public" | new:security=public | +
+    StringEquals | s3:RequestObjectTag/security | "public" | new:Security=public; new:security=private | -
     StringEquals | s3:RequestObjectTag/security | "public" | | -
     StringEquals | s3:ExistingObjectTag/security | "public" | tag:security=public | +
     StringEquals | s3:ExistingObjectTag/security | "public" | tag:security=private | -

@@ -131,7 +131,8 @@ fn sign(verdict: Verdict) -> &'static str {
     }
 }
 
-/// The circumstances, and the tags of the object: `ip=10.0.0.1; secure; at=0; s3:prefix=a; tag:security=public`.
+/// The circumstances with the tags that the request brings, and the tags of the object:
+/// `ip=10.0.0.1; secure; at=0; s3:prefix=a; new:a=1; tag:security=public`.
 fn context(text: &str) -> (RequestContext, Vec<Tag>) {
     let (mut context, mut tags) = (RequestContext::default(), vec![]);
     for item in text.split(';').map(str::trim).filter(|item| !item.is_empty()) {
@@ -139,9 +140,10 @@ fn context(text: &str) -> (RequestContext, Vec<Tag>) {
             ("secure", _) => context.secure = true,
             ("ip", ip) => context.source_ip = Some(ip.parse::<IpAddr>().expect("an address")),
             ("at", at) => context.at = Some(Timestamp(at.parse::<i64>().expect("seconds") * 1_000_000_000)),
-            (name, value) => match name.strip_prefix("tag:") {
-                Some(name) => tags.push(Tag { key: name.into(), value: value.into() }),
-                None => context.values.entry(name.into()).or_default().push(value.into()),
+            (name, value) => match (name.strip_prefix("tag:"), name.strip_prefix("new:")) {
+                (Some(name), _) => tags.push(Tag { key: name.into(), value: value.into() }),
+                (_, Some(name)) => context.tags.push(Tag { key: name.into(), value: value.into() }),
+                (None, None) => context.values.entry(name.into()).or_default().push(value.into()),
             },
         }
     }

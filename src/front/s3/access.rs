@@ -6,10 +6,11 @@
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::{S3Result, path::S3Path};
 
+use super::context::Scheme;
 use super::error::{Refusal, Result};
 use super::exchange::Exchange;
-use super::rewrite::Verified;
-use super::{guard, operation};
+use super::rewrite::{SourceHeader, Verified};
+use super::{context, guard, operation};
 use crate::model::caller::{Caller, Who};
 use crate::model::name::BucketName;
 use crate::store::Store;
@@ -42,7 +43,8 @@ impl Gate {
         }
         guard::no_session_token(cx.headers(), query)?;
         let verified = cx.extensions_mut().get::<Verified>().cloned();
-        let access_key = cx.credentials().map(|c| c.access_key.clone()).or(verified.and_then(|v| v.access_key));
+        let verified_key = verified.as_ref().and_then(|v| v.access_key.clone());
+        let access_key = cx.credentials().map(|c| c.access_key.clone()).or(verified_key);
         let caller = self.caller(access_key.as_deref()).await?;
         facts.set_caller(caller.id());
         if caller.who == Who::Anonymous {
@@ -61,7 +63,15 @@ impl Gate {
                 owned_by(&self.0, &bucket, expected.as_bytes()).await?;
             }
         }
-        cx.extensions_mut().insert(caller);
+        // Nothing of a request bears on what root may do.
+        if caller.who == Who::Root {
+            cx.extensions_mut().insert(caller);
+            return Ok(());
+        }
+        let scheme = verified.map_or_else(|| Scheme::of(cx.headers(), query), |verified| verified.scheme);
+        let source = cx.extensions_mut().get::<SourceHeader>().map(|source| source.0.clone());
+        let context = context::of(facts, cx.headers(), query, scheme, source.as_ref());
+        cx.extensions_mut().insert(caller.in_context(context));
         Ok(())
     }
 

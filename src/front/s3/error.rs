@@ -170,25 +170,11 @@ impl From<Error> for Refusal {
                 Self::new(400, "InvalidArgument", message).with("ArgumentName", name)
             }
             Error::InvalidRequest(message) => Self::request(message),
-            Error::InvalidPart { number } => Self::new(
-                400,
-                "InvalidPart",
-                "One or more of the specified parts could not be found. The part may not have been uploaded, or the \
-                 specified entity tag may not match the part's entity tag.",
-            )
-            .with("PartNumber", number.to_string()),
-            Error::InvalidPartOrder => Self::new(
-                400,
-                "InvalidPartOrder",
-                "The list of parts was not in ascending order. Parts must be ordered by part number.",
-            ),
+            Error::InvalidPart { number } => invalid_part(number),
+            Error::InvalidPartOrder => invalid_part_order(),
             Error::PartTooSmall { number, size, etag } => part_too_small(number, size, &etag),
             Error::TooLarge { bytes_max } => too_large().with("MaxSizeAllowed", bytes_max.to_string()),
-            Error::BadDigest => Self::new(
-                400,
-                "BadDigest",
-                "The Content-MD5 or checksum value that you specified did not match what the server received.",
-            ),
+            Error::BadDigest => bad_digest(),
             Error::Body(error) => body(error),
             Error::NotImplemented(what) => Self::not_implemented(what),
             Error::NoSpace => Self::new(507, "InsufficientStorage", "The storage has no space left for this request."),
@@ -265,6 +251,32 @@ fn no_such_object_lock() -> Refusal {
 
 fn too_large() -> Refusal {
     Refusal::new(400, "EntityTooLarge", "Your proposed upload exceeds the maximum allowed size")
+}
+
+fn invalid_part(number: u32) -> Refusal {
+    Refusal::new(
+        400,
+        "InvalidPart",
+        "One or more of the specified parts could not be found. The part may not have been uploaded, or the specified \
+         entity tag may not match the part's entity tag.",
+    )
+    .with("PartNumber", number.to_string())
+}
+
+fn invalid_part_order() -> Refusal {
+    Refusal::new(
+        400,
+        "InvalidPartOrder",
+        "The list of parts was not in ascending order. Parts must be ordered by part number.",
+    )
+}
+
+fn bad_digest() -> Refusal {
+    Refusal::new(
+        400,
+        "BadDigest",
+        "The Content-MD5 or checksum value that you specified did not match what the server received.",
+    )
 }
 
 fn part_too_small(number: u32, size: u64, etag: &str) -> Refusal {

@@ -136,11 +136,15 @@ fn retention(headers: &HeaderMap) -> Result<Option<Retention>> {
     future(Retention { mode, until: wire::moment(at) }).map(Some)
 }
 
-/// A retention that holds for a while.
+/// A retention that holds for a while. What is too far away to be told apart from another time is refused, because a
+/// client must read back what it asked for.
 pub(super) fn future(retention: Retention) -> Result<Retention> {
+    let at = || retention.until.to_utc().to_string();
     if retention.until <= Clock::now() {
-        let at = retention.until.to_utc().to_string();
-        return Err(Refusal::argument(UNTIL, &at, "The retain until date must be in the future!"));
+        return Err(Refusal::argument(UNTIL, &at(), "The retain until date must be in the future!"));
+    }
+    if retention.until.0 == i64::MAX {
+        return Err(Refusal::argument(UNTIL, &at(), "The retain until date is too far in the future."));
     }
     Ok(retention)
 }
@@ -166,7 +170,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_attached_is_refused() {
-        let far = "2999-01-01T00:00:00Z";
+        let far = "2199-01-01T00:00:00Z";
         for (headers, code) in [
             (&[(TAGGING, "a=b&c")][..], None),
             (&[(TAGGING, "a=b&a=c")], Some("InvalidTag")),
@@ -190,6 +194,7 @@ mod tests {
             (&[(MODE, "governance"), (UNTIL, far)], Some("InvalidArgument")),
             (&[(MODE, "COMPLIANCE"), (UNTIL, "2001-01-01T00:00:00Z")], Some("InvalidArgument")),
             (&[(MODE, "COMPLIANCE"), (UNTIL, "soon")], Some("InvalidArgument")),
+            (&[(MODE, "COMPLIANCE"), (UNTIL, "2999-01-01T00:00:00Z")], Some("InvalidArgument")),
             (&[(LEGAL_HOLD, "OFF")], None),
             (&[(LEGAL_HOLD, "on")], Some("InvalidArgument")),
         ] {

@@ -32,6 +32,7 @@ mod bucket;
 mod bucket_config;
 mod config;
 mod content;
+mod context;
 mod copy;
 mod declared;
 mod delete;

@@ -17,6 +17,7 @@ use time::PrimitiveDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 
+use super::context::Scheme;
 use super::exchange::Exchange;
 use super::{guard, query};
 use crate::model::name::BucketName;
@@ -27,6 +28,8 @@ use crate::model::range::ByteRange;
 pub(super) struct Verified {
     /// The access key; `None`: anonymous.
     pub(super) access_key: Option<String>,
+    /// How it was signed.
+    pub(super) scheme: Option<Scheme>,
 }
 
 /// The copy source as the client sent it.
@@ -70,6 +73,7 @@ impl S3Route for Rewrite {
 
     async fn call(&self, request: S3Request<Body>) -> S3Result<S3Response<Body>> {
         let mut headers = plain(&request.headers).unwrap_or_else(|| request.headers.clone());
+        let scheme = Scheme::of(&headers, request.uri.query());
         headers.remove(AUTHORIZATION);
         let mut served = http::Request::new(Body::empty());
         *served.method_mut() = request.method;
@@ -78,7 +82,7 @@ impl S3Route for Rewrite {
         *served.extensions_mut() = request.extensions;
         // One that was verified before s3s saw the request stays.
         if let Some(credentials) = request.credentials {
-            served.extensions_mut().insert(Verified { access_key: Some(credentials.access_key) });
+            served.extensions_mut().insert(Verified { access_key: Some(credentials.access_key), scheme });
         }
         if let Some(source) = request.headers.get(COPY_SOURCE) {
             served.extensions_mut().insert(SourceHeader(source.clone()));

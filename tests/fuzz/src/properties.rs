@@ -4,9 +4,12 @@
 
 use std::path::{Component, Path};
 
+use longshore::auth::decide::{Target, decide};
 use longshore::auth::policy;
 use longshore::config::limits::POLICY_BYTES_MAX;
 use longshore::config::{Config, Overrides};
+use longshore::model::action::Action;
+use longshore::model::caller::{Caller, User, Who};
 use longshore::model::condition::{Conditions, Current, ReadVerdict, TagMatch, WriteRefusal};
 use longshore::model::name::{BUCKET_NAME_BYTES_MAX, BucketName, KEY_BYTES_MAX, ObjectKey, PATH_DEPTH_MAX, RESERVED};
 use longshore::model::range::ByteRange;
@@ -103,9 +106,16 @@ fn bare(tag: &str) -> &str {
 /// A document that is accepted holds nothing but what is evaluated.
 pub fn policy(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    let Ok(policy) = policy::compile(&text) else { return };
-    assert!(!policy.statements.is_empty() && text.len() as u64 <= POLICY_BYTES_MAX);
-    let _either = policy::is_public(&policy);
+    let Ok(compiled) = policy::compile(&text) else { return };
+    let statements = compiled.statements;
+    assert!(!statements.is_empty() && text.len() as u64 <= POLICY_BYTES_MAX);
+    let user =
+        User { name: "u".into(), display_name: "u".into(), email: None, groups: vec![], policy: text.to_string() };
+    let caller = Caller::from(Who::User(user.into()));
+    for bucket in ["abc", "a-long-name-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"] {
+        let bucket = BucketName::new(bucket).expect("legal");
+        let _either = decide(&caller, Action::CreateBucket, Target::NewBucket(&bucket));
+    }
     let Ok(document) = serde_json::from_str::<serde_json::Value>(&text) else {
         assert!(["readonly", "readwrite", "admin"].contains(&&*text), "{text}");
         return;
@@ -115,10 +125,23 @@ pub fn policy(data: &[u8]) {
     };
     assert!(keys(&document, &["Version", "Id", "Statement"]), "{text}");
     let listed = document["Statement"].as_array().cloned().unwrap_or_else(|| vec![document["Statement"].clone()]);
-    assert_eq!(listed.len(), policy.statements.len());
+    assert_eq!(listed.len(), statements.len());
     for statement in listed {
-        let known = ["Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", "Condition"];
-        assert!(keys(&statement, &known), "{text}");
+        const KNOWN: [&str; 9] = [
+            "Sid",
+            "Effect",
+            "Principal",
+            "NotPrincipal",
+            "Action",
+            "NotAction",
+            "Resource",
+            "NotResource",
+            "Condition",
+        ];
+        assert!(keys(&statement, &KNOWN), "{text}");
+        let named = |name: &str| statement.get(name).is_some_and(|value| !value.is_null());
+        assert!(!named("Principal") && !named("NotPrincipal"), "{text}");
+        assert!(named("Action") != named("NotAction") && named("Resource") != named("NotResource"), "{text}");
     }
 }
 

@@ -17,6 +17,7 @@ use http::{Method, Request};
 use sha1::Sha1;
 use subtle::ConstantTimeEq as _;
 
+use super::context::Scheme;
 use super::error::{Refusal, Result};
 use super::guard;
 use super::host::Hosts;
@@ -60,11 +61,12 @@ impl SigV2 {
         guard::no_session_token(&parts.headers, parts.uri.query())?;
         in_time(claim.moment, Clock::now())?;
         self.compare(&parts, &claim).await?;
+        let scheme = Scheme::of(&parts.headers, parts.uri.query());
         parts.headers.remove(AUTHORIZATION);
         if let Moment::Until(_) = claim.moment {
             claim::leave_the_query(&mut parts)?;
         }
-        parts.extensions.insert(Verified { access_key: Some(claim.access_key) });
+        parts.extensions.insert(Verified { access_key: Some(claim.access_key), scheme });
         Ok(Request::from_parts(parts, body))
     }
 
