@@ -45,6 +45,7 @@ impl S3Config {
         let sigv2 = section.boolean("sigv2").unwrap_or_default();
         let day = section.number("lifecycle_day_seconds", 1, u64::from(DAY_SECONDS));
         let interval = section.number("access_log_seconds", 1, 3600).unwrap_or(limits::ACCESS_LOG_SECONDS);
+        let sigv2 = section.boolean("sigv2").unwrap_or_default();
         let day = day.and_then(|seconds| u32::try_from(seconds).ok());
         section.finish();
         Self {
