@@ -42,7 +42,6 @@ impl S3Config {
             let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
             (!text.is_empty() && text.chars().all(plain)).then(|| text.to_owned())
         });
-        let sigv2 = section.boolean("sigv2").unwrap_or_default();
         let day = section.number("lifecycle_day_seconds", 1, u64::from(DAY_SECONDS));
         let interval = section.number("access_log_seconds", 1, 3600).unwrap_or(limits::ACCESS_LOG_SECONDS);
         let sigv2 = section.boolean("sigv2").unwrap_or_default();

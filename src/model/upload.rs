@@ -58,6 +58,8 @@ pub struct Upload {
     pub created: Timestamp,
     /// Canonical id of who began it; only that caller, the bucket's owner and root may go on with it.
     pub initiator: String,
+    /// Canonical id of who will own the object.
+    pub owner: String,
     /// What the object will carry.
     pub content: Content,
     /// What will be attached to it.

@@ -100,11 +100,9 @@ impl Vault {
             return Err(Error::Clash);
         }
         if self.managed.get(&slot(step.version)).is_none_or(|file| file.stamp != *step.stamp) {
-            return match self.natural.get(step.key) {
-                Some(file) if file.stamp == *step.stamp => Ok(LaidOut::Done),
-                Some(_) => Ok(LaidOut::Superseded),
-                None => Err(Error::NotFound),
-            };
+            let at_key = self.natural.get(step.key).ok_or(Error::NotFound)?;
+            let done = at_key.stamp == *step.stamp;
+            return Ok(if done { LaidOut::Done } else { LaidOut::Superseded });
         }
         if self.clashes(step.key) {
             return Err(Error::Clash);

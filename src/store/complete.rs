@@ -25,7 +25,6 @@ use crate::provider::PartRef;
 use crate::store::bound::{Bound, is_absent};
 use crate::store::error::{Error, Result};
 use crate::store::events::{Cause, How};
-use crate::store::put::owner_of_write;
 use crate::store::request::{CompleteRequest, Completed, ListedPart};
 use crate::store::write::{EndOfUpload, Write, check_write};
 use crate::store::{SERVICE, Store};
@@ -55,9 +54,9 @@ impl Store {
         if !request.conditions.is_empty() {
             check_write(&request.conditions, self.really_there(&bound, &row.key).await?.as_ref())?;
         }
-        let by = (owner_of_write(&bound, caller).to_owned(), Cause::new(caller, How::Complete));
+        let cause = Cause::new(caller, How::Complete);
         let store = self.clone();
-        let section = tokio::spawn(async move { store.complete(bound, row, request, by).await });
+        let section = tokio::spawn(async move { store.complete(bound, row, request, cause).await });
         section.await.map_err(|error| Error::Internal(error.into()))?
     }
 
@@ -66,7 +65,7 @@ impl Store {
         bound: Arc<Bound>,
         row: Upload,
         request: CompleteRequest,
-        by: (String, Cause),
+        cause: Cause,
     ) -> Result<Completed> {
         let (open, completing) = (UploadState::Open, UploadState::Completing);
         let Some(_here) = Completing::enter(&self.0.completing, row.id) else { return Err(Error::ConditionalConflict) };
@@ -77,7 +76,7 @@ impl Store {
             Err(error) => return Err(error.into()),
         }
         let id = row.id;
-        let result = self.assemble(bound, row, request, by).await;
+        let result = self.assemble(bound, row, request, cause).await;
         if result.is_err()
             && let Err(error) = self.catalog().set_upload_state(&SERVICE, id, &completing, open).await
         {
@@ -107,13 +106,12 @@ impl Store {
         bound: Arc<Bound>,
         row: Upload,
         request: CompleteRequest,
-        by: (String, Cause),
+        cause: Cause,
     ) -> Result<Completed> {
-        let (owner, cause) = by;
         // Parts cannot change any more: the state keeps new attempts out.
         let stored = self.all_parts(&row).await?;
         let chosen = choose(&request.parts, &stored)?;
-        let draft = draft(&row, &chosen, &request, owner)?;
+        let draft = draft(&row, &chosen, &request)?;
         let parts: Vec<_> = chosen
             .iter()
             .map(|p| PartRef { attempt: p.attempt, stamp: p.stamp.clone(), size: stored_of(&row, p) })
@@ -193,7 +191,7 @@ fn choose(listed: &[ListedPart], stored: &BTreeMap<u32, Part>) -> Result<Vec<Par
     }
 }
 
-fn draft(row: &Upload, chosen: &[Part], request: &CompleteRequest, owner: String) -> Result<Object> {
+fn draft(row: &Upload, chosen: &[Part], request: &CompleteRequest) -> Result<Object> {
     let size = chosen.iter().try_fold(0u64, |sum, part| sum.checked_add(part.size));
     let size = size.filter(|size| *size <= OBJECT_BYTES_MAX).ok_or(Error::TooLarge { bytes_max: OBJECT_BYTES_MAX })?;
     if request.size.is_some_and(|declared| declared != size) {
@@ -229,7 +227,7 @@ fn draft(row: &Upload, chosen: &[Part], request: &CompleteRequest, owner: String
         checksum,
         content: row.content.clone(),
         parts,
-        owner,
+        owner: row.owner.clone(),
         null: true,
         marker: false,
         revision: 0,

@@ -25,6 +25,7 @@ use crate::provider::Provider;
 mod access_log;
 mod acl;
 mod adopt;
+mod aside;
 mod attach;
 mod attached;
 mod bound;

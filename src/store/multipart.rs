@@ -39,7 +39,7 @@ impl Store {
         let bound = self.enter_object(caller, &request.bucket, &request.key, Action::PutObject).await?;
         bound.writable()?;
         let sealed = self.sealing_for(&bound, &request.key, &request.given.encryption)?;
-        let (_, attached) = self.accept(&bound, owner_of_write(&bound, caller), &request.given).await?;
+        let (owner, attached) = self.accept(&bound, owner_of_write(&bound, caller), &request.given).await?;
         let handle = match bound.provider.begin_upload(bound.place(), VersionId::fresh()).await {
             Err(error) if is_absent(&error) => return Err(self.lost_container(&bound).await),
             handle => handle?,
@@ -50,6 +50,7 @@ impl Store {
             key: request.key,
             created: Clock::now(),
             initiator: caller.id().to_owned(),
+            owner,
             content: request.content,
             attached: Attached { sealing: sealed.map(|sealed| sealed.sealing), ..attached },
             checksum: request.checksum,

@@ -197,6 +197,10 @@ CREATE TABLE events (
 CREATE INDEX events_target ON events (target, id);
 CREATE INDEX events_created ON events (created);
 ",
+    "
+-- Who will own the object; without it the one who began it.
+ALTER TABLE uploads ADD COLUMN owner TEXT;
+",
 ];
 
 /// Refuses a database that is not a catalog, or that is one of a newer release. Changes nothing.

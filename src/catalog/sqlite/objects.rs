@@ -249,7 +249,7 @@ fn behind(connection: &Connection, change: &Change, step: &History, mut growth: 
     };
     let held = match step {
         History::Add(object) => {
-            if !change.expect.is_some_and(|seen| seen.version == object.version) {
+            if change.expect.is_none_or(|seen| seen.version != object.version) {
                 outbox::must_not_be_owed(connection, change.bucket, object.version)?;
             }
             add(object, growth)?

@@ -143,11 +143,12 @@ statements! {
     FORGET_MANY_EVENTS = "DELETE FROM events WHERE id <= (SELECT max(id) FROM events) - ?1";
 
     INSERT_UPLOAD = "INSERT INTO uploads (id, bucket_id, name, created, initiator, content, sum_algorithm, sum_kind, \
-        handle, state, result, ended, attached) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
-    UPLOAD = "SELECT id, bucket_id, name, created, initiator, content, sum_algorithm, sum_kind, handle, state, result, attached \
-        FROM uploads WHERE id = ?1";
-    UPLOADS = "SELECT id, bucket_id, name, created, initiator, content, sum_algorithm, sum_kind, handle, state, result, attached \
-        FROM uploads WHERE bucket_id = ?1 AND ended IS NULL AND (name, created, id) > (?2, ?3, ?4) AND name < ?5 \
+        handle, state, result, ended, attached, owner) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+    UPLOAD = "SELECT id, bucket_id, name, created, initiator, content, sum_algorithm, sum_kind, handle, state, result, \
+        attached, owner FROM uploads WHERE id = ?1";
+    UPLOADS = "SELECT id, bucket_id, name, created, initiator, content, sum_algorithm, sum_kind, handle, state, result, \
+        attached, owner FROM uploads WHERE bucket_id = ?1 AND ended IS NULL AND (name, created, id) > (?2, ?3, ?4) AND name < ?5 \
         ORDER BY name, created, id LIMIT ?6";
     UPLOAD_CREATED = "SELECT created FROM uploads WHERE id = ?1 AND bucket_id = ?2 AND name = ?3";
     SET_UPLOAD_STATE = "UPDATE uploads SET state = ?2, result = ?3, ended = ?4 WHERE id = ?1";

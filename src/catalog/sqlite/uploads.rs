@@ -30,6 +30,7 @@ fn read(row: &Row<'_>) -> rows::Read<Upload> {
         key: rows::key(row, 2)?,
         created: rows::timestamp(row, 3)?,
         initiator: row.get(4)?,
+        owner: row.get::<_, Option<String>>(12)?.map_or_else(|| row.get(4), Ok)?,
         content: rows::json(row, 5)?,
         attached: rows::json_or_none(row, 11)?.unwrap_or_default(),
         checksum: rows::sum_kind(row, 6)?,
@@ -80,6 +81,7 @@ pub(super) fn create(connection: &Connection, upload: &Upload) -> Result<()> {
         result,
         ended,
         rows::attached_column(&upload.attached)?,
+        upload.owner,
     ])?;
     Ok(())
 }

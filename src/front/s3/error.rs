@@ -125,17 +125,11 @@ impl From<Error> for Refusal {
             Error::NoSuchBucket => Self::new(404, "NoSuchBucket", "The specified bucket does not exist"),
             Error::NoSuchKey => Self::new(404, "NoSuchKey", "The specified key does not exist."),
             Error::NoSuchVersion => no_such_version(),
-            Error::Deleted { version } => Self::from(Error::NoSuchKey)
-                .header(HeaderName::from_static("x-amz-delete-marker"), "true")
-                .header(HeaderName::from_static("x-amz-version-id"), &version.to_string()),
+            Error::Deleted { version } => deleted(version),
             Error::MarkerNamed { version, modified } => marker_named(version, modified),
             Error::NoSuchUpload => no_such_upload(),
             Error::BucketTaken => Self::new(409, "BucketAlreadyExists", BUCKET_TAKEN),
-            Error::BucketOwned => Self::new(
-                409,
-                "BucketAlreadyOwnedByYou",
-                "Your previous request to create the named bucket succeeded and you already own it.",
-            ),
+            Error::BucketOwned => bucket_owned(),
             Error::BucketNotEmpty => Self::new(409, "BucketNotEmpty", "The bucket you tried to delete is not empty"),
             Error::InvalidBucketState(message) => Self::new(409, "InvalidBucketState", message),
             Error::AclWithOwnership => acl_with_ownership(),
@@ -154,17 +148,11 @@ impl From<Error> for Refusal {
             Error::PreconditionFailed => {
                 Self::new(412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold")
             }
-            Error::ConditionalConflict => Self::new(
-                409,
-                "ConditionalRequestConflict",
-                "A conflicting conditional operation is currently in progress against this resource. Please try again.",
-            ),
+            Error::ConditionalConflict => conditional_conflict(),
             Error::NotModified { etag, modified, cache_control } => {
                 not_modified(&etag, modified, cache_control.as_deref())
             }
-            Error::InvalidRange { size } => Self::new(416, "InvalidRange", "The requested range is not satisfiable")
-                .with("ActualObjectSize", size.to_string())
-                .header(CONTENT_RANGE, &format!("bytes */{size}")),
+            Error::InvalidRange { size } => invalid_range(size),
             Error::NoSuchPart => {
                 Self::new(400, "InvalidPart", "The requested part number is not one of the object's parts.")
             }
@@ -188,6 +176,38 @@ impl From<Error> for Refusal {
             Error::Internal(cause) => Self::internal().caused_by(cause),
         }
     }
+}
+
+/// 404 NoSuchKey, and that a delete marker is why.
+fn deleted(marker: VersionRef) -> Refusal {
+    Refusal::from(Error::NoSuchKey)
+        .header(HeaderName::from_static("x-amz-delete-marker"), "true")
+        .header(HeaderName::from_static("x-amz-version-id"), &marker.to_string())
+}
+
+/// 409 BucketAlreadyOwnedByYou.
+fn bucket_owned() -> Refusal {
+    Refusal::new(
+        409,
+        "BucketAlreadyOwnedByYou",
+        "Your previous request to create the named bucket succeeded and you already own it.",
+    )
+}
+
+/// 409 ConditionalRequestConflict.
+fn conditional_conflict() -> Refusal {
+    Refusal::new(
+        409,
+        "ConditionalRequestConflict",
+        "A conflicting conditional operation is currently in progress against this resource. Please try again.",
+    )
+}
+
+/// 416 InvalidRange.
+fn invalid_range(size: u64) -> Refusal {
+    Refusal::new(416, "InvalidRange", "The requested range is not satisfiable")
+        .with("ActualObjectSize", size.to_string())
+        .header(CONTENT_RANGE, &format!("bytes */{size}"))
 }
 
 /// 404 NoSuchVersion.

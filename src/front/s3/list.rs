@@ -166,8 +166,6 @@ pub(super) async fn v2(gateway: &Gateway, request: S3Request<ListObjectsV2Input>
     })
 }
 
-/// The version id of everything in a bucket without versions.
-
 /// ListObjectVersions.
 pub(super) async fn versions(
     gateway: &Gateway,

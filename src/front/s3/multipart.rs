@@ -199,13 +199,13 @@ pub(super) async fn list_parts(gateway: &Gateway, request: S3Request<ListPartsIn
         page.more = false;
     }
     let last = page.parts.last().map_or(0, |part| part.number);
-    let Upload { initiator, content, checksum, .. } = page.upload;
+    let Upload { initiator, owner, content, checksum, .. } = page.upload;
     Ok(ListPartsOutput {
         bucket: Some(input.bucket),
         key: Some(xml_safe(&input.key)),
         upload_id: Some(input.upload_id),
         initiator: Some(wire::initiator(&initiator)),
-        owner: Some(wire::owner(&initiator)),
+        owner: Some(wire::owner(&owner)),
         storage_class: Some(StorageClass::from(wire::storage_class(content.storage_class))),
         part_number_marker: Some(wire::count(after)),
         next_part_number_marker: Some(wire::count(last)),
@@ -282,7 +282,7 @@ fn shown_upload(upload: Upload, encoding: Encoding) -> MultipartUpload {
         upload_id: Some(upload.id.to_string()),
         initiated: Some(wire::time(upload.created)),
         initiator: Some(wire::initiator(&upload.initiator)),
-        owner: Some(wire::owner(&upload.initiator)),
+        owner: Some(wire::owner(&upload.owner)),
         storage_class: Some(StorageClass::from(wire::storage_class(upload.content.storage_class))),
         checksum_algorithm: upload.checksum.map(|(algorithm, _)| ChecksumAlgorithm::from_static(algorithm.name())),
         checksum_type: upload.checksum.map(|(_, kind)| ChecksumType::from_static(kind.name())),

@@ -147,6 +147,7 @@ pub(super) fn new_upload(bucket: BucketId, text: &str, created: i64) -> Upload {
         key: key(text),
         created: Timestamp(created),
         initiator: "alice".into(),
+        owner: "bob".into(),
         content: rich(text).content,
         attached: rich(text).attached,
         checksum: Some((Algorithm::Crc64Nvme, ChecksumKind::FullObject)),
