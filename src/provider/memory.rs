@@ -101,8 +101,7 @@ impl Vault {
         }
         if self.managed.get(&slot(step.version)).is_none_or(|file| file.stamp != *step.stamp) {
             let at_key = self.natural.get(step.key).ok_or(Error::NotFound)?;
-            let done = at_key.stamp == *step.stamp;
-            return Ok(if done { LaidOut::Done } else { LaidOut::Superseded });
+            return Ok(if at_key.stamp == *step.stamp { LaidOut::Done } else { LaidOut::Superseded });
         }
         if self.clashes(step.key) {
             return Err(Error::Clash);

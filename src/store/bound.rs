@@ -111,7 +111,7 @@ impl Store {
         action: Action,
     ) -> Result<Arc<Bound>> {
         let action = if version.is_some() { action.of_version() } else { action };
-        let (bound, open) = self.enter_open_object(caller, name, key, action).await?;
+        let (bound, open) = self.enter_open_object(caller, name, (key, version), action).await?;
         if open {
             let id = bound.bucket.id;
             let row = match version {
@@ -138,7 +138,7 @@ impl Store {
         action: Action,
     ) -> Result<Arc<Bound>> {
         let action = if version.is_some() { action.of_version() } else { action };
-        Ok(self.enter_open_object(caller, name, key, action).await?.0)
+        Ok(self.enter_open_object(caller, name, (key, version), action).await?.0)
     }
 
     /// Decides about an object that was looked up.
@@ -169,12 +169,40 @@ impl Store {
         &self,
         caller: &Caller,
         name: &BucketName,
-        key: &ObjectKey,
+        (key, version): (&ObjectKey, Option<VersionRef>),
         action: Action,
     ) -> Result<(Arc<Bound>, bool)> {
         let decide =
             |bucket: &Bucket, rules: &Rules| decide(caller, action, Target::Object(bucket, rules, key, Row::Unknown));
+        if !self.0.bounds.contains_key(name)
+            && let Some(bucket) = self.catalog().bucket(&SERVICE, name).await?
+        {
+            let rules = Rules::of(&bucket);
+            if decide(&bucket, &rules) == Verdict::NeedsObject {
+                self.allow_unbound(caller, (&bucket, &rules), (key, version), action).await?;
+            }
+        }
         self.enter_if(name, decide, true).await
+    }
+
+    /// Decides about an object of a bucket whose container nobody has looked at yet: by its row, before anybody does.
+    async fn allow_unbound(
+        &self,
+        caller: &Caller,
+        (bucket, rules): (&Bucket, &Rules),
+        (key, version): (&ObjectKey, Option<VersionRef>),
+        action: Action,
+    ) -> Result<()> {
+        let row = match version {
+            None => self.catalog().object(&SERVICE, bucket.id, key).await?,
+            Some(version) => self.catalog().version(&SERVICE, bucket.id, key, version).await?,
+        };
+        let row = row.as_ref().map_or(Row::Missing, Row::Is);
+        let may = Self::allow(caller, action, Target::Object(bucket, rules, key, row));
+        match row {
+            Row::Missing => may.or_else(|_| Self::allow(caller, Action::ListBucket, Target::Bucket(bucket, rules))),
+            Row::Is(_) | Row::Unknown => may,
+        }
     }
 
     /// The decision comes before the provider is asked for anything, also for a container that has no bucket yet: it

@@ -112,7 +112,7 @@ async fn a_missing_key_is_missing_and_not_hidden() {
     }
     assert!(head.body.is_empty());
     root.get("none", "k").await.refused(404, "NoSuchBucket");
-    root.call("GET", "/photos/k").query("versionId", "null").send().await.refused(404, "NoSuchKey");
+    root.call("GET", "/photos/k").query("versionId", "null").send().await.refused(404, "NoSuchVersion");
     root.call("GET", "/photos/k").query("versionId", "zz").send().await.refused(400, "InvalidArgument");
 }
 

@@ -63,7 +63,7 @@ async fn removing_what_is_not_there_succeeds_and_removes_nothing_else() {
 async fn setting_it_is_not_implemented() {
     let (_server, root) = served("b-1").await;
     root.put("b-1", "k", "kept").await.expect(200);
-    for what in ["encryption", "accelerate"] {
+    for what in ["replication", "accelerate"] {
         root.call("PUT", "/b-1").query(what, "").body("<X/>").send().await.refused(501, "NotImplemented");
     }
     assert_eq!(root.get("b-1", "k").await.expect(200).text(), "kept");

@@ -37,6 +37,9 @@ const DELETES: &str = "<Delete><Object><Key>gold/bar</Key></Object></Delete>";
 const PARTS: &str = "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber>\
                      <ETag>\"9e107d9d372bb6826bd81d3542a419d6\"</ETag></Part></CompleteMultipartUpload>";
 
+const ENCRYPTION: &str = "<ServerSideEncryptionConfiguration><Rule><ApplyServerSideEncryptionByDefault>\
+                          <SSEAlgorithm>AES256</SSEAlgorithm></ApplyServerSideEncryptionByDefault></Rule>\
+                          </ServerSideEncryptionConfiguration>";
 const VERSIONING: &str = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
 const LOCK: &str = "<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled></ObjectLockConfiguration>";
 const TAGS: &str = "<Tagging><TagSet><Tag><Key>a</Key><Value>b</Value></Tag></TagSet></Tagging>";
@@ -64,7 +67,7 @@ const fn asking(operation: Operation, query: &'static [(&'static str, &'static s
 }
 
 /// All of them.
-pub(super) const OPERATIONS: [Operation; 71] = [
+pub(super) const OPERATIONS: [Operation; 72] = [
     plain("list_buckets", "GET", "/"),
     plain("create_bucket", "PUT", "/{bucket}-new"),
     plain("head_bucket", "HEAD", VAULT),
@@ -134,6 +137,7 @@ pub(super) const OPERATIONS: [Operation; 71] = [
         ..asking(plain("put_bucket_logging", "PUT", VAULT), &[("logging", "")])
     },
     asking(plain("delete_object_tagging", "DELETE", GOLD), &[("tagging", "")]),
+    Operation { body: ENCRYPTION, ..asking(plain("put_bucket_encryption", "PUT", VAULT), &[("encryption", "")]) },
     Operation { body: VERSIONING, ..asking(plain("put_bucket_versioning", "PUT", VAULT), &[("versioning", "")]) },
     Operation { body: LOCK, ..asking(plain("put_object_lock_configuration", "PUT", VAULT), &[("object-lock", "")]) },
     Operation { body: TAGS, ..asking(plain("put_bucket_tagging", "PUT", VAULT), &[("tagging", "")]) },

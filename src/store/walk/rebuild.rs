@@ -17,17 +17,19 @@ use std::collections::BTreeMap;
 
 use super::scan::Scan;
 use super::{BATCH, MANAGED_PAGE};
-use crate::catalog::{self, Change, Commit};
+use crate::catalog::{self, Change, Commit, History};
 use crate::model::id::VersionId;
 use crate::model::name::ObjectKey;
 use crate::model::object::Object;
 use crate::model::place::Placed;
+use crate::model::versioning::VersionRef;
 use crate::provider::{ManagedFile, Stat};
 use crate::store::SERVICE;
+use crate::store::displace::demoted;
 use crate::store::error::{Error, Result};
 
 impl Scan<'_> {
-    /// Restores what lies at managed places, the newest version of each key.
+    /// Restores what lies at managed places: the newest version of each key, and where versions are kept all of them.
     pub(super) async fn restore_managed(&mut self) -> Result<()> {
         let mut after = None;
         let mut batch: BTreeMap<ObjectKey, Object> = BTreeMap::new();
@@ -39,6 +41,10 @@ impl Scan<'_> {
             met += page.len() as u64;
             for file in page {
                 let Some(object) = self.restorable(file) else { continue };
+                if self.bound.bucket.config.versioning.ever() {
+                    self.restore_version(object).await?;
+                    continue;
+                }
                 match batch.get(&object.key) {
                     Some(other) if other.counter >= object.counter => self.report.orphans += 1,
                     other => {
@@ -69,6 +75,35 @@ impl Scan<'_> {
         }
         // Where it lies now is where it is looked for first; what is at its key then is decided by the walk.
         Some(record.into_object(Placed::Managed, stat.stamp))
+    }
+
+    /// Puts a version or marker to its place in the order of its key.
+    async fn restore_version(&mut self, object: Object) -> Result<()> {
+        let (bucket, key) = (self.bound.bucket.id, object.key.clone());
+        let _order = self.store.0.locks.lock(bucket, &key).await;
+        let id = VersionRef::Id(object.version);
+        if self.store.catalog().version(&SERVICE, bucket, &key, id).await?.is_some()
+            || self.is_given_up(&key, object.version).await?
+        {
+            return Ok(());
+        }
+        let row = self.store.catalog().object(&SERVICE, bucket, &key).await?;
+        let newest = self.store.catalog().history(&SERVICE, bucket, &key, 1).await?.pop();
+        let last = row.iter().chain(&newest).map(|other| other.counter).max();
+        let mut change = Change::of_row(bucket, key, row.as_ref().map(Object::seen), row.clone());
+        if last.is_none_or(|last| last < object.counter) {
+            change.history.extend(row.iter().map(|row| History::Add(Box::new(demoted(row)))));
+            change.becomes = (!object.marker).then(|| object.clone());
+        }
+        if change.becomes.as_ref().is_none_or(|current| current.version != object.version) {
+            change.history.push(History::Add(Box::new(demoted(&object))));
+        }
+        match self.commit_one(change, Vec::new()).await? {
+            true => self.report.restored += 1,
+            // Another version `null` of the key: one of them was never committed.
+            false => self.report.orphans += 1,
+        }
+        Ok(())
     }
 
     /// Writes the rows of restored versions where they are newer than what is there.

@@ -12,7 +12,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::progress::Ticker;
 use super::{BATCH, LOOKS_AT_ONCE, Met, Seen, Sides};
-use crate::catalog::{self, Change, Commit, NewTask, Step};
+use crate::catalog::{self, Change, Commit, History, NewTask, Step};
 use crate::model::action::Action;
 use crate::model::caller::Caller;
 use crate::model::id::VersionId;
@@ -22,6 +22,7 @@ use crate::model::place::{Place, Placed};
 use crate::provider::{self, Listed, Stat};
 use crate::store::adopt::{Reconciled, counter_now, object_of_file};
 use crate::store::bound::Bound;
+use crate::store::displace::demoted;
 use crate::store::error::{Error, Result};
 use crate::store::request::{ScanOptions, ScanReport};
 use crate::store::{SERVICE, Store};
@@ -317,7 +318,11 @@ impl<'a> Scan<'a> {
             let step = Step::Drop { stamp: Some(current.stamp.clone()) };
             tasks.push(NewTask { bucket, key: row.key.clone(), version: current.version, step, bytes: None });
         }
-        let change = Change::of_row(bucket, row.key.clone(), Some(current.seen()), Some(object));
+        let mut change = Change::of_row(bucket, row.key.clone(), Some(current.seen()), Some(object));
+        // A rebuild met the versions behind it first.
+        if self.options.rebuild && self.bound.bucket.config.versioning.ever() {
+            change.history.push(History::Add(Box::new(demoted(&current))));
+        }
         self.commit_one(change, tasks).await
     }
 

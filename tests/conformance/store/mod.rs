@@ -11,6 +11,7 @@ mod mended;
 mod multipart;
 mod objects;
 mod sealed;
+mod versions;
 mod walks;
 
 use std::collections::BTreeMap;
@@ -308,6 +309,11 @@ const EVERYWHERE: &[Behaviour] = behaviours![
     multipart::uploads_are_listed,
     sealed::ranges_of_sealed_bodies_are_exact,
     sealed::parts_are_sealed_one_by_one,
+    versions::every_version_is_kept_and_named,
+    versions::markers_hide_and_removal_brings_back,
+    versions::suspended_writes_replace_the_null_version,
+    versions::a_lock_holds_against_everybody,
+    versions::racing_writers_keep_every_version,
     walks::nothing_is_wrong_with_what_is_in_use,
     walks::walks_are_for_administrators,
 ];
@@ -335,6 +341,8 @@ const ON_FILES: &[Behaviour] = behaviours![
     walks::a_rebuild_after_a_crash_takes_the_newest,
     walks::a_rebuild_that_was_cut_short_is_not_served,
     walks::what_is_held_back_is_told_until_it_is_decided,
+    versions::the_current_version_is_a_plain_file,
+    versions::versions_survive_a_crash_and_a_rebuild,
     sealed::no_plain_byte_is_stored,
     sealed::damage_is_refused_and_found,
     sealed::a_rebuild_restores_sealed_objects,
