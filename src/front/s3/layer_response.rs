@@ -42,7 +42,10 @@ pub(super) fn dress(served: Result<Response<Body>, Refusal>, asked: &Asked, exch
             }
             render(refusal, asked, exchange)
         }
-        (None, Ok(response)) => response,
+        (None, Ok(mut response)) => {
+            response.headers_mut().extend(exchange.take_headers());
+            response
+        }
     };
     if asked.method == Method::HEAD {
         // s3s does not say it of a HEAD, whose range is answered like that of a GET.
