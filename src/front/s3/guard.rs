@@ -95,11 +95,7 @@ pub(super) fn features(headers: &HeaderMap) -> Result<()> {
     for name in headers.keys() {
         let name = name.as_str();
         let Some(rest) = name.strip_prefix("x-amz-") else { continue };
-        let accepted = match rest {
-            "write-offset-bytes" | "rename-source" | "bucket-namespace" | "if-match-initiated-time" => false,
-            _ => true,
-        };
-        if !accepted {
+        if matches!(rest, "write-offset-bytes" | "rename-source" | "bucket-namespace" | "if-match-initiated-time") {
             return Err(Refusal::not_implemented(&format!("The header {name}")));
         }
     }
