@@ -7,7 +7,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use http::Extensions;
+use http::{Extensions, HeaderName, HeaderValue};
 use s3s::{S3Error, S3ErrorCode};
 
 use super::error::Refusal;
@@ -19,12 +19,13 @@ use crate::model::caller::Caller;
 pub(super) struct Exchange {
     facts: RequestFacts,
     refusal: Arc<Mutex<Option<Refusal>>>,
+    headers: Arc<Mutex<Vec<(HeaderName, HeaderValue)>>>,
 }
 
 impl Exchange {
     /// Of a request that begins.
     pub(super) fn new(facts: RequestFacts) -> Self {
-        Self { facts, refusal: Arc::default() }
+        Self { facts, refusal: Arc::default(), headers: Arc::default() }
     }
 
     /// The one that the request layer put into the extensions.
@@ -35,6 +36,16 @@ impl Exchange {
     /// What is known of the request.
     pub(super) fn facts(&self) -> &RequestFacts {
         &self.facts
+    }
+
+    /// Leaves a header of the answer for which s3s has no field.
+    pub(super) fn add_header(&self, name: HeaderName, value: HeaderValue) {
+        self.headers.lock().unwrap_or_else(PoisonError::into_inner).push((name, value));
+    }
+
+    /// The headers that were left.
+    pub(super) fn take_headers(&self) -> Vec<(HeaderName, HeaderValue)> {
+        std::mem::take(&mut *self.headers.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Leaves a refusal for the response layer and makes the error that takes s3s there.

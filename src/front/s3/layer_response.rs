@@ -48,7 +48,10 @@ pub(super) fn settle(served: Result<Response<Body>, Refusal>, exchange: &Exchang
             }
             Err(refusal)
         }
-        (None, Ok(response)) => Ok(response),
+        (None, Ok(mut response)) => {
+            response.headers_mut().extend(exchange.take_headers());
+            Ok(response)
+        }
     }
 }
 

@@ -132,6 +132,7 @@ pub(super) async fn complete(
     };
     show_checksum!(output, &made.checksum);
     sse::show_method!(output, &made.sealing);
+    sse::add_customer(made.sealing.as_ref(), &extensions);
     Ok(output)
 }
 

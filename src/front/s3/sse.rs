@@ -5,7 +5,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use http::HeaderMap;
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue};
 use md5::{Digest as _, Md5};
 use s3s::S3Request;
 use s3s::dto::{
@@ -17,7 +17,7 @@ use subtle::ConstantTimeEq as _;
 use zeroize::Zeroize as _;
 
 use super::error::{Refusal, Result};
-use super::exchange::caller;
+use super::exchange::{Exchange, caller};
 use super::gateway::Gateway;
 use super::wire;
 use crate::config::limits::ENCRYPTION_CONTEXT_BYTES_MAX;
@@ -190,6 +190,15 @@ pub(super) fn customer_md5(sealing: &Sealing) -> Option<String> {
         Scheme::Customer(md5) => Some(md5.clone()),
         Scheme::Server | Scheme::Named(_) => None,
     }
+}
+
+/// Shows the client's key in an answer whose output has no fields for it.
+pub(super) fn add_customer(sealing: Option<&Sealing>, extensions: &Extensions) {
+    let Some(md5) = sealing.and_then(customer_md5).and_then(|md5| HeaderValue::from_str(&md5).ok()) else { return };
+    let exchange = Exchange::of(extensions);
+    let [algorithm, _, digest] = CUSTOMER.map(HeaderName::from_static);
+    exchange.add_header(algorithm, HeaderValue::from_static(AES256));
+    exchange.add_header(digest, md5);
 }
 
 /// Sets the fields of an output that say how an object is encrypted; not those of the client's key.

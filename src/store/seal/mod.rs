@@ -86,7 +86,7 @@ pub(super) fn shows_md5(sealing: Option<&Sealing>) -> bool {
 }
 
 impl Store {
-    /// How to read what `choose` says of an object. A key that is not right is told first.
+    /// How to read what `choose` says of an object. What it refuses is told before a key that is not right.
     pub(super) fn reading(
         &self,
         bound: &Bound,
@@ -94,8 +94,9 @@ impl Store {
         customer: Option<&CustomerKey>,
         choose: impl FnOnce() -> Result<Range<u64>>,
     ) -> Result<Reading> {
-        let key = self.data_key(bound, &object.key, object.attached.sealing.as_ref(), customer)?;
-        Reading::of(object.attached.sealing.as_ref(), key, object.size, 0, choose()?)
+        let (plain, sealing) = (choose()?, object.attached.sealing.as_ref());
+        let key = self.data_key(bound, &object.key, sealing, customer)?;
+        Reading::of(sealing, key, object.size, 0, plain)
     }
 
     /// How to read a whole part of an upload.
