@@ -52,6 +52,14 @@
 //! then reconciliation under the key's lock: an outside edit becomes a new object, an absent file ends the row, both only
 //! while `.longshore/id` is readable. A key without a row is adopted if a file lies at its path.
 //!
+//! # What happens in a bucket that keeps versions
+//!
+//! A write puts the version it displaces behind the new one, in the commit that decides: its row moves to the versions of
+//! the key, its file from the key to its own managed place, where natural layout has exchanged the two. A delete puts a
+//! marker there, whose file of no bytes carries its record. Removing the newest version makes the one behind it current
+//! again, by the same commit. What object lock holds is asked of the row that the commit compares, facts and all, so a
+//! lock that is set meanwhile is seen; held bytes are always at managed places.
+//!
 //! # What happens on CompleteMultipartUpload
 //!
 //! The upload goes to `completing` by compare-and-swap, so parts no longer change; the listed parts are checked and
@@ -98,6 +106,13 @@
 //! * Only its first note makes the reserved tree, so nothing is written into the empty place of a mount that is missing.
 //! * A stamp whose mtime may not move with the next write has no ETag of its own yet: each answer shows another one, until
 //!   the stamp is two seconds old. Where the file system was found to give every write a new mtime none is young.
+//! * A displaced version gets no second name before it is exchanged with the new one: after the exchange it lies at the
+//!   managed place of the new one for a moment, and the step of the commit, which every start takes first, moves it on. So
+//!   no two names of one file are ever there, and file systems without links do as well.
+//! * What a bucket is configured to has a revision, which a write that was decided under it names in its commit: whoever
+//!   turns versioning on is told only when no write can miss it any more.
+//! * Encrypted bodies lie at managed places, also in natural layout: as a plain file at a key they would be taken for what
+//!   they are not.
 //! * ctime is not kept. An edit of the same length whose mtime was put back is read, under the old ETag, until its bytes
 //!   are compared with it.
 
