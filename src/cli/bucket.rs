@@ -7,7 +7,8 @@ use crate::app::App;
 use crate::cli::exit::{Failure, Outcome};
 use crate::cli::{Beside, print};
 use crate::config::limits::CLI_PAGE_ROWS;
-use crate::model::bucket::Bucket;
+use crate::model::action::Action;
+use crate::model::bucket::{Bucket, BucketConfig};
 use crate::model::caller::Caller;
 use crate::model::name::BucketName;
 use crate::model::place::Layout;
@@ -53,8 +54,27 @@ pub(super) struct Set {
     /// Whether files that others put there are hashed when they are met.
     #[arg(long, value_name = "BOOL", env = "LONGSHORE_HASH_ON_ADOPT", num_args = 0..=1, default_missing_value = "true")]
     hash_on_adopt: Option<bool>,
+    /// Most bytes it may hold, all versions together; `none`: any number.
+    #[arg(long, value_name = "N", env = "LONGSHORE_QUOTA_BYTES", value_parser = limit)]
+    quota_bytes: Option<Limit>,
+    /// Most objects it may hold, all versions together; `none`: any number.
+    #[arg(long, value_name = "N", env = "LONGSHORE_QUOTA_OBJECTS", value_parser = limit)]
+    quota_objects: Option<Limit>,
     #[command(flatten)]
     beside: Beside,
+}
+
+/// A number, or none.
+#[derive(Debug, Clone, Copy)]
+struct Limit(Option<u64>);
+
+fn limit(text: &str) -> Result<Limit, String> {
+    if text == "none" {
+        return Ok(Limit(None));
+    }
+    // The catalog keeps numbers of 63 bits.
+    let number = text.parse().ok().filter(|number| i64::try_from(*number).is_ok());
+    number.map(|number| Limit(Some(number))).ok_or_else(|| "a number, or none".to_owned())
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -165,6 +185,8 @@ fn shown((bucket, progress): &(Bucket, Option<Progress>)) -> Value {
         "public": bucket.settings.public,
         "exclusive": bucket.settings.exclusive,
         "hash_on_adopt": bucket.settings.hash_on_adopt,
+        "quota_bytes": bucket.config.quota.bytes,
+        "quota_objects": bucket.config.quota.objects,
         "indexed": bucket.indexed.map(print::date),
         "walk": walk,
     })
@@ -182,5 +204,12 @@ async fn set(arguments: Set) -> Outcome {
     settings.public = arguments.public.unwrap_or(settings.public);
     settings.exclusive = arguments.exclusive.unwrap_or(settings.exclusive);
     settings.hash_on_adopt = arguments.hash_on_adopt.unwrap_or(settings.hash_on_adopt);
-    Ok(store.set_bucket(&Caller::ROOT, &name, settings).await?)
+    store.set_bucket(&Caller::ROOT, &name, settings).await?;
+    let (bytes, objects) = (arguments.quota_bytes, arguments.quota_objects);
+    let change = |config: &mut BucketConfig, _: &Bucket| {
+        config.quota.bytes = bytes.map_or(config.quota.bytes, |Limit(most)| most);
+        config.quota.objects = objects.map_or(config.quota.objects, |Limit(most)| most);
+        Ok(())
+    };
+    Ok(store.change_config(&Caller::ROOT, &name, Action::Administer, change).await?)
 }

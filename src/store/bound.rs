@@ -150,12 +150,12 @@ impl Store {
     /// the bucket's, without a list of its own. Who may list may learn that there is one.
     pub(super) fn allow_search(caller: &Caller, bound: &Bound, action: Action, key: &ObjectKey) -> Result<()> {
         let target = Target::Object(&bound.bucket, &bound.rules, key, Row::Missing);
-        Self::allow(caller, action, target).or_else(|_| Self::allow_list(caller, bound, key))
+        Self::allow(caller, action, target).or_else(|_| Self::allow_list(caller, (&bound.bucket, &bound.rules), key))
     }
 
     /// Whether the caller could find out by a listing what there is of a key.
-    fn allow_list(caller: &Caller, bound: &Bound, key: &ObjectKey) -> Result<()> {
-        let target = Target::Bucket(&bound.bucket, &bound.rules);
+    fn allow_list(caller: &Caller, (bucket, rules): (&Bucket, &Rules), key: &ObjectKey) -> Result<()> {
+        let target = Target::Bucket(bucket, rules);
         if caller.who == Who::Root {
             return Self::allow(caller, Action::ListBucket, target);
         }
@@ -200,7 +200,7 @@ impl Store {
         let row = row.as_ref().map_or(Row::Missing, Row::Is);
         let may = Self::allow(caller, action, Target::Object(bucket, rules, key, row));
         match row {
-            Row::Missing => may.or_else(|_| Self::allow(caller, Action::ListBucket, Target::Bucket(bucket, rules))),
+            Row::Missing => may.or_else(|_| Self::allow_list(caller, (bucket, rules), key)),
             Row::Is(_) | Row::Unknown => may,
         }
     }
@@ -254,7 +254,7 @@ impl Store {
 
     /// "No such key", or what somebody is told who may not learn which keys exist.
     pub(super) fn missing_key(caller: &Caller, bound: &Bound, key: &ObjectKey) -> Error {
-        match Self::allow_list(caller, bound, key) {
+        match Self::allow_list(caller, (&bound.bucket, &bound.rules), key) {
             Ok(()) => Error::NoSuchKey,
             Err(denied) => denied,
         }

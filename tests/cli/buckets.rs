@@ -27,6 +27,28 @@ async fn settings_are_shown_and_changed() {
 }
 
 #[tokio::test]
+async fn a_quota_is_held_and_lifted_beside_a_running_server() {
+    let server = Server::start();
+    let root = server.root();
+    root.create_bucket("photos").await.expect(200);
+    root.put("photos", "a", "12345").await.expect(200);
+    server.run(&["bucket", "set", "photos", "--quota-objects", "2", "--quota-bytes", "10"]);
+    let shown = json(&server.run(&["bucket", "show", "photos", "--json"]));
+    assert_eq!((&shown["quota_objects"], &shown["quota_bytes"]), (&Value::from(2), &Value::from(10)));
+    root.put("photos", "b", "123456").await.refused(403, "QuotaExceeded");
+    root.put("photos", "b", "12345").await.expect(200);
+    root.put("photos", "c", "").await.refused(403, "QuotaExceeded");
+    root.put("photos", "a", "1234").await.expect(200);
+    root.put("photos", "a", "123456").await.refused(403, "QuotaExceeded");
+    root.call("DELETE", "/photos/b").send().await.expect(204);
+    root.put("photos", "c", "1").await.expect(200);
+    assert_eq!(root.keys_of("photos", "").await, ["a", "c"]);
+    server.run(&["bucket", "set", "photos", "--quota-objects", "none", "--quota-bytes", "none"]);
+    root.put("photos", "d", "more than ten bytes").await.expect(200);
+    assert_eq!(server.command(&["bucket", "set", "photos", "--quota-bytes", "-1"]).status.code(), Some(2));
+}
+
+#[tokio::test]
 async fn a_scan_finds_what_others_put_there() {
     let server = Server::start();
     server.root().create_bucket("photos").await.expect(200);
