@@ -145,7 +145,7 @@ pub struct NewTask {
     /// What is owed.
     pub step: Step,
     /// The bytes of the version, kept with the step until it is durable: they are the version, whatever lies at its
-    /// places. Only when a step is written; see [`Task::inline`] and [`Catalog::inline`].
+    /// places. Only when a step is written; see [`Task::inline`] and [`Catalog::inline`](super::Catalog::inline).
     pub bytes: Option<Bytes>,
 }
 

@@ -112,7 +112,9 @@ impl Policy {
             return Err(denied("Policy expired."));
         }
         for (name, test) in &self.tests {
-            if !fields.get(name).is_some_and(|value| test.holds(name, value)) {
+            // A field that may be anything may also be left out.
+            let held = fields.get(name).map_or_else(|| test.takes_anything(), |value| test.holds(name, value));
+            if !held {
                 return Err(denied(&format!("Policy Condition failed for the field {name}.")));
             }
         }
@@ -126,6 +128,10 @@ impl Policy {
 }
 
 impl Test {
+    fn takes_anything(&self) -> bool {
+        matches!(self, Self::StartsWith(start) if start.is_empty())
+    }
+
     fn holds(&self, name: &str, value: &str) -> bool {
         match self {
             Self::Equals(wanted) => value == wanted,
