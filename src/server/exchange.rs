@@ -17,13 +17,13 @@ use http::header::{CONNECTION, EXPECT, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Empty};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Incoming;
 
 use crate::config::limits::{FIELDS_BYTES_MAX, URI_BYTES_MAX};
 use crate::front::facts::RequestFacts;
 use crate::metrics::Metrics;
 use crate::server::body::{AnswerBody, BoxError, CountedBody, Record};
-use crate::server::linger::Lingering;
+use crate::server::linger::{Awaited, Lingering};
 use crate::server::log::REQUEST;
 
 /// The answer of a front.
@@ -84,20 +84,19 @@ impl<F: Front> Exchange<F> {
             bytes_in: Arc::new(AtomicU64::new(0)),
             _held: self.metrics.request_begins(self.front.name()),
         };
-        let unasked = answers_unasked(&request);
+        let awaited = Awaited::new(waits(&request));
         let answer = match refusal(request.uri(), request.headers()) {
             Some(status) => self.failure(status, &facts, request.method()),
             None => {
                 let bytes = Arc::clone(&record.bytes_in);
-                let awaited = request.headers().contains_key(EXPECT);
-                let mut request = request.map(|body| CountedBody::new(Lingering::new(body, awaited), bytes));
+                let mut request = request.map(|body| CountedBody::new(Lingering::new(body, awaited.clone()), bytes));
                 request.extensions_mut().insert(facts.clone());
                 request.extensions_mut().insert(Peer(peer));
                 self.answer(request, &facts).await
             }
         };
         let (mut head, body) = answer.into_parts();
-        if unasked {
+        if awaited.is_so() {
             head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         let body = AnswerBody::new(body, record, &head);
@@ -127,10 +126,11 @@ impl<F: Front> Exchange<F> {
     }
 }
 
-/// Whether the final answer comes without the "100 Continue" that the client waits for, because it has no body to send.
-/// The AWS CLI takes such an answer for the one to its next request on the connection too, so there must be none.
-fn answers_unasked(request: &Request<Incoming>) -> bool {
-    request.version() == Version::HTTP_11 && request.headers().contains_key(EXPECT) && request.body().is_end_stream()
+/// Whether the client waits for "100 Continue". If the final answer comes without it, the client need not send the body
+/// and the server cannot know whether it will, so there must be no next request on the connection: it would be read as
+/// that body. Where there is no body, the AWS CLI takes the final answer for the one to its next request.
+fn waits(request: &Request<Incoming>) -> bool {
+    request.version() == Version::HTTP_11 && request.headers().contains_key(EXPECT)
 }
 
 fn refusal(uri: &Uri, headers: &HeaderMap) -> Option<StatusCode> {

@@ -50,7 +50,7 @@ impl Store {
         if opened.object.size > PUT_BYTES_MAX {
             return Err(Error::InvalidRequest("The source of a copy may have at most 5 GiB."));
         }
-        self.refuse_beyond_quota(&bound, Some(opened.object.size)).await?;
+        self.refuse_beyond_quota(&bound, &request.key, Some(opened.object.size)).await?;
         let (owner, mut attached) = self.accept(&bound, owner_of_write(&bound, caller), &request.given).await?;
         if request.keep_tags {
             attached.tags = opened.object.attached.tags.clone();

@@ -11,6 +11,7 @@ use crate::model::name::ObjectKey;
 use crate::model::object::{Attached, Content, Object};
 use crate::model::place::{Placed, Stamp};
 use crate::model::time::Timestamp;
+use crate::model::versioning::Versioning;
 use crate::store::bound::Bound;
 use crate::store::error::{Error, Result};
 use crate::store::events::{Cause, How};
@@ -30,7 +31,7 @@ impl Store {
         let bound = self.enter_object(caller, &request.bucket, &request.key, Action::PutObject).await?;
         bound.writable()?;
         self.refuse_early(&bound, &request.key, &request.conditions).await?;
-        self.refuse_beyond_quota(&bound, request.body.length).await?;
+        self.refuse_beyond_quota(&bound, &request.key, request.body.length).await?;
         let (owner, attached) = self.accept(&bound, owner_of_write(&bound, caller), &request.given).await?;
         let sealed = self.sealing_for(&bound, &request.key, &request.given.encryption)?;
         let version = VersionId::fresh();
@@ -47,13 +48,24 @@ impl Store {
     }
 
     /// A body that does not fit into the quota now is refused before it is read; the commit counts again.
-    pub(super) async fn refuse_beyond_quota(&self, bound: &Bound, bytes: Option<u64>) -> Result<()> {
+    pub(super) async fn refuse_beyond_quota(&self, bound: &Bound, key: &ObjectKey, bytes: Option<u64>) -> Result<()> {
         if bound.bucket.config.quota.is_none() {
             return Ok(());
         }
-        let room = self.catalog().room(&SERVICE, bound.bucket.id).await?;
-        let too_much = room.is_some_and(|room| room.bytes.is_some_and(|room| bytes.unwrap_or(0) > room));
-        if too_much { Err(Error::QuotaExceeded) } else { Ok(()) }
+        let room = self.catalog().room(&SERVICE, bound.bucket.id).await?.and_then(|room| room.bytes);
+        let (Some(room), bytes) = (room, bytes.unwrap_or(0)) else { return Ok(()) };
+        if bytes <= room {
+            return Ok(());
+        }
+        // What the write replaces makes room for it.
+        let replaced = match bound.bucket.config.versioning {
+            Versioning::Enabled => None,
+            Versioning::Never | Versioning::Suspended => {
+                self.catalog().object(&SERVICE, bound.bucket.id, key).await?.filter(|row| row.null)
+            }
+        };
+        let freed = replaced.map_or(0, |row| row.size);
+        if bytes > room.saturating_add(freed) { Err(Error::QuotaExceeded) } else { Ok(()) }
     }
 
     /// A condition that fails now is told before the body is read; the commit checks it again.

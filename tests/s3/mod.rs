@@ -14,6 +14,7 @@ mod cors;
 mod deletes;
 mod encryption;
 mod errors;
+mod expect;
 mod hosts;
 mod lifecycle;
 mod listing;
