@@ -1,8 +1,8 @@
 //! The versions of a bucket's keys, page by page.
 //!
 //! A bucket that keeps no versions shows each key's only one, as its listing does, so that clients that empty a bucket by
-//! its versions find everything. In one that keeps them and was not walked
-//! yet the files without rows are among them, each as the version that adoption would make of it.
+//! its versions find everything. In one that keeps them and was not walked yet the files without rows are among them, each
+//! as the version that adoption would make of it.
 //!
 //! **Invariant:** keys come in the order of their bytes, the versions of a key from the newest to the oldest, without gap
 //! or duplicate across pages.
@@ -85,7 +85,7 @@ impl Store {
     /// Rows of a window, and in a bucket that was not walked yet the files among them that have none. With them, whether
     /// nothing follows.
     async fn version_rows(&self, bound: &Bound, window: VersionWindow) -> Result<(Vec<Entry>, bool)> {
-        let limit = window.limit;
+        let (limit, prefix) = (window.limit, window.prefix.clone());
         let files = Window { prefix: window.prefix.clone(), seek: window.seek.clone(), limit };
         let rows = self.catalog().list_versions(&SERVICE, bound.bucket.id, window).await?;
         let more_rows = rows.len() == limit;
@@ -115,7 +115,14 @@ impl Store {
             }
         }
         merged.extend(rows);
-        Ok((merged, until.is_none()))
+        match until {
+            // A page of files that went meanwhile, or may not be read, says nothing about what follows.
+            Some(until) if merged.is_empty() => {
+                let seek = Seek::After(until.as_str().to_owned());
+                Box::pin(self.version_rows(bound, VersionWindow { prefix, rest_of: None, seek, limit })).await
+            }
+            until => Ok((merged, until.is_none())),
+        }
     }
 
     /// Where a page begins: what is left of the key of its markers, and the position behind it.

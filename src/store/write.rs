@@ -135,8 +135,8 @@ impl Store {
     }
 
     /// Gives the draft a place in the order behind what it displaces, and its record what is true of it now. Rare: only
-    /// if the bucket's versioning was changed meanwhile, the clock of the other writer was ahead, or its write was finished between
-    /// our date and our commit.
+    /// if the bucket's versioning was changed meanwhile, the clock of the other writer was ahead, or its write was
+    /// finished between our date and our commit.
     async fn put_after(
         &self,
         bound: &Bound,

@@ -12,17 +12,19 @@ use std::time::Duration;
 use super::deep::Verdict;
 use super::gc::{is_object, is_older, older_than};
 use super::progress::Ticker;
-use super::{MANAGED_PAGE, Met, Seen, Sides};
-use crate::catalog::{Step, Task};
+use super::{BATCH, MANAGED_PAGE, Met, Seen, Sides};
+use crate::catalog::{Step, Task, VersionWindow};
 use crate::config::limits::{FINDINGS_LISTED_MAX, GC_GRACE_SECONDS, LIST_KEYS_MAX, PART_NUMBER_MAX};
 use crate::model::action::Action;
 use crate::model::caller::Caller;
 use crate::model::id::VersionId;
 use crate::model::name::{BucketName, ObjectKey};
 use crate::model::object::Object;
+use crate::model::page::Seek;
 use crate::model::place::{Place, Placed, Stamp};
 use crate::model::record::Record;
 use crate::model::upload::{Part, Upload};
+use crate::model::versioning::VersionRef;
 use crate::provider::{self, Stat};
 use crate::store::adopt::Reconciled;
 use crate::store::bound::{Bound, is_absent};
@@ -65,6 +67,7 @@ impl Store {
         fsck.steps().await?;
         fsck.keys().await?;
         fsck.drop_missing().await?;
+        fsck.behind().await?;
         fsck.managed().await?;
         fsck.uploads().await?;
         let Fsck { report, ticker, .. } = fsck;
@@ -272,6 +275,47 @@ impl Fsck<'_> {
         self.count(verdict, object.size);
         if verdict == Verdict::Corrupt {
             self.found(FindingKind::CorruptBytes, Some(&object.key), Some(object.version), false);
+        }
+        Ok(())
+    }
+
+    /// Versions behind the current ones, whose bytes nobody but Longshore may touch: what is gone is loss.
+    async fn behind(&mut self) -> Result<()> {
+        let (mut rest_of, mut seek) = (None, Seek::From(String::new()));
+        while self.bound.bucket.config.versioning.ever() {
+            let window = VersionWindow { prefix: String::new(), rest_of, seek, limit: BATCH };
+            let page = self.store.catalog().list_versions(&SERVICE, self.bound.bucket.id, window).await?;
+            let Some(last) = page.last() else { break };
+            seek = Seek::After(last.key.as_str().to_owned());
+            rest_of = Some((last.key.clone(), last.counter));
+            for entry in page {
+                self.behind_one(&entry.key, entry.version).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn behind_one(&mut self, key: &ObjectKey, version: VersionId) -> Result<()> {
+        // Under the lock, as a lay-out holds a displaced version elsewhere for a moment.
+        let order = self.store.0.locks.lock(self.bound.bucket.id, key).await;
+        let (catalog, id) = (self.store.catalog(), self.bound.bucket.id);
+        let current = catalog.object(&SERVICE, id, key).await?;
+        let row = catalog.version(&SERVICE, id, key, VersionRef::Id(version)).await?;
+        let Some(row) = row.filter(|_| current.is_none_or(|current| current.version != version)) else {
+            return Ok(());
+        };
+        for place in [row.place(), row.other_place()] {
+            match self.bound.provider.stat(self.bound.place(), &place).await {
+                Ok(stat) if stat.stamp == row.stamp => {
+                    drop(order);
+                    return if self.options.deep && !row.marker { self.bytes(&row, &place).await } else { Ok(()) };
+                }
+                Ok(_) | Err(provider::Error::NotFound) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if catalog.inline(&SERVICE, id, version).await?.is_none() {
+            self.found(FindingKind::MissingBytes, Some(key), Some(version), false);
         }
         Ok(())
     }

@@ -343,6 +343,7 @@ const ON_FILES: &[Behaviour] = behaviours![
     walks::what_is_held_back_is_told_until_it_is_decided,
     versions::the_current_version_is_a_plain_file,
     versions::versions_survive_a_crash_and_a_rebuild,
+    versions::fsck_misses_a_version_that_is_gone,
     sealed::no_plain_byte_is_stored,
     sealed::damage_is_refused_and_found,
     sealed::a_rebuild_restores_sealed_objects,

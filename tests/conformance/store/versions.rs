@@ -8,7 +8,7 @@ use longshore::model::time::{Clock, Timestamp};
 use longshore::model::versioning::{VersionRef, Versioning};
 use longshore::store::Error;
 use longshore::store::request::{
-    AttachedChange, DeleteRequest, Deletion, GetRequest, Portion, ScanOptions, VersionQuery,
+    AttachedChange, DeleteRequest, Deletion, FindingKind, FsckOptions, GetRequest, Portion, ScanOptions, VersionQuery,
 };
 
 use super::{Bed, ROOT, bytes, key, pattern};
@@ -155,6 +155,21 @@ pub(super) async fn the_current_version_is_a_plain_file(bed: &mut Bed) {
     }
     remove(bed, "dir/k", None).await.expect("deletes");
     assert!(!bed.files.as_deref().expect("a directory").join("dir").exists());
+}
+
+pub(super) async fn fsck_misses_a_version_that_is_gone(bed: &mut Bed) {
+    set(bed, Versioning::Enabled).await;
+    let first = bed.put("k", &pattern(50_000, 1)).await.expect("puts");
+    bed.put("k", &pattern(50_000, 2)).await.expect("puts");
+    let options = FsckOptions { deep: true, repair: false };
+    assert_eq!(bed.store.fsck(&ROOT, &bed.bucket, options).await.expect("checks").wrong(), 0);
+    let shard = bed.files.as_deref().expect("a directory").join(".longshore/objects").join(first.version.shard());
+    std::fs::remove_file(shard.join(first.version.to_string())).expect("its managed file");
+    let report = bed.store.fsck(&ROOT, &bed.bucket, options).await.expect("checks");
+    assert_eq!((report.wrong(), report.findings[0].version), (1, Some(first.version)));
+    assert_eq!(report.findings[0].kind, FindingKind::MissingBytes);
+    assert!(read(bed, "k", Some(first.shown())).await.is_err(), "no other bytes are answered for it");
+    assert_eq!(read(bed, "k", None).await.expect("reads"), pattern(50_000, 2));
 }
 
 pub(super) async fn versions_survive_a_crash_and_a_rebuild(bed: &mut Bed) {
