@@ -12,14 +12,19 @@ mod directories;
 mod layouts;
 mod listings;
 mod multipart;
+mod objects;
 
 use std::path::Path;
+use std::sync::Arc;
 
+use longshore::provider::cloud::CloudProvider;
+use longshore::provider::cloud::names::Names;
 use longshore::provider::fs::{Durability, FsProvider, Without};
 use longshore::provider::memory::MemoryProvider;
 use longshore::provider::{Capabilities, Error, LaidOut, Provider};
 
 use self::bed::{Bed, Behaviour, InDirectory, InMemory, Outside};
+use self::objects::Objects;
 
 /// All behaviours that hold for every provider.
 fn all() -> Vec<(&'static str, Behaviour)> {
@@ -44,6 +49,18 @@ async fn run_in(root: &Path, durability: Durability, without: Without) {
 async fn memory_behaves() {
     let provider = MemoryProvider::new();
     run(all(), &provider, &InMemory { provider: provider.clone() }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_clouds_have_in_common_behaves() {
+    for (late_headers, md5, mark_bytes_max) in
+        [(false, true, 1700), (true, true, 300), (true, false, 1700), (false, false, 300)]
+    {
+        let objects = Objects::new(late_headers, md5, mark_bytes_max);
+        let provider = CloudProvider::new(Arc::new(objects.clone()), Names::default());
+        run(all(), &provider, &objects).await;
+        assert_eq!(objects.blocks(), 0, "no body was left half sent");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -314,7 +314,7 @@ impl Transport {
             request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(call.body.len()));
         }
         sign.sign(&mut request, &call.body).await?;
-        let request = request.map(|()| call.body.body());
+        let request = request.map(|()| call.body.clone().into_body());
         // The time for the head begins anew with each megabyte that is to be sent.
         let allowed = self.options.read_timeout + Duration::from_secs(call.body.len() / (1024 * 1024));
         match timeout(allowed, self.client.request(request)).await {
