@@ -91,7 +91,11 @@ impl App {
     pub async fn open(config: &Config, state: &State, root: RootKeys, make: bool) -> Result<Self, AppError> {
         let metrics = Arc::new(Metrics::default());
         let (mut providers, mut failed) = (BTreeMap::new(), Vec::new());
-        let opening = config.providers.iter().map(|provider| Opener { config, state, make }.open(provider, &metrics));
+        let opener = Opener { config, state, make };
+        let mut opening = Vec::new();
+        for provider in &config.providers {
+            opening.push(opener.open(provider, &metrics));
+        }
         for (provider, opened) in config.providers.iter().zip(join_all(opening).await) {
             let opened = opened.map_err(|error| failed.push(AppError::Provider(provider.name.clone(), error))).ok();
             providers.insert(provider.name.clone(), mounted(provider, opened));
@@ -158,9 +162,12 @@ async fn keep_mounting(config: Config, state: State, store: Store, metrics: Arc<
     while stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
         pause = (pause * 2).min(MOUNT_PAUSE_MOST);
         let unopened = store.unopened();
-        let missing = config.providers.iter().filter(|provider| unopened.contains(&provider.name));
         let opener = Opener { config: &config, state: &state, make: true };
-        let opening = missing.map(|provider| async { (&provider.name, opener.open(provider, &metrics).await) });
+        let mut opening = Vec::new();
+        for provider in config.providers.iter().filter(|provider| unopened.contains(&provider.name)) {
+            let metrics = &metrics;
+            opening.push(async move { (&provider.name, opener.open(provider, metrics).await) });
+        }
         for (name, opened) in join_all(opening).await {
             match opened {
                 Ok(provider) => store.mount(name, provider),

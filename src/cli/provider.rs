@@ -120,7 +120,7 @@ fn matrix(lines: &[Line]) -> String {
     let cells = |first: &str, cell: &dyn Fn(&Line) -> String| {
         lines.iter().fold(format!("| {first} |"), |row, line| format!("{row} {} |", cell(line))) + "\n"
     };
-    let tried = |line: &Line| EMULATED.iter().find(|(kind, _)| *kind == line.provider).map_or("", |(_, mark)| mark);
+    let tried = |line: &Line| EMULATED.iter().find(|(kind, _)| *kind == line.provider).map_or("", |(_, mark)| *mark);
     let mut text = cells("", &|line| format!("{}{}", line.provider, tried(line)));
     text += &cells("---", &|_| "---".to_owned());
     for (front, there) in FRONTS {

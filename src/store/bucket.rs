@@ -75,7 +75,14 @@ impl Store {
     async fn adopt_new_containers(&self) -> Result<()> {
         let mount = self.mount_named(&self.0.default_provider)?;
         let Some(provider) = mount.serving().ok().filter(|_| mount.adopt) else { return Ok(()) };
-        for container in provider.containers().await? {
+        let containers = match provider.containers().await {
+            Err(error) if error.retryable() => {
+                tracing::warn!(%error, "the containers of the default provider cannot be listed");
+                return Ok(());
+            }
+            containers => containers?,
+        };
+        for container in containers {
             if !self.0.bounds.contains_key(&container.name) {
                 match self.bound(&container.name).await {
                     Ok(_) | Err(Error::NoSuchBucket) => {}
