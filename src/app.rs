@@ -162,7 +162,8 @@ async fn keep_mounting(config: Config, state: State, store: Store, metrics: Arc<
     while stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
         pause = (pause * 2).min(MOUNT_PAUSE_MOST);
         let unopened = store.unopened();
-        let opener = Opener { config: &config, state: &state, make: true };
+        // A directory that is missing now may be a mount that comes: nothing is made in its place.
+        let opener = Opener { config: &config, state: &state, make: false };
         let mut opening = Vec::new();
         for provider in config.providers.iter().filter(|provider| unopened.contains(&provider.name)) {
             let metrics = &metrics;

@@ -169,8 +169,9 @@ impl Store {
             mount.held.store(true, Ordering::SeqCst);
         }
         let deadline = Instant::now() + limit;
-        let passes: Vec<_> = self.0.mounts.keys().map(|name| (name.clone(), self.begin_pass(name.clone()))).collect();
-        let mut report = AttachReport::default();
+        let mut report = AttachReport { failed: self.unopened(), ..AttachReport::default() };
+        let opened = self.0.mounts.keys().filter(|name| !report.failed.contains(name));
+        let passes: Vec<_> = opened.map(|name| (name.clone(), self.begin_pass(name.clone()))).collect();
         for (name, mut pass) in passes {
             let mount = self.mount_named(&name)?;
             let ended = match timeout_at(deadline, &mut pass).await {
