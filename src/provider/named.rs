@@ -7,7 +7,6 @@
 #![deny(clippy::missing_trait_methods)]
 
 use std::collections::BTreeMap;
-use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -39,8 +38,8 @@ impl Names {
         if let Some(container) = self.containers.get(bucket) {
             return Ok(container.clone());
         }
-        let long = |error| Error::Failed(io::Error::new(io::ErrorKind::InvalidInput, error));
-        let container = BucketName::new(&format!("{}{}", self.prefix, bucket.as_str())).map_err(long)?;
+        let name = format!("{}{}", self.prefix, bucket.as_str());
+        let container = BucketName::new(&name).map_err(|_| Error::BadName)?;
         if self.buckets.contains_key(&container) { Err(Error::NotFound) } else { Ok(container) }
     }
 
