@@ -132,7 +132,7 @@ impl Provider for Named {
     async fn container(&self, container: &BucketName) -> Result<Option<Container>> {
         match self.names.container(container) {
             Ok(named) => Ok(self.inner.container(&named).await?.and_then(|found| self.names.as_bucket(found))),
-            Err(Error::NotFound) => Ok(None),
+            Err(Error::NotFound | Error::BadName) => Ok(None),
             Err(error) => Err(error),
         }
     }

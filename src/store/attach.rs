@@ -306,6 +306,9 @@ impl Store {
     pub(super) async fn make_container(&self, bucket: &Bucket, provider: &dyn Provider) -> Result<()> {
         match provider.create_container(&bucket.container).await {
             Ok(()) | Err(provider::Error::AlreadyExists) => {}
+            Err(provider::Error::BadName) => {
+                return Err(Error::InvalidRequest("The storage of this bucket takes no container of its name."));
+            }
             Err(error) => return Err(error.into()),
         }
         // Something else may have the name: a file, or a link, which is followed nowhere.
