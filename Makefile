@@ -13,7 +13,7 @@ FUZZ_TARGETS ?= $(notdir $(wildcard tests/fuzz/seeds/*))
 FUZZ_FLAGS := -Cpasses=sancov-module $(addprefix -Cllvm-args=-sanitizer-coverage-,level=4 inline-8bit-counters pc-table trace-compares)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help run build test lint fmt compat compat-selftest s3-tests fault fuzz bench clean tools
+.PHONY: help run build test lint fmt compat compat-selftest s3-tests fault fuzz matrix bench clean tools
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' Makefile
@@ -66,6 +66,9 @@ fuzz: ## run each fuzz target for FUZZ_SECONDS (60), or those that FUZZ_TARGETS 
 	    -print_final_stats=1 -artifact_prefix=$$CARGO_TARGET_DIR/$$target- $$corpus tests/fuzz/seeds/$$target 2>&1 \
 	    | tail -n 40
 	done
+
+matrix: build ## print the README's table of fronts and providers
+	@target/release/longshore provider list --markdown --config compat/matrix.toml
 
 bench: build tools ## measure beside rclone and nginx on the same files
 	compat/bench/run

@@ -52,7 +52,7 @@ impl Bed {
         let catalog = SqliteCatalog::open(&dir.path().join("catalog.db"), options).expect("a catalog");
         let store = Store::new(StoreParts {
             catalog: Arc::new(catalog),
-            providers: BTreeMap::from([("default".to_owned(), Arc::new(MemoryProvider::new()) as Arc<_>)]),
+            providers: BTreeMap::from([("default".to_owned(), Arc::new(MemoryProvider::new()).into())]),
             default_provider: "default".into(),
             inline_bytes_max: longshore::config::limits::INLINE_BYTES_MAX,
             bucket_rules: BucketRules::default(),
