@@ -1,5 +1,6 @@
 //! Object storages as providers.
 
+pub mod amazon;
 mod breaker;
 pub mod payload;
 pub mod service;
