@@ -28,6 +28,7 @@ use crate::provider::{
     Stage, Stat,
 };
 
+pub mod amazon;
 mod breaker;
 mod layout;
 mod list;
