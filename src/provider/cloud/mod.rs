@@ -3,4 +3,5 @@
 mod breaker;
 pub mod payload;
 pub mod service;
+pub mod swift;
 pub mod transport;

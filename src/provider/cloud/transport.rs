@@ -32,7 +32,7 @@ use super::payload::{Payload, PayloadBody};
 use crate::config::limits::{
     CLOUD_ANSWER_BYTES_MAX, CLOUD_IDLE_PER_HOST_MAX, CLOUD_RETRY_SECONDS_MAX, CLOUD_WAIT_MILLIS_FIRST,
 };
-use crate::config::provider::TransportConfig;
+use crate::provider::settings::TransportConfig;
 use crate::provider::{Blocks, Error, Result};
 
 /// One request, which may be sent several times.
@@ -46,6 +46,8 @@ pub struct Call {
     pub headers: HeaderMap,
     /// Its body.
     pub body: Payload,
+    /// How much longer than usual its answer may take: a service that moves bytes itself answers when it is done.
+    pub patience: Duration,
 }
 
 impl fmt::Debug for Call {
@@ -58,7 +60,7 @@ impl Call {
     /// Without headers or body.
     #[must_use]
     pub fn new(method: Method, uri: String) -> Self {
-        Self { method, uri, headers: HeaderMap::new(), body: Payload::default() }
+        Self { method, uri, headers: HeaderMap::new(), body: Payload::default(), patience: Duration::ZERO }
     }
 
     /// Adds a header.
@@ -76,6 +78,13 @@ impl Call {
     #[must_use]
     pub fn body(mut self, body: Payload) -> Self {
         self.body = body;
+        self
+    }
+
+    /// Of a request by which the service moves so many bytes itself.
+    #[must_use]
+    pub fn moves(mut self, bytes: u64) -> Self {
+        self.patience = Duration::from_secs(bytes / (4 * 1024 * 1024));
         self
     }
 }
@@ -285,7 +294,7 @@ impl Transport {
     }
 
     /// How long to wait for another try; `None`: there is none.
-    fn wait(&self, ended: &Result<Reply>, tries: u32) -> Option<Duration> {
+    fn wait(&self, ended: &Result<Reply>, tries: usize) -> Option<Duration> {
         let passes = match ended {
             Err(Error::Unavailable(_)) => true,
             Err(_) => false,
@@ -316,7 +325,7 @@ impl Transport {
         sign.sign(&mut request, &call.body).await?;
         let request = request.map(|()| call.body.body());
         // The time for the head begins anew with each megabyte that is to be sent.
-        let allowed = self.options.read_timeout + Duration::from_secs(call.body.len() / (1024 * 1024));
+        let allowed = self.options.read_timeout + Duration::from_secs(call.body.len() / (1024 * 1024)) + call.patience;
         match timeout(allowed, self.client.request(request)).await {
             Err(_) => {
                 tracing::warn!(provider = %self.name, ?call, "no answer in time");
