@@ -182,6 +182,8 @@ pub const CLOUD_FREE_BYTES: usize = 64 * 1024;
 pub const CLOUD_BLOCK_WAIT_SECONDS_MAX: u64 = 60;
 /// Requests of one large copy or join that are under way at a time.
 pub const CLOUD_PIECES_AT_ONCE: usize = 8;
+/// Seconds that an answer is waited for because of the bytes that a cloud is sent or moves for it.
+pub const CLOUD_MOVE_SECONDS_MAX: u64 = 900;
 /// Tries to go on with a body that a cloud cut.
 pub const CLOUD_READ_TRIES_MAX: u32 = 3;
 /// Steps of one lay-out on a cloud; each one that does not end it was lost to another writer.

@@ -30,7 +30,8 @@ use tokio::time::{Instant, timeout};
 use super::breaker::Breaker;
 use super::payload::{Payload, PayloadBody};
 use crate::config::limits::{
-    CLOUD_ANSWER_BYTES_MAX, CLOUD_IDLE_PER_HOST_MAX, CLOUD_RETRY_SECONDS_MAX, CLOUD_WAIT_MILLIS_FIRST,
+    CLOUD_ANSWER_BYTES_MAX, CLOUD_IDLE_PER_HOST_MAX, CLOUD_MOVE_SECONDS_MAX, CLOUD_RETRY_SECONDS_MAX,
+    CLOUD_WAIT_MILLIS_FIRST,
 };
 use crate::provider::settings::TransportConfig;
 use crate::provider::{Blocks, Error, Result};
@@ -46,8 +47,8 @@ pub struct Call {
     pub headers: HeaderMap,
     /// Its body.
     pub body: Payload,
-    /// How much longer than usual its answer may take: a service that moves bytes itself answers when it is done.
-    pub patience: Duration,
+    /// Bytes that the service may move before its answer begins: it is waited for longer.
+    pub moved: u64,
 }
 
 impl fmt::Debug for Call {
@@ -60,7 +61,7 @@ impl Call {
     /// Without headers or body.
     #[must_use]
     pub fn new(method: Method, uri: String) -> Self {
-        Self { method, uri, headers: HeaderMap::new(), body: Payload::default(), patience: Duration::ZERO }
+        Self { method, uri, headers: HeaderMap::new(), body: Payload::default(), moved: 0 }
     }
 
     /// Adds a header.
@@ -74,17 +75,17 @@ impl Call {
         Ok(self)
     }
 
+    /// With so many bytes that the service may move before its answer begins.
+    #[must_use]
+    pub fn moving(mut self, bytes: u64) -> Self {
+        self.moved = bytes;
+        self
+    }
+
     /// With a body.
     #[must_use]
     pub fn body(mut self, body: Payload) -> Self {
         self.body = body;
-        self
-    }
-
-    /// Of a request by which the service moves so many bytes itself.
-    #[must_use]
-    pub fn moves(mut self, bytes: u64) -> Self {
-        self.patience = Duration::from_secs(bytes / (4 * 1024 * 1024));
         self
     }
 }
@@ -324,8 +325,9 @@ impl Transport {
         }
         sign.sign(&mut request, &call.body).await?;
         let request = request.map(|()| call.body.body());
-        // The time for the head begins anew with each megabyte that is to be sent.
-        let allowed = self.options.read_timeout + Duration::from_secs(call.body.len() / (1024 * 1024)) + call.patience;
+        // The time for the head begins anew with each megabyte that is to be sent, or moved over there.
+        let megabytes = call.body.len().saturating_add(call.moved) / (1024 * 1024);
+        let allowed = self.options.read_timeout + Duration::from_secs(megabytes.min(CLOUD_MOVE_SECONDS_MAX));
         match timeout(allowed, self.client.request(request)).await {
             Err(_) => {
                 tracing::warn!(provider = %self.name, ?call, "no answer in time");

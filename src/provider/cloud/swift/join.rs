@@ -9,7 +9,7 @@ use http::Method;
 
 use super::Swift;
 use super::headers::untag;
-use super::json::Segment;
+use super::json::{Row, Segment};
 use super::objects::Source;
 use super::segments::below;
 use crate::model::object::Content;
@@ -59,7 +59,7 @@ impl Swift {
     /// Removes the manifests that listed the pieces; what stays goes with the segments.
     async fn remove_joined(&self, container: &str, prefix: &str) {
         let names = match self.rows(container, prefix, "", 1000, None).await {
-            Ok(rows) => rows.into_iter().filter_map(super::json::Row::entry).map(|entry| entry.name).collect(),
+            Ok(rows) => rows.into_iter().filter_map(Row::entry).map(|entry| entry.name).collect(),
             Err(_) => vec![prefix.to_owned()],
         };
         if let Err(error) = self.remove_all(container, names).await {

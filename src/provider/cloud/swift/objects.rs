@@ -137,7 +137,7 @@ impl Swift {
 
     /// Copies into an object in one piece, also what is none.
     pub(super) async fn copy_whole(&self, source: Source<'_>, to: At<'_>, content: &Content) -> Result<()> {
-        let call = self.for_object(Method::PUT, to, "").await?.moves(source.size);
+        let call = self.for_object(Method::PUT, to, "").await?.moving(source.size);
         let call = call.header("x-copy-from", &path(source.at))?.header("x-fresh-metadata", "true")?;
         let call = dress(call.header("if-match", source.etag)?, content, self.limits().await?, &fresh_write())?;
         let reply = self.send(&call).await?;
@@ -146,7 +146,7 @@ impl Swift {
 
     /// Copies a range into a segment and returns its `ETag`.
     pub(super) async fn copy_range(&self, source: Source<'_>, range: Range<u64>, to: At<'_>) -> Result<String> {
-        let call = self.for_object(Method::PUT, to, "").await?.moves(range.end - range.start);
+        let call = self.for_object(Method::PUT, to, "").await?.moving(range.end - range.start);
         let call = call.header("x-copy-from", &path(source.at))?.header("x-fresh-metadata", "true")?;
         let call = call.header("range", &format!("bytes={}-{}", range.start, range.end - 1))?;
         let call = call.header("if-match", source.etag)?.header("content-type", "application/octet-stream")?;

@@ -16,7 +16,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use http::Method;
 
 use super::Swift;
-use super::call::is_missing;
+use super::call::{is_missing, refusal};
 use super::json::{Row, parts};
 use crate::config::limits::CLOUD_PIECES_AT_ONCE;
 use crate::model::id::UploadId;
@@ -103,7 +103,7 @@ impl Swift {
             return Ok(false);
         }
         if !reply.status.is_success() {
-            return Err(super::call::refusal(reply).await);
+            return Err(refusal(reply).await);
         }
         if !reply.header("x-static-large-object").eq_ignore_ascii_case("true") {
             return Ok(false);
@@ -120,7 +120,7 @@ impl Swift {
             return Ok(None);
         }
         if !reply.status.is_success() {
-            return Err(super::call::refusal(reply).await);
+            return Err(refusal(reply).await);
         }
         Ok(String::from_utf8(reply.bytes().await?.into()).ok())
     }

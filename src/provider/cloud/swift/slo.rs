@@ -26,7 +26,7 @@ use crate::config::limits::{CLOUD_PIECES_AT_ONCE, SWIFT_SEGMENTS_MAX};
 use crate::model::object::Content;
 use crate::provider::cloud::payload::Payload;
 use crate::provider::cloud::service::{At, Sent, When};
-use crate::provider::cloud::transport::Reply;
+use crate::provider::cloud::transport::{Call, Reply};
 use crate::provider::{Error, Result};
 
 /// How deep manifests may list manifests: Swift's own limit.
@@ -179,15 +179,10 @@ impl Swift {
     }
 
     /// Writes a manifest and returns its `ETag`, which is made of those of its segments.
-    pub(super) async fn put_manifest(
-        &self,
-        call: super::super::transport::Call,
-        at: At<'_>,
-        segments: &[Segment],
-    ) -> Result<String> {
+    pub(super) async fn put_manifest(&self, call: Call, at: At<'_>, segments: &[Segment]) -> Result<String> {
         let etags: String = segments.iter().map(|segment| segment.etag.as_str()).collect();
         let etag = Payload::from(etags).md5_hex();
-        let call = call.moves(LOOK_BYTES * segments.len() as u64).body(manifest(segments)?.into());
+        let call = call.moving(LOOK_BYTES * segments.len() as u64).body(manifest(segments)?.into());
         let reply = self.send(&call).await?;
         if !reply.status.is_success() {
             return Err(refused(reply).await);

@@ -27,7 +27,7 @@ use crate::model::secret::Secret;
 use crate::model::time::{Clock, Timestamp};
 use crate::provider::cloud::payload::Payload;
 use crate::provider::cloud::transport::{Call, Reply, Sign, Transport, Unsigned, failed};
-use crate::provider::settings::{SwiftAuth, SwiftConfig, TransportConfig};
+use crate::provider::settings::{Reference, SwiftAuth, SwiftConfig, TransportConfig};
 use crate::provider::{Error, Result};
 
 /// What an identity service gave.
@@ -82,6 +82,8 @@ struct Slot {
     session: Option<Arc<Session>>,
     /// Until when nobody asks again with credentials that were refused: identity services lock users out.
     refused: Option<Instant>,
+    /// When nothing was last got; those who waited for it meanwhile do not wait again, each in turn.
+    failed: Option<Instant>,
 }
 
 /// The sessions of one provider.
@@ -103,9 +105,14 @@ impl Identity {
     /// # Errors
     /// `Denied`: the credentials are wrong. `Failed`: there is no such storage. `Unavailable`.
     pub(super) async fn session(&self) -> Result<Arc<Session>> {
+        let asked = Instant::now();
         let mut slot = self.slot.lock().await;
         if let Some(session) = slot.session.as_ref().filter(|session| session.is_fresh()) {
             return Ok(Arc::clone(session));
+        }
+        let alive = slot.session.as_ref().filter(|session| session.is_alive()).cloned();
+        if slot.failed.is_some_and(|failed| failed >= asked) {
+            return alive.ok_or_else(|| Error::Unavailable(io::Error::other("no token could be had just now")));
         }
         if slot.refused.is_some_and(|until| Instant::now() < until) {
             return Err(Error::Denied);
@@ -113,16 +120,17 @@ impl Identity {
         match self.fetch().await {
             Ok(grant) => {
                 let session = Arc::new(Session::new(grant));
-                *slot = Slot { session: Some(Arc::clone(&session)), refused: None };
+                *slot = Slot { session: Some(Arc::clone(&session)), ..Slot::default() };
                 Ok(session)
             }
+            Err(Error::Denied) => {
+                slot.refused = Some(Instant::now() + Duration::from_secs(SWIFT_REFUSAL_SECONDS));
+                Err(Error::Denied)
+            }
             Err(error) => {
-                if matches!(error, Error::Denied) {
-                    slot.refused = Some(Instant::now() + Duration::from_secs(SWIFT_REFUSAL_SECONDS));
-                }
+                slot.failed = error.retryable().then(Instant::now);
                 // The old one is good for a while yet.
-                let old = slot.session.as_ref().filter(|session| error.retryable() && session.is_alive());
-                old.cloned().ok_or(error)
+                alive.filter(|_| error.retryable()).ok_or(error)
             }
         }
     }
@@ -165,7 +173,7 @@ impl Identity {
         &self,
         url: &str,
         first: Call,
-        again: impl Fn(&crate::provider::settings::Reference) -> Result<Call> + Send + Sync,
+        again: impl Fn(&Reference) -> Result<Call> + Send + Sync,
     ) -> Result<Grant> {
         let reply = self.ask(first).await?;
         let now = told(&reply);
