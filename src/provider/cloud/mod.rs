@@ -37,6 +37,7 @@ pub mod payload;
 pub mod service;
 mod space;
 mod stage;
+pub mod swift;
 pub mod transport;
 
 /// An object storage.
