@@ -182,6 +182,8 @@ pub const CLOUD_FREE_BYTES: usize = 64 * 1024;
 pub const CLOUD_BLOCK_WAIT_SECONDS_MAX: u64 = 60;
 /// Requests of one large copy or join that are under way at a time.
 pub const CLOUD_PIECES_AT_ONCE: usize = 8;
+/// Most seconds that a copy within a cloud may take which goes on behind its answer.
+pub const CLOUD_COPY_SECONDS_MAX: u64 = 15 * 60;
 /// Tries to go on with a body that a cloud cut.
 pub const CLOUD_READ_TRIES_MAX: u32 = 3;
 /// Steps of one lay-out on a cloud; each one that does not end it was lost to another writer.

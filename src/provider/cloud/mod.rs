@@ -29,6 +29,7 @@ use crate::provider::{
     Stage, Stat,
 };
 
+pub mod azure;
 mod breaker;
 mod layout;
 mod list;
