@@ -243,24 +243,14 @@ impl Provider for CloudProvider {
         version: VersionId,
     ) -> Result<Box<dyn Stage>> {
         let name = self.space.container(container)?;
-        let looks = parts.iter().map(|part| {
-            let (space, name) = (&self.space, &name);
-            async move {
-                let at = Space::managed(part.attempt);
-                let known = space.known(name, &at).await?;
-                if known.stamp != part.stamp || known.facts.size != part.size {
-                    return Err(Error::StampMismatch);
-                }
-                Ok(Piece { name: at, tag: known.facts.tag, size: part.size })
-            }
-        });
+        let looks: Vec<_> = parts.iter().map(|part| self.space.piece(&name, part)).collect();
         let pieces: Vec<Piece> = stream::iter(looks).buffered(CLOUD_PIECES_AT_ONCE).try_collect().await?;
         let pieces = pieces.into_iter().filter(|piece| piece.size > 0).collect();
         Ok(Box::new(CloudStage::joining(Arc::clone(&self.space), name, version, pieces)))
     }
 
     async fn free_upload(&self, container: &BucketName, _handle: &str, attempts: &[VersionId]) -> Result<()> {
-        let removals = attempts.iter().map(|attempt| self.delete_managed(container, *attempt, None));
+        let removals: Vec<_> = attempts.iter().map(|attempt| self.delete_managed(container, *attempt, None)).collect();
         stream::iter(removals).buffer_unordered(CLOUD_PIECES_AT_ONCE).try_collect().await
     }
 }

@@ -13,14 +13,14 @@ use tokio::sync::Semaphore;
 use super::mark::{Known, Mark};
 use super::names::Names;
 use super::payload::Payload;
-use super::service::{At, Shared, When};
+use super::service::{At, Piece, Shared, When};
 use crate::config::limits::{BLOCK_BYTES, CLOUD_ANSWER_BYTES_MAX, CLOUD_BLOCKS_MAX, CLOUD_READ_TRIES_MAX};
 use crate::model::id::VersionId;
 use crate::model::name::{BucketName, RESERVED};
 use crate::model::object::Content;
 use crate::model::place::{Place, Stamp};
 use crate::model::record::Record;
-use crate::provider::{Blocks, Body, Error, Note, Result};
+use crate::provider::{Blocks, Body, Error, Note, PartRef, Result};
 
 /// One cloud.
 #[derive(Debug)]
@@ -95,6 +95,16 @@ impl Space {
             Err(Error::NotFound) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// A part that is to be joined, as it lies there.
+    pub(super) async fn piece(&self, container: &str, part: &PartRef) -> Result<Piece> {
+        let name = Self::managed(part.attempt);
+        let known = self.known(container, &name).await?;
+        if known.stamp != part.stamp || known.facts.size != part.size {
+            return Err(Error::StampMismatch);
+        }
+        Ok(Piece { name, tag: known.facts.tag, size: part.size })
     }
 
     /// Writes the record of a version beside its bytes.

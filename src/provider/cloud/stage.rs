@@ -79,7 +79,9 @@ impl CloudStage {
     /// Of parts that lie at managed names.
     pub(super) fn joining(space: Arc<Space>, container: String, version: VersionId, pieces: Vec<Piece>) -> Self {
         let written = pieces.iter().map(|piece| piece.size).sum();
-        Self { made: Made::Join(pieces), written, ..Self::new(space, container, version) }
+        let mut stage = Self::new(space, container, version);
+        (stage.made, stage.written) = (Made::Join(pieces), written);
+        stage
     }
 
     fn at(&self) -> At<'_> {
