@@ -184,6 +184,8 @@ pub const CLOUD_BLOCK_WAIT_SECONDS_MAX: u64 = 60;
 pub const CLOUD_PIECES_AT_ONCE: usize = 8;
 /// Seconds that an answer is waited for because of the bytes that a cloud is sent or moves for it.
 pub const CLOUD_MOVE_SECONDS_MAX: u64 = 900;
+/// Most seconds that a copy within a cloud may take which goes on behind its answer.
+pub const CLOUD_COPY_SECONDS_MAX: u64 = 15 * 60;
 /// Tries to go on with a body that a cloud cut.
 pub const CLOUD_READ_TRIES_MAX: u32 = 3;
 /// Steps of one lay-out on a cloud; each one that does not end it was lost to another writer.

@@ -29,6 +29,7 @@ use crate::provider::{
 };
 
 pub mod amazon;
+pub mod azure;
 mod breaker;
 mod layout;
 mod list;
