@@ -157,3 +157,32 @@ pub const ACCESS_LOG_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const ACCESS_LOG_OBJECT_BYTES_MAX: usize = 1024 * 1024;
 /// Seconds for which lines of an access log wait for others, unless it is configured: what a crash may lose.
 pub const ACCESS_LOG_SECONDS: u64 = 5 * 60;
+/// Largest answer of a cloud that is read into memory, in bytes: a page of a listing with metadata fits.
+pub const CLOUD_ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Idle connections kept to one host of a cloud.
+pub const CLOUD_IDLE_PER_HOST_MAX: usize = 64;
+/// Seconds within which a request to a cloud is tried again.
+pub const CLOUD_RETRY_SECONDS_MAX: u64 = 20;
+/// Milliseconds to wait for the first further try, at most; each one after it waits up to twice as long.
+pub const CLOUD_WAIT_MILLIS_FIRST: u64 = 200;
+/// Failures in a row after which a cloud is left alone for a while.
+pub const CLOUD_BREAKER_FAILURES: u32 = 12;
+/// Seconds for which it is, at first.
+pub const CLOUD_BREAKER_SECONDS_FIRST: u64 = 2;
+/// Seconds for which it is, at most.
+pub const CLOUD_BREAKER_SECONDS_MAX: u64 = 30;
+/// Bytes of a block of a large body on its way to a cloud. S3 wants at least 5 MiB, and at most 10,000 of them, and no
+/// body that comes in one piece is larger than 5 GiB.
+pub const CLOUD_BLOCK_BYTES: usize = 8 * 1024 * 1024;
+/// Blocks held in memory at a time, of all bodies on their way to one cloud; further bodies wait.
+pub const CLOUD_BLOCKS_MAX: usize = 8;
+/// Bytes of a body on its way to a cloud that are taken before it waits for a block of its own.
+pub const CLOUD_FREE_BYTES: usize = 64 * 1024;
+/// Most seconds a body waits for a block of memory.
+pub const CLOUD_BLOCK_WAIT_SECONDS_MAX: u64 = 60;
+/// Requests of one large copy or join that are under way at a time.
+pub const CLOUD_PIECES_AT_ONCE: usize = 8;
+/// Tries to go on with a body that a cloud cut.
+pub const CLOUD_READ_TRIES_MAX: u32 = 3;
+/// Steps of one lay-out on a cloud; each one that does not end it was lost to another writer.
+pub const CLOUD_ROUNDS_MAX: usize = 16;

@@ -21,6 +21,7 @@ mod encryption;
 mod interval;
 pub mod limits;
 mod notification;
+pub mod provider;
 pub mod root;
 mod s3;
 mod section;

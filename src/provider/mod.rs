@@ -20,6 +20,7 @@ use crate::model::place::{Displaced, Place, Stamp};
 use crate::model::record::Record;
 use crate::model::time::Timestamp;
 
+pub mod cloud;
 pub mod fs;
 pub mod memory;
 pub mod wrap;

@@ -1,0 +1,6 @@
+//! Object storages as providers.
+
+mod breaker;
+pub mod payload;
+pub mod service;
+pub mod transport;
