@@ -81,6 +81,7 @@ tools: $(VENV)/.installed
 	  apt-get update -q && apt-get install -qy --no-install-recommends $$missing
 	fi
 	if [ -f $(JS)/package.json ] && [ ! -d $(JS)/node_modules ]; then npm --prefix $(JS) ci --no-audit --no-fund; fi
+	compat/backends/install
 
 $(VENV)/.installed: $(wildcard $(REQUIREMENTS) $(S3FS_REQUIREMENTS))
 	python3 -m venv $(VENV)

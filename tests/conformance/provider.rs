@@ -12,12 +12,15 @@ mod directories;
 mod layouts;
 mod listings;
 mod multipart;
+mod outside;
 
 use std::path::Path;
 
 use longshore::provider::fs::{Durability, FsProvider, Without};
 use longshore::provider::memory::MemoryProvider;
 use longshore::provider::{Capabilities, Error, LaidOut, Provider};
+
+use crate::harness::fresh_name;
 
 use self::bed::{Bed, Behaviour, InDirectory, InMemory, Outside};
 
@@ -27,9 +30,9 @@ fn all() -> Vec<(&'static str, Behaviour)> {
 }
 
 async fn run(list: Vec<(&'static str, Behaviour)>, provider: &dyn Provider, outside: &dyn Outside) {
-    for (n, (name, behaviour)) in list.into_iter().enumerate() {
+    for (name, behaviour) in list {
         eprintln!("{name}");
-        let bed = Bed::new(provider, outside, &format!("bed-{n}")).await;
+        let bed = Bed::new(provider, outside, &fresh_name("bed")).await;
         behaviour(&bed).await;
     }
 }
