@@ -16,6 +16,7 @@ use futures_util::Stream;
 
 use crate::model::id::VersionId;
 use crate::model::name::{BucketName, ObjectKey};
+use crate::model::object::Content;
 use crate::model::place::{Displaced, Place, Stamp};
 use crate::model::record::Record;
 use crate::model::time::Timestamp;
@@ -23,6 +24,7 @@ use crate::model::time::Timestamp;
 pub mod cloud;
 pub mod fs;
 pub mod memory;
+pub mod settings;
 pub mod wrap;
 
 /// What went wrong, by meaning.
@@ -56,6 +58,9 @@ pub enum Error {
     /// The storage does not answer now; a later try may succeed.
     #[error("the storage is not available")]
     Unavailable(#[source] std::io::Error),
+    /// The storage takes no container of this name.
+    #[error("the storage takes no container of this name")]
+    BadName,
     /// Anything else. The source is for the log, never for a client.
     #[error("the storage failed")]
     Failed(#[source] std::io::Error),
@@ -89,6 +94,12 @@ pub struct Capabilities {
     /// A sync costs more than the bytes of a small body: such bodies are published unsynced and kept in the catalog
     /// until a settlement has made them durable.
     pub inline: bool,
+    /// Names are flat: any key can be one, beside any other, and a move is a copy. What a version displaces is copied
+    /// only where it must be, so buckets that keep versions have them all at managed places.
+    pub flat: bool,
+    /// The storage itself judges what a replacement at a key displaces, so natural layout is sound with several gateways
+    /// at one storage. Without it only one may write.
+    pub conditional: bool,
 }
 
 /// One container.
@@ -135,8 +146,19 @@ pub struct Stat {
     pub modified: Timestamp,
     /// The record beside the bytes, live or not; judge it by [`Record::is_live`].
     pub record: Option<Record>,
+    /// What the storage keeps of its own with an object that is not ours.
+    pub foreign: Option<Box<Foreign>>,
     /// The mtime is so recent that a further write might not change it: the stamp is not yet final.
     pub young: bool,
+}
+
+/// What a storage keeps of its own with an object.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Foreign {
+    /// The ETag under which S3 clients should see it, without quotes: the MD5 if the storage vouches for it.
+    pub etag: Option<String>,
+    /// Its headers.
+    pub content: Content,
 }
 
 /// A stream of the blocks of a body.
@@ -164,7 +186,7 @@ impl fmt::Debug for Body {
 pub struct Listed {
     /// The key: its path.
     pub key: ObjectKey,
-    /// What identifies the bytes.
+    /// What identifies the bytes, as far as a listing shows it: compare by [`Stamp::may_show_as`].
     pub stamp: Stamp,
     /// Bytes.
     pub size: u64,

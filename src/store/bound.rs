@@ -48,7 +48,8 @@ impl Bound {
             && self.provider.capabilities().natural
             && !self.folds()
             && self.bucket.config.lock.is_none()
-            && key.as_path(false).is_some();
+            && !(self.bucket.config.versioning.ever() && self.provider.capabilities().flat)
+            && self.can_lie_at(key);
         if natural { Placed::Natural } else { Placed::Managed }
     }
 
@@ -64,7 +65,12 @@ impl Bound {
 
     /// Whether a file outside Longshore's knowledge may lie at the path of a key.
     pub(super) fn may_adopt(&self, key: &ObjectKey) -> bool {
-        !self.bucket.settings.exclusive && !self.folds() && key.as_path(false).is_some()
+        !self.bucket.settings.exclusive && !self.folds() && self.can_lie_at(key)
+    }
+
+    /// Whether something may lie at a key itself.
+    pub(super) fn can_lie_at(&self, key: &ObjectKey) -> bool {
+        self.provider.capabilities().flat || key.as_path(self.folds()).is_some()
     }
 
     /// Refuses writes to a container that takes none, or that is not there.
@@ -245,7 +251,7 @@ impl Store {
             container: name.clone(),
             owner: ROOT.to_owned(),
             created: Clock::now(),
-            settings: self.0.bucket_rules.settings(name),
+            settings: self.0.bucket_rules.settings(name, crate::model::place::Layout::Natural),
             config: Arc::default(),
             revision: 0,
             indexed: None,
@@ -322,7 +328,7 @@ impl Store {
             container: container.name.clone(),
             owner: ROOT.to_owned(),
             created: Clock::now(),
-            settings: self.0.bucket_rules.settings(&container.name),
+            settings: self.0.bucket_rules.settings(&container.name, crate::model::place::Layout::Natural),
             config: BucketConfig::default(),
             indexed: None,
         };

@@ -251,7 +251,7 @@ impl Store {
             }
             freed => freed?,
         }
-        let Some(stamp) = stamp.filter(|_| key.as_path(bound.folds()).is_some()) else { return Ok(()) };
+        let Some(stamp) = stamp.filter(|_| bound.can_lie_at(key)) else { return Ok(()) };
         // Looked at before it is moved: the key may well hold a newer version, which must not move even for a moment.
         match bound.provider.stat(bound.place(), &Place::Natural(key.clone())).await {
             Ok(stat) if stat.stamp == *stamp => {}

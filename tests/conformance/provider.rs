@@ -81,12 +81,20 @@ async fn capabilities_are_pinned() {
         durable: true,
         reflink: synced.reflink,
         inline: true,
+        flat: false,
+        conditional: true,
     };
     assert_eq!(synced, expected);
     assert_eq!(of(Durability::Os), Capabilities { durable: false, inline: false, ..expected });
     assert_eq!(
         MemoryProvider::new().capabilities(),
-        Capabilities { natural: true, exchange: true, records: true, durable: false, reflink: false, inline: false }
+        Capabilities {
+            natural: true,
+            exchange: true,
+            records: true,
+            durable: false,
+            ..Capabilities { reflink: false, inline: false, ..expected }
+        }
     );
     assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0, "a probe leaves nothing");
 }

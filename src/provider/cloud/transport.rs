@@ -285,7 +285,7 @@ impl Transport {
     }
 
     /// How long to wait for another try; `None`: there is none.
-    fn wait(&self, ended: &Result<Reply>, tries: u32) -> Option<Duration> {
+    fn wait(&self, ended: &Result<Reply>, tries: usize) -> Option<Duration> {
         let passes = match ended {
             Err(Error::Unavailable(_)) => true,
             Err(_) => false,
