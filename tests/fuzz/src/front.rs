@@ -68,7 +68,8 @@ impl Bed {
         for (target, body) in [("/fuzz", &b""[..]), ("/empty", b""), ("/fuzz/keep", b"kept")] {
             assert_eq!(bed.root("PUT", target, body).map(|answer| answer.status), Some(200), "{target}");
         }
-        let (name, public) = (BucketName::new("fuzz").expect("legal"), BucketSettings { public: true, ..BucketSettings::default() });
+        let (name, public) =
+            (BucketName::new("fuzz").expect("legal"), BucketSettings { public: true, ..BucketSettings::default() });
         bed.runtime.block_on(store.set_bucket(&Caller::root(), &name, public)).expect("public");
         bed
     }
