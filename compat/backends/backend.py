@@ -90,12 +90,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("provider", choices=SCRIPTS)
     parser.add_argument("--name", default="default")
-    parser.add_argument("command", nargs="+")
-    asked = parser.parse_args()
+    # What stands behind the first -- is the command's, another -- among it.
+    at = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
+    asked, command = parser.parse_args(sys.argv[1:at]), sys.argv[at + 1:]
+    if not command:
+        parser.error("a command is needed")
     with running(asked.provider, asked.name) as (variables, entry), tempfile.NamedTemporaryFile("w") as file:
         file.write(entry)
         file.flush()
-        return subprocess.run(asked.command, env={**os.environ, **variables, "PROVIDER_ENTRY": file.name}).returncode
+        return subprocess.run(command, env={**os.environ, **variables, "PROVIDER_ENTRY": file.name}).returncode
 
 
 if __name__ == "__main__":
