@@ -295,7 +295,7 @@ fn cut(answer: Answer, bytes: usize, reset: Option<Arc<AtomicBool>>) -> Answer {
             Ok(Frame::data(data))
         });
         // A body that ends within the bytes is broken off behind its end, where nobody notices.
-        StreamBody::new(cut).boxed()
+        BodyExt::boxed(StreamBody::new(cut))
     })
 }
 

@@ -70,7 +70,7 @@ impl Bed {
         }
         let (name, public) =
             (BucketName::new("fuzz").expect("legal"), BucketSettings { public: true, ..BucketSettings::default() });
-        bed.runtime.block_on(store.set_bucket(&Caller::root(), &name, public)).expect("public");
+        bed.runtime.block_on(store.set_bucket(&Caller::ROOT, &name, public)).expect("public");
         bed
     }
 
