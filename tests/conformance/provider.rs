@@ -13,6 +13,7 @@ mod layouts;
 mod listings;
 mod multipart;
 mod objects;
+mod outside;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -25,6 +26,8 @@ use longshore::provider::memory::MemoryProvider;
 use longshore::provider::named::Named;
 use longshore::provider::{Capabilities, Error, LaidOut, Provider};
 
+use crate::harness::fresh_name;
+
 use self::bed::{Bed, Behaviour, InDirectory, InMemory, Outside};
 use self::objects::Objects;
 
@@ -34,9 +37,9 @@ fn all() -> Vec<(&'static str, Behaviour)> {
 }
 
 async fn run(list: Vec<(&'static str, Behaviour)>, provider: &dyn Provider, outside: &dyn Outside) {
-    for (n, (name, behaviour)) in list.into_iter().enumerate() {
+    for (name, behaviour) in list {
         eprintln!("{name}");
-        let bed = Bed::new(provider, outside, &format!("bed-{n}")).await;
+        let bed = Bed::new(provider, outside, &fresh_name("bed")).await;
         behaviour(&bed).await;
     }
 }
