@@ -24,6 +24,11 @@ use crate::config::{CommonConfig, Config, Durability, KeyError, ProviderConfig, 
 use crate::front::ops::{self, Ops};
 use crate::front::s3::{self, FIRST_REGION, S3Options};
 use crate::metrics::Metrics;
+use crate::provider::cloud::CloudProvider;
+use crate::provider::cloud::amazon::Amazon;
+use crate::provider::cloud::azure::Azure;
+use crate::provider::cloud::google::Google;
+use crate::provider::cloud::swift::Swift;
 use crate::provider::fs::{self, FsProvider};
 use crate::provider::memory::MemoryProvider;
 use crate::provider::{self, Provider};
@@ -221,8 +226,21 @@ async fn open_kind(
             Ok(Arc::new(FsProvider::open_keeping(root, durability, notes)?))
         }
         ProviderKind::Memory => Ok(Arc::new(MemoryProvider::new())),
-        ProviderKind::Amazon(_) | ProviderKind::Azure(_) | ProviderKind::Google(_) | ProviderKind::Swift(_) => {
-            Err(io::Error::new(io::ErrorKind::Unsupported, format!("{} is not built in", config.kind.name())))
+        ProviderKind::Amazon(amazon) => {
+            let service = Amazon::open(&config.name, amazon, config.transport.clone()).await?;
+            Ok(Arc::new(CloudProvider::new(Arc::new(service))))
+        }
+        ProviderKind::Azure(azure) => {
+            let service = Azure::open(&config.name, azure, config.transport.clone()).await?;
+            Ok(Arc::new(CloudProvider::new(Arc::new(service))))
+        }
+        ProviderKind::Google(google) => {
+            let service = Google::open(&config.name, google, config.transport.clone()).await?;
+            Ok(Arc::new(CloudProvider::new(Arc::new(service))))
+        }
+        ProviderKind::Swift(swift) => {
+            let service = Swift::open(&config.name, swift, config.transport.clone()).await?;
+            Ok(Arc::new(CloudProvider::new(Arc::new(service))))
         }
     }
 }

@@ -7,6 +7,7 @@
 
 mod bed;
 mod bodies;
+mod clouds;
 mod containers;
 mod directories;
 mod layouts;

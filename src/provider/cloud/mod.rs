@@ -31,6 +31,7 @@ use crate::provider::{
 pub mod amazon;
 pub mod azure;
 mod breaker;
+pub mod google;
 mod layout;
 mod list;
 mod mark;
