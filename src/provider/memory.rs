@@ -293,16 +293,7 @@ fn blocks(bytes: Bytes, edited: Arc<AtomicBool>) -> Body {
 #[async_trait]
 impl Provider for MemoryProvider {
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            natural: true,
-            exchange: true,
-            records: true,
-            durable: false,
-            reflink: false,
-            inline: false,
-            flat: false,
-            conditional: true,
-        }
+        Capabilities { natural: true, exchange: true, records: true, conditional: true, ..Capabilities::default() }
     }
 
     async fn containers(&self) -> Result<Vec<Container>> {

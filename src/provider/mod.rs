@@ -80,7 +80,7 @@ impl Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// What a provider can keep of the promises, and what makes it fast. Pinned by a test for each provider.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 #[expect(clippy::struct_excessive_bools, reason = "each is one independent fact about a storage")]
 pub struct Capabilities {
     /// A key may be a path, with an atomic and verified replacement: natural layout is sound.

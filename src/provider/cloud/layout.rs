@@ -55,12 +55,8 @@ impl Space {
                 };
             };
             let placed = match &seen {
-                Seen::This => {
-                    // The record beside the bytes goes on to speak for them.
-                    let at = At { container, name: &managed };
-                    self.service.delete(at, When::Is(&ours.facts.tag)).await.or_else(moved_on)?;
-                    return Ok(done);
-                }
+                // The record beside the bytes goes on to speak for them.
+                Seen::This => Ok(()),
                 Seen::Newer => return Ok(LaidOut::Superseded),
                 Seen::Nothing => self.move_to(container, &managed, &ours, key, When::Absent).await,
                 Seen::Older(old, keep) => {
@@ -73,22 +69,24 @@ impl Space {
                 Seen::Foreign(edit) => {
                     let name = format!("{}-{}", step.version, edit.facts.modified.0);
                     self.move_to(container, key, edit, &Self::lost(&name), When::Always).await?;
-                    let placed = self.move_to(container, &managed, &ours, key, When::Is(&edit.facts.tag)).await;
-                    if placed.is_ok() {
-                        done = LaidOut::DoneKeeping(name);
-                    }
-                    placed
+                    done = LaidOut::DoneKeeping(name);
+                    self.move_to(container, &managed, &ours, key, When::Is(&edit.facts.tag)).await
                 }
             };
-            match (placed, seen) {
-                (Ok(()), Seen::Older(old, None)) => {
-                    if let Some(version) = old.version() {
+            match placed {
+                Ok(()) => {
+                    let at = At { container, name: &managed };
+                    self.service.delete(at, When::Is(&ours.facts.tag)).await.or_else(moved_on)?;
+                    if let Seen::Older(old, None) = seen
+                        && let Some(version) = old.version()
+                    {
                         self.free_record(container, version).await?;
                     }
+                    return Ok(done);
                 }
                 // Somebody changed one of the two names: look again.
-                (Ok(()) | Err(Error::StampMismatch | Error::NotFound), _) => {}
-                (Err(error), _) => return Err(error),
+                Err(Error::StampMismatch | Error::NotFound) => {}
+                Err(error) => return Err(error),
             }
         }
         Err(Error::Unavailable(io::Error::other("the key keeps changing")))
