@@ -51,7 +51,7 @@ pub struct Amazon {
     signer: Signer,
     address: Address,
     region: String,
-    /// The service said that it does not know `If-Match` on writes.
+    /// The service said that it does not know a condition on writes. `If-Match` is not tried again then.
     unjudged: AtomicBool,
     /// Bodies that are read to be written under a condition.
     passing: Semaphore,

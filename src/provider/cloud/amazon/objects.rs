@@ -87,8 +87,10 @@ impl Amazon {
             let refusal = Refusal::read(reply).await;
             if refusal.is_unserved() && judged && when != When::Always {
                 judged = false;
-                if matches!(when, When::Is(_)) && !self.unjudged.swap(true, Ordering::Relaxed) {
-                    tracing::warn!("this S3 service does not know If-Match: it is looked before it is written");
+                if !self.unjudged.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(
+                        "this S3 service does not know conditions on writes: it is looked before it is written"
+                    );
                 }
                 continue;
             }
