@@ -95,7 +95,7 @@ async fn lines(config: &Config) -> Vec<Line> {
         lines.push(match open(config, provider).await {
             Ok(opened) => {
                 let capabilities = opened.capabilities();
-                let usual = if capabilities.natural { Layout::Natural } else { Layout::Managed };
+                let usual = capabilities.usual_layout();
                 let layout = Some(provider.common.layout.unwrap_or(usual).name());
                 Line { name, provider: kind, default, layout, capabilities: Some(capabilities), problem: None }
             }

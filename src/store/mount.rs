@@ -108,8 +108,8 @@ impl Mount {
 
     /// The layout of its new buckets, unless a rule says it.
     pub(super) fn usual_layout(&self) -> Layout {
-        let natural = || self.provider.get().is_none_or(|provider| provider.capabilities().natural);
-        self.layout.unwrap_or_else(|| if natural() { Layout::Natural } else { Layout::Managed })
+        let usual = || self.provider.get().map_or(Layout::Natural, |provider| provider.capabilities().usual_layout());
+        self.layout.unwrap_or_else(usual)
     }
 
     /// Says a problem once.
