@@ -50,7 +50,11 @@ impl Swift {
 
     /// Removes the manifests that listed the pieces; what stays goes with the segments.
     async fn remove_joined(&self, container: &str, prefix: &str) {
-        let names = match self.rows(container, prefix, "", 1000, None).await {
+        let listed = match self.segments_page().await {
+            Ok(limit) => self.rows(container, prefix, "", limit, None).await,
+            Err(error) => Err(error),
+        };
+        let names = match listed {
             Ok(rows) => rows.into_iter().filter_map(Row::entry).map(|entry| entry.name).collect(),
             Err(_) => vec![prefix.to_owned()],
         };
