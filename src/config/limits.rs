@@ -198,7 +198,7 @@ pub const SWIFT_RENEWAL_SECONDS: u64 = 60;
 pub const SWIFT_REFUSAL_SECONDS: u64 = 5;
 /// Most segments that are named in one manifest, whatever the cluster allows: it looks at each of them before it answers.
 pub const SWIFT_SEGMENTS_MAX: usize = 1000;
-/// Bytes of a segment that Swift copies; what is not larger is copied into one plain object.
+/// Bytes of a segment that Swift makes by copying: few segments, and none that takes longer than anybody waits.
 pub const SWIFT_PIECE_BYTES: u64 = 256 * 1024 * 1024;
 /// Pages of a listing of a cloud in a row that may be empty and yet say that more follow.
 pub const CLOUD_EMPTY_PAGES_MAX: usize = 1000;

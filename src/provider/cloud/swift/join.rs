@@ -1,7 +1,7 @@
 //! Joins: pieces that are objects become one that does not depend on them.
 //!
 //! A manifest that lists the pieces makes them one object for a while, and the service verifies each of them as it takes
-//! it; that object is copied like any other, and then only the manifest is removed.
+//! it; that object is copied like any other, and then only the manifest is removed. The service moves the bytes, all of them.
 //!
 //! **Invariant:** the pieces stay, whatever happens.
 
@@ -43,14 +43,6 @@ impl Swift {
         let etag = self.put_manifest(call, at, &segments).await?;
         let size = pieces.iter().map(|piece| piece.size).sum();
         let source = Source { at, etag: &etag, size };
-        if size <= self.piece().await? {
-            self.copy_whole(source, to, content).await?;
-            // Nothing lists what is below the handle.
-            let freed = self.free_handle(container, handle, vec![prefix]).await;
-            return Ok(freed.unwrap_or_else(|error| {
-                tracing::debug!(error = &error as &dyn std::error::Error, "segments stay until they are swept");
-            }));
-        }
         self.gather(source, to, handle, content).await?;
         self.remove_joined(container, &prefix).await;
         Ok(())
@@ -58,7 +50,11 @@ impl Swift {
 
     /// Removes the manifests that listed the pieces; what stays goes with the segments.
     async fn remove_joined(&self, container: &str, prefix: &str) {
-        let names = match self.rows(container, prefix, "", 1000, None).await {
+        let listed = match self.segments_page().await {
+            Ok(limit) => self.rows(container, prefix, "", limit, None).await,
+            Err(error) => Err(error),
+        };
+        let names = match listed {
             Ok(rows) => rows.into_iter().filter_map(Row::entry).map(|entry| entry.name).collect(),
             Err(_) => vec![prefix.to_owned()],
         };

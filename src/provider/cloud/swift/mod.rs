@@ -43,8 +43,9 @@ const CONTAINER_BYTES_MAX: usize = 256;
 const NAME_BYTES_MAX: usize = 1024;
 /// Largest object that is not one of segments, in bytes, unless a cluster allows less.
 const OBJECT_BYTES_MAX: u64 = 5 * 1024 * 1024 * 1024;
-/// Most bytes of metadata for Longshore: of the 4,096 that a cluster takes the rest is for what users say.
-const MARK_BYTES_MAX: usize = 2800;
+/// Most bytes of metadata for Longshore: with the longest name they fit in one attribute of a file on ext4, where an
+/// object server may keep them.
+const MARK_BYTES_MAX: usize = 1500;
 
 /// One account of Swift.
 #[derive(Debug)]

@@ -12,7 +12,6 @@ use super::call::{is_missing, path, refusal};
 use super::headers::{Form, Seen, dress, fresh_write, seen, tag, unquoted, untag};
 use super::segments::is_segment;
 use super::slo::Remains;
-use crate::config::limits::SWIFT_PIECE_BYTES;
 use crate::model::object::Content;
 use crate::provider::cloud::payload::Payload;
 use crate::provider::cloud::service::{At, Facts, When};
@@ -74,7 +73,7 @@ impl Swift {
         if absent {
             call = call.header("if-none-match", "*")?;
         }
-        let reply = self.ask(&dress(call, content, self.limits().await?, &write)?).await?;
+        let reply = self.ask(&dress(call, at.name, content, self.limits().await?, &write)?).await?;
         let etag = Some(unquoted(reply.header("etag"))).filter(|etag| !etag.is_empty()).unwrap_or(&md5);
         let tag = tag(Form::Plain, etag, &write);
         self.free(at, remains, None).await;
@@ -115,11 +114,12 @@ impl Swift {
         let remains = self.before(to, when).await?;
         let (form, etag) = untag(&source.tag);
         let source = Source { at: from, etag, size: source.size };
-        if form == Form::Plain || source.size <= self.piece().await? {
-            self.copy_whole(source, to, content).await?;
+        if form == Form::Plain {
+            self.copy_plain(source, to, content).await?;
             self.free(to, remains, None).await;
             return Ok(());
         }
+        // What shows no digest goes on to show none, so a copy of segments is one of segments, however few.
         let handle = self.begin_segments(to).await?;
         match self.gather(source, to, &handle, content).await {
             Ok(_) => {
@@ -130,17 +130,11 @@ impl Swift {
         }
     }
 
-    /// Bytes of a segment that the service copies.
-    pub(super) async fn piece(&self) -> Result<u64> {
-        Ok(self.limits().await?.object_bytes.min(SWIFT_PIECE_BYTES))
-    }
-
-    /// Copies into an object in one piece, also what is none.
-    pub(super) async fn copy_whole(&self, source: Source<'_>, to: At<'_>, content: &Content) -> Result<()> {
+    async fn copy_plain(&self, source: Source<'_>, to: At<'_>, content: &Content) -> Result<()> {
         let call = self.for_object(Method::PUT, to, "").await?.moving(source.size);
         let call = call.header("x-copy-from", &path(source.at))?.header("x-fresh-metadata", "true")?;
-        let call = dress(call.header("if-match", source.etag)?, content, self.limits().await?, &fresh_write())?;
-        let reply = self.send(&call).await?;
+        let call = call.header("if-match", source.etag)?;
+        let reply = self.send(&dress(call, to.name, content, self.limits().await?, &fresh_write())?).await?;
         self.copied(reply, source).await.map(drop)
     }
 

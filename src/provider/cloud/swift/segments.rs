@@ -145,7 +145,7 @@ impl Swift {
         self.remove_plainly(At { container, name: &owner }).await
     }
 
-    async fn segments_page(&self) -> Result<usize> {
+    pub(super) async fn segments_page(&self) -> Result<usize> {
         Ok(self.limits().await?.page.min(PAGE))
     }
 

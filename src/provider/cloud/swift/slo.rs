@@ -22,7 +22,7 @@ use super::headers::{Form, dress, fresh_write, tag, unquoted};
 use super::json::{Segment, manifest, parts};
 use super::objects::Source;
 use super::segments::{below, handle_of, segment};
-use crate::config::limits::{CLOUD_PIECES_AT_ONCE, SWIFT_SEGMENTS_MAX};
+use crate::config::limits::{CLOUD_PIECES_AT_ONCE, SWIFT_PIECE_BYTES, SWIFT_SEGMENTS_MAX};
 use crate::model::object::Content;
 use crate::provider::cloud::payload::Payload;
 use crate::provider::cloud::service::{At, Sent, When};
@@ -135,7 +135,7 @@ impl Swift {
     ) -> Result<String> {
         // Larger segments rather than manifests of manifests.
         let most = self.limits().await?.object_bytes;
-        let piece = self.piece().await?.max(source.size.div_ceil(SWIFT_SEGMENTS_MAX as u64)).min(most);
+        let piece = SWIFT_PIECE_BYTES.max(source.size.div_ceil(SWIFT_SEGMENTS_MAX as u64)).min(most);
         let copy = |number: u64| async move {
             let range = number * piece..source.size.min((number + 1) * piece);
             let name = segment(handle, usize::try_from(number + 1).unwrap_or(usize::MAX));
@@ -153,7 +153,7 @@ impl Swift {
         let segments = self.fold(at.container, &format!("{}m", below(handle)), segments).await?;
         let write = fresh_write();
         let call = self.for_object(Method::PUT, at, "?multipart-manifest=put").await?;
-        let call = dress(call, content, self.limits().await?, &write)?;
+        let call = dress(call, at.name, content, self.limits().await?, &write)?;
         let etag = self.put_manifest(call, at, &segments).await?;
         Ok(tag(Form::Static, &etag, &write))
     }
