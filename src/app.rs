@@ -18,7 +18,7 @@ use crate::catalog::sqlite::{self, OpenOptions, SqliteCatalog};
 use crate::catalog::{self, Catalog};
 use crate::config::root::{RootKeys, RootKeysError};
 use crate::config::state::{State, StateError};
-use crate::config::{Config, DEFAULT_PROVIDER, Durability, KeyError, ProviderConfig, ProviderKind};
+use crate::config::{Config, Durability, KeyError, ProviderConfig, ProviderKind};
 use crate::front::ops::{self, Ops};
 use crate::front::s3::{self, FIRST_REGION, S3Options};
 use crate::metrics::Metrics;
@@ -75,12 +75,12 @@ impl App {
     ///
     /// # Errors
     /// What cannot be opened.
-    pub fn open(config: &Config, state: &State, root: RootKeys, make: bool) -> Result<Self, AppError> {
+    pub async fn open(config: &Config, state: &State, root: RootKeys, make: bool) -> Result<Self, AppError> {
         let metrics = Arc::new(Metrics::default());
         let mut providers = BTreeMap::new();
         for provider in &config.providers {
             let notes = state.notes(&provider.name);
-            let opened = open_provider(provider, config.server.durability, make, Some(notes));
+            let opened = open_provider(provider, config.server.durability, make, Some(notes)).await;
             let opened = opened.map_err(|error| AppError::Provider(provider.name.clone(), error))?;
             let metered = provider::wrap::Metered::new(opened, &provider.name, Arc::clone(&metrics));
             providers.insert(provider.name.clone(), Arc::new(metered) as Arc<dyn Provider>);
@@ -96,7 +96,7 @@ impl App {
         let store = Store::new(StoreParts {
             catalog,
             providers,
-            default_provider: DEFAULT_PROVIDER.to_owned(),
+            default_provider: config.server.default_provider.clone(),
             bucket_rules: config.buckets.clone(),
             inline_bytes_max: config.limits.inline_bytes_max,
             master_key: state.master_key()?,
@@ -113,7 +113,7 @@ impl App {
 ///
 /// # Errors
 /// Failures of the storage.
-pub fn open_provider(
+pub async fn open_provider(
     config: &ProviderConfig,
     durability: Durability,
     make: bool,
@@ -131,6 +131,9 @@ pub fn open_provider(
             Ok(Arc::new(FsProvider::open_keeping(root, durability, notes)?))
         }
         ProviderKind::Memory => Ok(Arc::new(MemoryProvider::new())),
+        ProviderKind::Amazon(_) | ProviderKind::Azure(_) | ProviderKind::Google(_) | ProviderKind::Swift(_) => {
+            Err(io::Error::new(io::ErrorKind::Unsupported, format!("{} is not built in", config.kind.name())))
+        }
     }
 }
 
@@ -177,7 +180,7 @@ pub async fn serve(config: &Config) -> Result<(), AppError> {
     let lock = state.lock()?;
     let root = root_of_server(&state)?;
     raise_descriptor_limit();
-    let app = App::open(config, &state, root, true)?;
+    let app = App::open(config, &state, root, true).await?;
     let drain = Duration::from_secs(config.limits.drain_seconds_max);
     let bind = |address| async move {
         let listener = Listener::bind(address, config.limits.connections_max, drain).await;

@@ -1,7 +1,7 @@
 //! Secrets in memory and at rest.
 //!
-//! **Invariant:** a [`Secret`] prints nothing of itself, is compared in constant time, and is written to disk only
-//! sealed with the master key (AES-256-GCM, a fresh 96-bit nonce in front, the access key as associated data).
+//! **Invariant:** a [`Secret`] is written to disk only sealed with the master key (AES-256-GCM, a fresh 96-bit nonce in
+//! front, the access key as associated data).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,38 +15,9 @@ use zeroize::Zeroize as _;
 
 use crate::model::id::random;
 
+pub use crate::model::secret::Secret;
+
 const NONCE_BYTES: usize = 12;
-
-/// A text that must not be seen.
-#[derive(Clone)]
-pub struct Secret(Box<str>);
-
-impl Secret {
-    /// Takes a text in.
-    #[must_use]
-    pub fn new(text: &str) -> Self {
-        Self(text.into())
-    }
-
-    /// The text, for the one call that needs it.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(..)")
-    }
-}
-
-impl PartialEq for Secret {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
-    }
-}
-impl Eq for Secret {}
 
 /// The sealed text is damaged or was sealed with another key or for another name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

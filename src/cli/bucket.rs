@@ -111,7 +111,7 @@ pub(super) async fn all(app: &App) -> Result<Vec<Bucket>, Failure> {
 }
 
 async fn list(as_json: bool, beside: Beside) -> Outcome {
-    let app = beside.open()?;
+    let app = beside.open().await?;
     let mut buckets = Vec::new();
     for bucket in all(&app).await? {
         let progress = app.store.progress(&Caller::ROOT, &bucket.name).await?;
@@ -140,7 +140,7 @@ async fn list(as_json: bool, beside: Beside) -> Outcome {
 
 async fn show(name: &str, as_json: bool, beside: Beside) -> Outcome {
     let name = bucket_name(name)?;
-    let store = beside.open()?.store;
+    let store = beside.open().await?.store;
     let bucket = store.head_bucket(&Caller::ROOT, &name).await?;
     let progress = store.progress(&Caller::ROOT, &name).await?;
     let shown = shown(&(bucket, progress));
@@ -194,7 +194,7 @@ fn shown((bucket, progress): &(Bucket, Option<Progress>)) -> Value {
 
 async fn set(arguments: Set) -> Outcome {
     let name = bucket_name(&arguments.name)?;
-    let store = arguments.beside.open()?.store;
+    let store = arguments.beside.open().await?.store;
     let mut settings = store.head_bucket(&Caller::ROOT, &name).await?.settings;
     settings.layout = match arguments.layout {
         Some(LayoutName::Natural) => Layout::Natural,

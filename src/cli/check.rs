@@ -56,8 +56,10 @@ async fn describe(provider: &ProviderConfig, config: &Config) -> Result<String, 
             return Ok(format!("filesystem at {}, which serve will make", root.display()));
         }
         ProviderKind::Filesystem { root } => format!("filesystem at {}", root.display()),
+        kind => kind.name().to_owned(),
     };
-    let opened = open_provider(provider, config.server.durability, false, None).map_err(|error| error.to_string())?;
+    let opened = open_provider(provider, config.server.durability, false, None).await;
+    let opened = opened.map_err(|error| error.to_string())?;
     let containers = opened.containers().await.map_err(|error| error.to_string())?;
     let read_only = containers.iter().filter(|container| !container.writable).count();
     Ok(format!("{kind}, {} containers, {read_only} of them read-only", containers.len()))
@@ -78,7 +80,7 @@ async fn state(config: &Config) -> Result<Vec<(String, Value)>, Failure> {
     let mut found = vec![("state".into(), json!(path)), ("root credentials".into(), json!(root))];
     found.push(("server".into(), json!(if state.is_locked()? { "running" } else { "not running" })));
     if state.catalog().is_file() && config.providers.iter().all(is_there) {
-        let app = App::open(config, &state, root_of_command(&state)?, false)?;
+        let app = App::open(config, &state, root_of_command(&state)?, false).await?;
         found.push(("buckets".into(), json!(bucket::all(&app).await?.len())));
     }
     Ok(found)
@@ -87,6 +89,6 @@ async fn state(config: &Config) -> Result<Vec<(String, Value)>, Failure> {
 fn is_there(provider: &ProviderConfig) -> bool {
     match &provider.kind {
         ProviderKind::Filesystem { root } => root.is_dir(),
-        ProviderKind::Memory => true,
+        _ => true,
     }
 }

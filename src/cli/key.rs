@@ -64,7 +64,7 @@ pub(super) async fn run(command: Command) -> Outcome {
 
 async fn create(arguments: Create) -> Outcome {
     let given = arguments.access_key.zip(arguments.secret_key.as_deref().map(Secret::new));
-    let app = arguments.beside.open_identities(false)?;
+    let app = arguments.beside.open_identities(false).await?;
     let (access_key, secret) = app.store.add_key(&Caller::ROOT, &arguments.user, given).await?;
     let secret = secret.expose();
     if arguments.json {
@@ -76,7 +76,7 @@ async fn create(arguments: Create) -> Outcome {
 }
 
 async fn list(user: &str, as_json: bool, beside: Beside) -> Outcome {
-    let keys = beside.open_identities(false)?.store.keys(&Caller::ROOT, user).await?;
+    let keys = beside.open_identities(false).await?.store.keys(&Caller::ROOT, user).await?;
     if as_json {
         let shown = keys.iter().map(|key| json!({ "access_key": key.access_key, "created": print::date(key.created) }));
         return Ok(print::json(&shown.collect::<Vec<_>>())?);
@@ -86,7 +86,7 @@ async fn list(user: &str, as_json: bool, beside: Beside) -> Outcome {
 }
 
 async fn delete(user: Option<&str>, access_key: &str, beside: Beside) -> Outcome {
-    let store = beside.open_identities(false)?.store;
+    let store = beside.open_identities(false).await?.store;
     if let Some(user) = user
         && !store.keys(&Caller::ROOT, user).await?.iter().any(|key| key.access_key == access_key)
     {

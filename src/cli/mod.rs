@@ -13,7 +13,7 @@ use crate::app::{App, AppError, root_of_command};
 use crate::auth::secret::Secret;
 use crate::cli::exit::{EXIT_HELP, Failure, Outcome};
 use crate::config::state::State;
-use crate::config::{Config, DEFAULT_PROVIDER, Overrides, ProviderConfig, ProviderKind};
+use crate::config::{Config, Overrides, ProviderConfig, ProviderKind};
 
 mod bucket;
 mod check;
@@ -113,19 +113,19 @@ impl Served {
 
 impl Beside {
     /// Opens catalog and providers.
-    fn open(self) -> Result<App, Failure> {
+    async fn open(self) -> Result<App, Failure> {
         let config = Config::load(&self.places.overrides(self.dir))?;
         let state = State::open(&config.state)?;
-        Ok(App::open(&config, &state, root_of_command(&state)?, false)?)
+        Ok(App::open(&config, &state, root_of_command(&state)?, false).await?)
     }
 
     /// Opens the catalog for a command that asks no provider: it works wherever DIR is, and before there is one. The
     /// state is made if `make` says so.
-    fn open_identities(self, make: bool) -> Result<App, Failure> {
+    async fn open_identities(self, make: bool) -> Result<App, Failure> {
         let mut config = Config::load(&self.places.overrides(self.dir))?;
-        config.providers = vec![ProviderConfig { name: DEFAULT_PROVIDER.to_owned(), kind: ProviderKind::Memory }];
+        config.providers = vec![ProviderConfig::plain(&config.server.default_provider, ProviderKind::Memory)];
         let state = if make { State::create(&config.state)? } else { State::open(&config.state)? };
-        Ok(App::open(&config, &state, root_of_command(&state)?, false)?)
+        Ok(App::open(&config, &state, root_of_command(&state)?, false).await?)
     }
 }
 

@@ -54,7 +54,7 @@ async fn explain(arguments: Explain) -> Outcome {
     let action = action(&arguments.action)?;
     let resource = resource(&arguments.resource)?;
     let context = context(&arguments.context)?;
-    let app = arguments.beside.open_identities(false)?;
+    let app = arguments.beside.open_identities(false).await?;
     let asked = app.store.caller_named(&Caller::ROOT, &arguments.user).await?.in_context(context);
     let decision = app.store.explain(&Caller::ROOT, &asked, action, &resource).await?;
     let allowed = decision.verdict == Verdict::Allowed;

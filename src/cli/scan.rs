@@ -69,7 +69,7 @@ impl Opened {
             Err(StateError::Locked(_)) => None,
             lock => Some(lock?),
         };
-        let app = open(&config, &state)?;
+        let app = open(&config, &state).await?;
         app.store.attach(if lock.is_some() { Attach::Serve } else { Attach::Scan }).await?;
         Ok(Self { app, lock })
     }
@@ -77,7 +77,7 @@ impl Opened {
     /// To look only; there must be a catalog.
     pub(super) async fn to_look(which: &Which) -> Result<Self, Failure> {
         let config = Config::load(&which.served.clone().overrides())?;
-        let app = open(&config, &State::open(&config.state)?)?;
+        let app = open(&config, &State::open(&config.state)?).await?;
         app.store.attach(Attach::Scan).await?;
         Ok(Self { app, lock: None })
     }
@@ -109,7 +109,7 @@ pub(super) async fn rebuild(arguments: RebuildArguments) -> Outcome {
         Err(StateError::Locked(_)) => return Err(Failure::refused("the server is running: stop it first")),
         lock => lock?,
     };
-    let app = open(&config, &state)?;
+    let app = open(&config, &state).await?;
     let unclean = app.store.attach(Attach::Rebuild).await?.unclean;
     if force {
         app.store.take_over(&unclean).await?;
@@ -127,8 +127,8 @@ pub(super) async fn rebuild(arguments: RebuildArguments) -> Outcome {
     show(&reports?, which.json)
 }
 
-fn open(config: &Config, state: &State) -> Result<App, Failure> {
-    Ok(App::open(config, state, root_of_command(state)?, false)?)
+async fn open(config: &Config, state: &State) -> Result<App, Failure> {
+    Ok(App::open(config, state, root_of_command(state)?, false).await?)
 }
 
 impl Which {

@@ -59,7 +59,7 @@ pub(super) async fn run(command: Command) -> Outcome {
         Command::Create(arguments) => create(arguments).await,
         Command::List { json, beside } => list(json, beside).await,
         Command::Delete { name, beside } => {
-            Ok(beside.open_identities(false)?.store.delete_user(&Caller::ROOT, &name).await?)
+            Ok(beside.open_identities(false).await?.store.delete_user(&Caller::ROOT, &name).await?)
         }
     }
 }
@@ -72,7 +72,7 @@ async fn create(arguments: Create) -> Outcome {
         policy: policy(&arguments.policy)?,
         name: arguments.name,
     };
-    let app = arguments.beside.open_identities(true)?;
+    let app = arguments.beside.open_identities(true).await?;
     Ok(app.store.put_user(&Caller::ROOT, user, arguments.replace).await?)
 }
 
@@ -90,7 +90,7 @@ fn policy(given: &str) -> Result<String, Failure> {
 }
 
 async fn list(as_json: bool, beside: Beside) -> Outcome {
-    let app = beside.open_identities(false)?;
+    let app = beside.open_identities(false).await?;
     let mut users: Vec<User> = Vec::new();
     loop {
         let after = users.last().map(|user| user.name.clone());

@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::auth::secret::Secret;
 use crate::config::root::SECRET_CHARS_MIN;
 use crate::config::section::{Problems, Section};
-use crate::model::bucket::{BucketRules, BucketSettings};
+use crate::model::bucket::{BucketRule, BucketRules};
 use crate::model::name::RESERVED;
 use crate::model::place::Layout;
 
@@ -30,9 +30,10 @@ pub mod state;
 pub use encryption::{EncryptionConfig, KeyError, KeyFrom, NamedKey};
 pub use interval::{Interval, duration};
 pub use notification::TargetConfig;
+pub use provider::{CommonConfig, ProviderConfig, ProviderKind};
 pub use s3::S3Config;
 
-/// The name of the provider that new buckets are made on.
+/// The name of the provider that new buckets are made on, unless the configuration says another.
 pub const DEFAULT_PROVIDER: &str = "default";
 
 /// Everything an operator can set.
@@ -46,7 +47,7 @@ pub struct Config {
     pub server: ServerConfig,
     /// The S3 front.
     pub s3: S3Config,
-    /// Where bytes live, the default provider first.
+    /// Where bytes live.
     pub providers: Vec<ProviderConfig>,
     /// The settings of buckets that are made or adopted.
     pub buckets: BucketRules,
@@ -73,27 +74,8 @@ pub struct ServerConfig {
     pub metrics_token: Option<Secret>,
     /// Between two walks of a bucket in the background; `None`: only new buckets are walked.
     pub scan_interval: Option<Duration>,
-}
-
-/// One place for bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProviderConfig {
-    /// Its name.
-    pub name: String,
-    /// What it is.
-    pub kind: ProviderKind,
-}
-
-/// The kinds of storage.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ProviderKind {
-    /// A directory, whose top-level directories are the buckets.
-    Filesystem {
-        /// The directory.
-        root: PathBuf,
-    },
-    /// The memory of the process.
-    Memory,
+    /// The provider of buckets for which nothing says another.
+    pub default_provider: String,
 }
 
 /// Limits that may be tuned. The others are in [`limits`].
@@ -209,25 +191,31 @@ impl Config {
         let mut server = top.section("server");
         let state = overrides.state.clone().or(server.text("state").map(PathBuf::from));
         let dir = directory(overrides.dir.as_deref(), state.as_deref());
+        let server = ServerConfig::read(server, overrides);
+        let providers = provider::read(top.sections("provider"), (&dir, &server.default_provider), problems);
         let config = Self {
             state: state.unwrap_or_else(|| dir.join(RESERVED)),
-            server: ServerConfig::read(server, overrides),
             s3: S3Config::read(top.section("s3")),
-            providers: providers(top.sections("provider"), &dir, problems),
-            buckets: bucket_rules(top.sections("bucket")),
+            buckets: bucket_rules(top.sections("bucket"), &providers),
+            providers,
+            server,
             encryption: EncryptionConfig::read(top.section("encryption")),
             targets: notification::targets(top.section("notification")),
             limits: LimitsConfig::read(top.section("limits")),
             dir,
         };
+        if config.default_provider().is_none() {
+            let what = format!("there is no provider of the name {:?}", config.server.default_provider);
+            Section::new("server", toml::Table::new(), problems).problem("default_provider", &what);
+        }
         top.finish();
         config
     }
 
-    /// The provider that new buckets are made on.
+    /// The provider of buckets for which nothing says another.
     #[must_use]
     pub fn default_provider(&self) -> Option<&ProviderConfig> {
-        self.providers.iter().find(|provider| provider.name == DEFAULT_PROVIDER)
+        self.providers.iter().find(|provider| provider.name == self.server.default_provider)
     }
 }
 
@@ -245,6 +233,7 @@ impl ServerConfig {
         let expected = "a length of time such as \"24h\", or \"off\"";
         let interval = section.parse("scan_interval", expected, |text| text.parse::<Interval>().ok());
         let interval = overrides.scan_interval.or(interval);
+        let default_provider = section.one(&["default_provider"]).unwrap_or_else(|| DEFAULT_PROVIDER.to_owned());
         let daily = Some(Duration::from_secs(limits::SCAN_INTERVAL_SECONDS));
         let server = Self {
             scan_interval: interval.map_or(daily, |Interval(interval)| interval),
@@ -253,6 +242,7 @@ impl ServerConfig {
             rest_listen: overrides.rest_listen.unwrap_or(rest_listen),
             durability: overrides.durability.unwrap_or(durability),
             log_format: overrides.log_format.unwrap_or(log_format),
+            default_provider,
         };
         if server.s3_listen == server.rest_listen && server.s3_listen.port() != 0 {
             section.problem("rest_listen", "it is the address of the S3 listener; each needs its own");
@@ -296,77 +286,24 @@ fn directory(given: Option<&Path>, state: Option<&Path>) -> PathBuf {
     }
 }
 
-fn providers(sections: Vec<Section<'_>>, dir: &Path, problems: &Problems) -> Vec<ProviderConfig> {
-    let mut providers: Vec<ProviderConfig> = Vec::new();
-    for mut section in sections {
-        let name = section.text("name");
-        let root = section.text("root").map(PathBuf::from);
-        let kind = section.text("provider");
-        let kind = match kind.as_deref() {
-            Some("filesystem") if root.is_some() => root.map(|root| ProviderKind::Filesystem { root }),
-            Some("memory") if root.is_none() => Some(ProviderKind::Memory),
-            Some("filesystem") => report(&section, "root", "a filesystem needs it"),
-            Some("memory") => report(&section, "root", "memory has none"),
-            Some(_) | None => report(&section, "provider", "expected \"filesystem\" or \"memory\""),
-        };
-        match name {
-            Some(name) if providers.iter().any(|other| other.name == name) => {
-                section.problem("name", &format!("{name:?} is taken by another provider"));
-            }
-            Some(name) if !name.is_empty() => providers.extend(kind.map(|kind| ProviderConfig { name, kind })),
-            Some(_) | None => section.problem("name", "a provider needs one"),
-        }
-        section.finish();
-    }
-    if !providers.iter().any(|provider| provider.name == DEFAULT_PROVIDER) {
-        let kind = ProviderKind::Filesystem { root: dir.to_owned() };
-        providers.insert(0, ProviderConfig { name: DEFAULT_PROVIDER.to_owned(), kind });
-    }
-    overlaps(&providers, problems);
-    providers
-}
-
-fn report<T>(section: &Section<'_>, key: &str, what: &str) -> Option<T> {
-    section.problem(key, what);
-    None
-}
-
-/// Two providers over one directory would be two owners of the same files.
-fn overlaps(providers: &[ProviderConfig], problems: &Problems) {
-    let roots: Vec<(&str, PathBuf)> = providers
-        .iter()
-        .filter_map(|provider| match &provider.kind {
-            ProviderKind::Filesystem { root } => Some((provider.name.as_str(), absolute(root))),
-            ProviderKind::Memory => None,
-        })
-        .collect();
-    for (i, (name, root)) in roots.iter().enumerate() {
-        for (other, below) in &roots[i + 1..] {
-            if below.starts_with(root) || root.starts_with(below) {
-                let what = format!("provider: the directories of {name:?} and {other:?} overlap");
-                problems.borrow_mut().push(what);
-            }
-        }
-    }
-}
-
-fn absolute(path: &Path) -> PathBuf {
-    path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned())
-}
-
-fn bucket_rules(sections: Vec<Section<'_>>) -> BucketRules {
+fn bucket_rules(sections: Vec<Section<'_>>, providers: &[ProviderConfig]) -> BucketRules {
     let rules = sections.into_iter().map(|mut section| {
         let pattern = section.text("match").unwrap_or_default();
         if pattern.is_empty() {
             section.problem("match", "a pattern of bucket names is needed, such as \"logs-*\"");
         }
-        let mut settings = BucketSettings::default();
-        settings.layout =
-            section.parse("layout", "\"natural\" or \"managed\"", Layout::parse).unwrap_or(settings.layout);
-        settings.exclusive = section.boolean("exclusive").unwrap_or(settings.exclusive);
-        settings.hash_on_adopt = section.boolean("hash_on_adopt").unwrap_or(settings.hash_on_adopt);
+        let rule = BucketRule {
+            provider: section.one(&["provider"]),
+            layout: section.parse("layout", "\"natural\" or \"managed\"", Layout::parse),
+            exclusive: section.boolean("exclusive").unwrap_or(false),
+            hash_on_adopt: section.boolean("hash_on_adopt").unwrap_or(false),
+            pattern,
+        };
+        if let Some(name) = rule.provider.as_ref().filter(|name| !providers.iter().any(|p| p.name == **name)) {
+            section.problem("provider", &format!("there is no provider of the name {name:?}"));
+        }
         section.finish();
-        (pattern, settings)
+        rule
     });
     BucketRules(rules.collect())
 }

@@ -5,8 +5,16 @@
 //! **Invariant:** after [`Section::finish`] each key of the table was either asked for or is named as a problem.
 
 use std::cell::RefCell;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
 
 use toml::{Table, Value};
+
+use crate::auth::secret::Secret;
+
+/// Largest file of a secret, in bytes: the key of a service account, as JSON, is a few thousand.
+const SECRET_BYTES_MAX: u64 = 64 * 1024;
 
 /// The problems found so far, shared by the sections of one file.
 pub(super) type Problems = RefCell<Vec<String>>;
@@ -38,6 +46,78 @@ impl<'p> Section<'p> {
     /// Takes a text.
     pub(super) fn text(&mut self, key: &str) -> Option<String> {
         self.parse(key, "a text", |text| Some(text.to_owned()))
+    }
+
+    /// Takes a text that is written under one of several names; an empty one is none.
+    pub(super) fn one(&mut self, names: &[&str]) -> Option<String> {
+        let given: Vec<(&str, String)> =
+            names.iter().filter_map(|name| self.text(name).map(|text| (*name, text))).collect();
+        self.only(given).filter(|text| !text.is_empty())
+    }
+
+    /// Takes a secret that is written under one of several names, or in the file that one of them with `_file` behind it
+    /// names.
+    pub(super) fn secret(&mut self, names: &[&str]) -> Option<Secret> {
+        self.secret_or_file(names, &[])
+    }
+
+    /// The same, where further names are of files only. One that is there but cannot be read is reported, and comes back
+    /// empty: it is not missing, too.
+    pub(super) fn secret_or_file(&mut self, names: &[&str], files: &[&str]) -> Option<Secret> {
+        let mut given = Vec::new();
+        for name in names {
+            if let Some(text) = self.text(name) {
+                if text.is_empty() {
+                    self.problem(name, "it is empty");
+                }
+                given.push(((*name).to_owned(), Secret::new(&text)));
+            }
+        }
+        let in_files = names.iter().map(|name| format!("{name}_file")).chain(files.iter().map(|&name| name.to_owned()));
+        for name in in_files {
+            if let Some(file) = self.text(&name) {
+                let secret = secret_of(Path::new(&file)).unwrap_or_else(|why| {
+                    self.problem(&name, &why);
+                    Secret::new("")
+                });
+                given.push((name, secret));
+            }
+        }
+        self.only(given.iter().map(|(name, secret)| (name.as_str(), secret.clone())).collect())
+    }
+
+    /// Takes a text, or a number as one.
+    pub(super) fn word(&mut self, key: &str) -> Option<String> {
+        self.take(key, "a text or a number", |value| {
+            value.as_str().map(str::to_owned).or_else(|| value.as_integer().map(|n| n.to_string()))
+        })
+    }
+
+    /// Whether a key is there that nobody has taken.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
+    /// Takes what is left, without a look at it: what it should be depends on what was reported already.
+    pub(super) fn pass_over(&mut self) {
+        self.table.clear();
+    }
+
+    /// The one that was given; more are a problem.
+    fn only<T>(&self, given: Vec<(&str, T)>) -> Option<T> {
+        if let [(first, _), (second, _), ..] = given.as_slice() {
+            self.problem(second, &format!("it says the same as {first}: one of them is enough"));
+        }
+        given.into_iter().next().map(|(_, value)| value)
+    }
+
+    /// Takes a table of texts.
+    pub(super) fn map(&mut self, key: &str) -> Vec<(String, String)> {
+        self.take(key, "a table of texts", |value| {
+            let table = value.as_table()?.iter();
+            table.map(|(name, text)| Some((name.clone(), text.as_str()?.to_owned()))).collect()
+        })
+        .unwrap_or_default()
     }
 
     /// Takes true or false.
@@ -95,5 +175,19 @@ impl<'p> Section<'p> {
 
     fn name(&self, key: &str) -> String {
         if self.at.is_empty() { key.to_owned() } else { format!("{}.{key}", self.at) }
+    }
+}
+
+/// Reads a secret; the end of its last line is no part of it.
+fn secret_of(file: &Path) -> Result<Secret, String> {
+    let open = |error| format!("{} cannot be read: {error}", file.display());
+    let mut text = String::new();
+    File::open(file).map_err(open)?.take(SECRET_BYTES_MAX + 1).read_to_string(&mut text).map_err(open)?;
+    if text.len() as u64 > SECRET_BYTES_MAX {
+        return Err(format!("{} is larger than {SECRET_BYTES_MAX} bytes", file.display()));
+    }
+    match text.trim_end_matches(['\r', '\n']) {
+        "" => Err(format!("{} is empty", file.display())),
+        text => Ok(Secret::new(text)),
     }
 }

@@ -148,16 +148,43 @@ pub struct BucketSettings {
     pub hash_on_adopt: bool,
 }
 
-/// Which settings a bucket gets when it is made or adopted: those of the first pattern that its name matches.
+/// Where a bucket goes and which settings it gets when it is made or adopted: what the first pattern says that its name
+/// matches.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct BucketRules(pub Vec<(String, BucketSettings)>);
+pub struct BucketRules(pub Vec<BucketRule>);
+
+/// What is said of the buckets that match a pattern.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BucketRule {
+    /// The pattern of their names.
+    pub pattern: String,
+    /// The provider of those that are made; `None`: the default one.
+    pub provider: Option<String>,
+    /// Where new bytes end up; `None`: where the provider's buckets have them.
+    pub layout: Option<Layout>,
+    /// See [`BucketSettings::exclusive`].
+    pub exclusive: bool,
+    /// See [`BucketSettings::hash_on_adopt`].
+    pub hash_on_adopt: bool,
+}
 
 impl BucketRules {
-    /// The settings for a name; the defaults if no pattern matches.
+    /// The rule for a name.
     #[must_use]
-    pub fn settings(&self, name: &BucketName) -> BucketSettings {
-        let rule = self.0.iter().find(|(pattern, _)| wild_match(pattern, name.as_str()));
-        rule.map_or_else(BucketSettings::default, |(_, settings)| *settings)
+    pub fn rule(&self, name: &BucketName) -> Option<&BucketRule> {
+        self.0.iter().find(|rule| wild_match(&rule.pattern, name.as_str()))
+    }
+
+    /// The settings for a name, on a provider whose buckets have `layout` unless a rule says otherwise.
+    #[must_use]
+    pub fn settings(&self, name: &BucketName, layout: Layout) -> BucketSettings {
+        let rule = self.rule(name).cloned().unwrap_or_default();
+        BucketSettings {
+            layout: rule.layout.unwrap_or(layout),
+            public: false,
+            exclusive: rule.exclusive,
+            hash_on_adopt: rule.hash_on_adopt,
+        }
     }
 }
 
@@ -173,10 +200,18 @@ mod tests {
 
     #[test]
     fn the_first_rule_that_matches_counts() {
-        let managed = BucketSettings { layout: Layout::Managed, ..BucketSettings::default() };
-        let rules = BucketRules(vec![("log-*".into(), managed), ("*".into(), BucketSettings::default())]);
-        let layout = |name: &str| rules.settings(&BucketName::new(name).expect("legal")).layout;
-        assert_eq!((layout("log-1"), layout("logs")), (Layout::Managed, Layout::Natural));
-        assert_eq!(BucketRules::default().settings(&BucketName::new("x").expect("legal")).layout, Layout::Natural);
+        let rule = |pattern: &str, layout| BucketRule { pattern: pattern.into(), layout, ..BucketRule::default() };
+        let rules = BucketRules(vec![
+            rule("log-*", Some(Layout::Managed)),
+            rule("raw", None),
+            rule("*", Some(Layout::Natural)),
+        ]);
+        let settings = |rules: &BucketRules, name: &str, layout| {
+            rules.settings(&BucketName::new(name).expect("legal"), layout).layout
+        };
+        assert_eq!(settings(&rules, "log-1", Layout::Natural), Layout::Managed);
+        assert_eq!(settings(&rules, "logs", Layout::Managed), Layout::Natural);
+        assert_eq!(settings(&rules, "raw", Layout::Managed), Layout::Managed);
+        assert_eq!(settings(&BucketRules::default(), "x", Layout::Managed), Layout::Managed);
     }
 }

@@ -25,6 +25,7 @@ pub mod pattern;
 pub mod place;
 pub mod range;
 pub mod record;
+pub mod secret;
 pub mod tag;
 pub mod time;
 pub mod upload;

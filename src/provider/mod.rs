@@ -23,6 +23,7 @@ use crate::model::time::Timestamp;
 pub mod cloud;
 pub mod fs;
 pub mod memory;
+pub mod settings;
 pub mod wrap;
 
 /// What went wrong, by meaning.

@@ -245,7 +245,7 @@ impl Store {
             container: name.clone(),
             owner: ROOT.to_owned(),
             created: Clock::now(),
-            settings: self.0.bucket_rules.settings(name),
+            settings: self.0.bucket_rules.settings(name, crate::model::place::Layout::Natural),
             config: Arc::default(),
             revision: 0,
             indexed: None,
@@ -322,7 +322,7 @@ impl Store {
             container: container.name.clone(),
             owner: ROOT.to_owned(),
             created: Clock::now(),
-            settings: self.0.bucket_rules.settings(&container.name),
+            settings: self.0.bucket_rules.settings(&container.name, crate::model::place::Layout::Natural),
             config: BucketConfig::default(),
             indexed: None,
         };

@@ -105,7 +105,7 @@ impl Store {
             container: name.clone(),
             owner,
             created: now,
-            settings: self.0.bucket_rules.settings(name),
+            settings: self.0.bucket_rules.settings(name, crate::model::place::Layout::Natural),
             config,
             indexed: Some(now),
         };

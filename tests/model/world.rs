@@ -12,7 +12,7 @@ use std::time::Duration;
 use longshore::auth::secret::{MasterKey, Secret};
 use longshore::catalog::Catalog;
 use longshore::catalog::sqlite::{self, OpenOptions, SqliteCatalog};
-use longshore::model::bucket::{BucketRules, BucketSettings};
+use longshore::model::bucket::{BucketRule, BucketRules};
 use longshore::model::caller::Caller;
 use longshore::model::name::{BucketName, ObjectKey};
 use longshore::model::place::{Layout, Placed};
@@ -138,13 +138,13 @@ impl World {
         let options = OpenOptions { durability: sqlite::Durability::Os };
         let catalog = SqliteCatalog::open(&self.dir.path().join("catalog.db"), options).expect("opens");
         let catalog: Arc<dyn Catalog> = Arc::new(catalog);
-        let settings = BucketSettings { layout: self.layout, ..BucketSettings::default() };
+        let rule = BucketRule { pattern: "*".into(), layout: Some(self.layout), ..BucketRule::default() };
         let store = Store::new(StoreParts {
             catalog: catalog.clone(),
             providers: BTreeMap::from([("default".to_owned(), provider)]),
             default_provider: "default".into(),
             inline_bytes_max: longshore::config::limits::INLINE_BYTES_MAX,
-            bucket_rules: BucketRules(vec![("*".into(), settings)]),
+            bucket_rules: BucketRules(vec![rule]),
             master_key: MasterKey::generate(),
             named_keys: Default::default(),
             targets: Vec::new(),

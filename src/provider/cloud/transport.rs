@@ -32,7 +32,7 @@ use super::payload::{Payload, PayloadBody};
 use crate::config::limits::{
     CLOUD_ANSWER_BYTES_MAX, CLOUD_IDLE_PER_HOST_MAX, CLOUD_RETRY_SECONDS_MAX, CLOUD_WAIT_MILLIS_FIRST,
 };
-use crate::config::provider::TransportConfig;
+use crate::provider::settings::TransportConfig;
 use crate::provider::{Blocks, Error, Result};
 
 /// One request, which may be sent several times.

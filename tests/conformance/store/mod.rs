@@ -25,7 +25,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use longshore::auth::secret::{MasterKey, Secret};
 use longshore::catalog::sqlite::{self, OpenOptions, SqliteCatalog};
-use longshore::model::bucket::{BucketRules, BucketSettings};
+use longshore::model::bucket::{BucketRule, BucketRules};
 use longshore::model::caller::Caller;
 use longshore::model::condition::Conditions;
 use longshore::model::name::{BucketName, ObjectKey};
@@ -231,7 +231,11 @@ fn open_over(provider: Arc<dyn Provider>, layout: Layout, dir: &std::path::Path)
         providers: BTreeMap::from([("default".to_owned(), provider)]),
         default_provider: "default".into(),
         inline_bytes_max: longshore::config::limits::INLINE_BYTES_MAX,
-        bucket_rules: BucketRules(vec![("*".into(), BucketSettings { layout, ..BucketSettings::default() })]),
+        bucket_rules: BucketRules(vec![BucketRule {
+            pattern: "*".into(),
+            layout: Some(layout),
+            ..BucketRule::default()
+        }]),
         master_key: MasterKey::new([7; 32]),
         named_keys: Default::default(),
         targets: Vec::new(),

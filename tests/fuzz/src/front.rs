@@ -15,6 +15,8 @@ use longshore::auth::secret::{MasterKey, Secret};
 use longshore::catalog::sqlite::{Durability, OpenOptions, SqliteCatalog};
 use longshore::front::s3::{self, S3Front, S3Options};
 use longshore::model::bucket::{BucketRules, BucketSettings};
+use longshore::model::caller::Caller;
+use longshore::model::name::BucketName;
 use longshore::provider::memory::MemoryProvider;
 use longshore::store::{Attach, RootCredentials, Store, StoreParts};
 use tokio::runtime::Runtime;
@@ -48,13 +50,12 @@ impl Bed {
         let dir = tempfile::tempdir().expect("a directory");
         let options = OpenOptions { durability: Durability::Os };
         let catalog = SqliteCatalog::open(&dir.path().join("catalog.db"), options).expect("a catalog");
-        let public = BucketSettings { public: true, ..BucketSettings::default() };
         let store = Store::new(StoreParts {
             catalog: Arc::new(catalog),
             providers: BTreeMap::from([("default".to_owned(), Arc::new(MemoryProvider::new()) as Arc<_>)]),
             default_provider: "default".into(),
             inline_bytes_max: longshore::config::limits::INLINE_BYTES_MAX,
-            bucket_rules: BucketRules(vec![("fuzz".into(), public)]),
+            bucket_rules: BucketRules::default(),
             master_key: MasterKey::generate(),
             named_keys: Default::default(),
             targets: Vec::new(),
@@ -62,10 +63,13 @@ impl Bed {
             root: RootCredentials { access_key: ROOT.0.into(), secret: Secret::new(ROOT.1) },
         });
         runtime.block_on(store.attach(Attach::Serve)).expect("attaches");
-        let bed = Self { runtime, front: s3::service(store, S3Options::default()), requests: 0, _dir: dir };
+        let front = s3::service(store.clone(), S3Options::default());
+        let bed = Self { runtime, front, requests: 0, _dir: dir };
         for (target, body) in [("/fuzz", &b""[..]), ("/empty", b""), ("/fuzz/keep", b"kept")] {
             assert_eq!(bed.root("PUT", target, body).map(|answer| answer.status), Some(200), "{target}");
         }
+        let (name, public) = (BucketName::new("fuzz").expect("legal"), BucketSettings { public: true, ..BucketSettings::default() });
+        bed.runtime.block_on(store.set_bucket(&Caller::root(), &name, public)).expect("public");
         bed
     }
 
