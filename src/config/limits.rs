@@ -159,6 +159,8 @@ pub const ACCESS_LOG_OBJECT_BYTES_MAX: usize = 1024 * 1024;
 pub const ACCESS_LOG_SECONDS: u64 = 5 * 60;
 /// Largest answer of a cloud that is read into memory, in bytes: a page of a listing with metadata fits.
 pub const CLOUD_ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Most headers of an answer of a cloud: an object of somebody else may have hundreds of small entries of metadata.
+pub const CLOUD_HEADERS_MAX: usize = 1024;
 /// Idle connections kept to one host of a cloud.
 pub const CLOUD_IDLE_PER_HOST_MAX: usize = 64;
 /// Seconds within which a request to a cloud is tried again.
@@ -186,3 +188,16 @@ pub const CLOUD_PIECES_AT_ONCE: usize = 8;
 pub const CLOUD_READ_TRIES_MAX: u32 = 3;
 /// Steps of one lay-out on a cloud; each one that does not end it was lost to another writer.
 pub const CLOUD_ROUNDS_MAX: usize = 16;
+/// Pages of a listing of a cloud in a row that may be empty and yet say that more follow.
+pub const CLOUD_EMPTY_PAGES_MAX: usize = 1000;
+/// Most pages of a listing of containers.
+pub const CLOUD_CONTAINER_PAGES_MAX: usize = 1000;
+/// Bytes that Google moves in one request of a copy between places or storage classes, so that it answers in time; a
+/// multiple of a mebibyte.
+pub const GOOGLE_REWRITE_BYTES: u64 = 512 * 1024 * 1024;
+/// Most requests of one copy, at Google: four times what the largest object takes.
+pub const GOOGLE_REWRITES_MAX: usize = 40_960;
+/// Most sources of one composition, at Google.
+pub const GOOGLE_COMPOSE_SOURCES_MAX: usize = 32;
+/// Least seconds between two renewals of what gives tokens, after a service said that it knows one no more.
+pub const CLOUD_RENEWAL_SECONDS_MIN: u64 = 5;

@@ -51,6 +51,12 @@ impl Payload {
         }
     }
 
+    /// Adds all of another one at the end.
+    pub fn append(&mut self, other: &Self) {
+        self.pieces.extend_from_slice(&other.pieces);
+        self.len += other.len;
+    }
+
     /// Bytes.
     #[must_use]
     pub fn len(&self) -> u64 {

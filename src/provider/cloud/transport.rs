@@ -30,7 +30,8 @@ use tokio::time::{Instant, timeout};
 use super::breaker::Breaker;
 use super::payload::{Payload, PayloadBody};
 use crate::config::limits::{
-    CLOUD_ANSWER_BYTES_MAX, CLOUD_IDLE_PER_HOST_MAX, CLOUD_RETRY_SECONDS_MAX, CLOUD_WAIT_MILLIS_FIRST,
+    CLOUD_ANSWER_BYTES_MAX, CLOUD_HEADERS_MAX, CLOUD_IDLE_PER_HOST_MAX, CLOUD_RETRY_SECONDS_MAX,
+    CLOUD_WAIT_MILLIS_FIRST,
 };
 use crate::provider::settings::TransportConfig;
 use crate::provider::{Blocks, Error, Result};
@@ -246,6 +247,7 @@ impl Transport {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(30))
             .pool_max_idle_per_host(CLOUD_IDLE_PER_HOST_MAX)
+            .http1_max_headers(CLOUD_HEADERS_MAX)
             .build(https.wrap_connector(http));
         let at_once = Semaphore::new(options.concurrency_max);
         Ok(Self { name: name.into(), client, at_once, breaker: Breaker::default(), options })
