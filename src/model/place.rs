@@ -82,6 +82,13 @@ impl Stamp {
         Self(text.into())
     }
 
+    /// Whether bytes of this stamp may be those that a listing shows with that one. Some storages list only a part of it,
+    /// which begins with `#` and ends the whole.
+    #[must_use]
+    pub fn may_show_as(&self, listed: &Self) -> bool {
+        self == listed || (listed.0.starts_with('#') && self.0.ends_with(&*listed.0))
+    }
+
     /// The provider's spelling.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -51,6 +51,7 @@ impl File {
             modified: self.modified,
             record: self.record.clone(),
             // No stamp is ever given twice here.
+            foreign: None,
             young: false,
         }
     }
@@ -292,7 +293,7 @@ fn blocks(bytes: Bytes, edited: Arc<AtomicBool>) -> Body {
 #[async_trait]
 impl Provider for MemoryProvider {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { natural: true, exchange: true, records: true, durable: false, reflink: false, inline: false }
+        Capabilities { natural: true, exchange: true, records: true, conditional: true, ..Capabilities::default() }
     }
 
     async fn containers(&self) -> Result<Vec<Container>> {

@@ -16,15 +16,21 @@ use futures_util::Stream;
 
 use crate::model::id::VersionId;
 use crate::model::name::{BucketName, ObjectKey};
+use crate::model::object::Content;
 use crate::model::place::{Displaced, Place, Stamp};
 use crate::model::record::Record;
 use crate::model::time::Timestamp;
 
+mod capabilities;
+pub mod check;
 pub mod cloud;
 pub mod fs;
 pub mod memory;
+pub mod named;
 pub mod settings;
 pub mod wrap;
+
+pub use capabilities::Capabilities;
 
 /// What went wrong, by meaning.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +63,9 @@ pub enum Error {
     /// The storage does not answer now; a later try may succeed.
     #[error("the storage is not available")]
     Unavailable(#[source] std::io::Error),
+    /// The storage takes no container of this name.
+    #[error("the storage takes no container of this name")]
+    BadName,
     /// Anything else. The source is for the log, never for a client.
     #[error("the storage failed")]
     Failed(#[source] std::io::Error),
@@ -72,25 +81,6 @@ impl Error {
 
 /// A result of a provider.
 pub type Result<T> = std::result::Result<T, Error>;
-
-/// What a provider can keep of the promises, and what makes it fast. Pinned by a test for each provider.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[expect(clippy::struct_excessive_bools, reason = "each is one independent fact about a storage")]
-pub struct Capabilities {
-    /// A key may be a path, with an atomic and verified replacement: natural layout is sound.
-    pub natural: bool,
-    /// Two names can be exchanged atomically; without it an outside writer has a window of microseconds in a lay-out.
-    pub exchange: bool,
-    /// Records are kept beside the bytes, so a catalog can be rebuilt.
-    pub records: bool,
-    /// What was acknowledged survives power loss.
-    pub durable: bool,
-    /// Copies share blocks with their source where the file system can.
-    pub reflink: bool,
-    /// A sync costs more than the bytes of a small body: such bodies are published unsynced and kept in the catalog
-    /// until a settlement has made them durable.
-    pub inline: bool,
-}
 
 /// One container.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,8 +126,19 @@ pub struct Stat {
     pub modified: Timestamp,
     /// The record beside the bytes, live or not; judge it by [`Record::is_live`].
     pub record: Option<Record>,
+    /// What the storage keeps of its own with an object that is not ours.
+    pub foreign: Option<Box<Foreign>>,
     /// The mtime is so recent that a further write might not change it: the stamp is not yet final.
     pub young: bool,
+}
+
+/// What a storage keeps of its own with an object.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Foreign {
+    /// The ETag under which S3 clients should see it, without quotes: the MD5 if the storage vouches for it.
+    pub etag: Option<String>,
+    /// Its headers.
+    pub content: Content,
 }
 
 /// A stream of the blocks of a body.
@@ -165,7 +166,7 @@ impl fmt::Debug for Body {
 pub struct Listed {
     /// The key: its path.
     pub key: ObjectKey,
-    /// What identifies the bytes.
+    /// What identifies the bytes, as far as a listing shows it: compare by [`Stamp::may_show_as`].
     pub stamp: Stamp,
     /// Bytes.
     pub size: u64,

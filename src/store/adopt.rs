@@ -77,6 +77,10 @@ pub(super) fn object_of_file(key: &ObjectKey, stat: Stat, counter: u64) -> Objec
         revision: 0,
         attached: Attached::default(),
     };
+    if let Some(foreign) = stat.foreign {
+        object.content = foreign.content;
+        object.etag = foreign.etag.filter(|etag| is_etag(etag)).unwrap_or(object.etag);
+    }
     if let Some(record) = record {
         object.etag = record.etag;
         object.checksum = record.checksum;

@@ -147,7 +147,7 @@ impl Store {
             Seek::From(from) => (Some(from.as_str()), ObjectKey::new(from).ok()),
         };
         let mut files = Vec::new();
-        if let Some(key) = at.filter(|key| key.as_path(bound.folds()).is_some()) {
+        if let Some(key) = at.filter(|key| bound.can_lie_at(key)) {
             match bound.provider.stat(bound.place(), &Place::Natural(key.clone())).await {
                 Ok(stat) => {
                     let (stamp, size, modified) = (stat.stamp, stat.size, stat.modified);

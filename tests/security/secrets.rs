@@ -19,7 +19,7 @@ fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
 #[test]
 fn secrets_are_compared_in_constant_time() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let secret = std::fs::read_to_string(root.join("auth/secret.rs")).expect("the source");
+    let secret = std::fs::read_to_string(root.join("model/secret.rs")).expect("the source");
     let (_, comparison) = secret.split_once("impl PartialEq for Secret").expect("how secrets are compared");
     assert!(comparison.split_once("\n}\n").expect("its end").0.contains(".ct_eq("), "{comparison}");
     let derived = secret.split_once("pub struct Secret").expect("the type").0.rsplit_once("#[derive").expect("derives");

@@ -340,6 +340,7 @@ pub(super) fn stat(space: &Space, place: &Place) -> Result<Stat> {
         size: facts.size,
         modified: facts.modified,
         record: super::record::read(&file),
+        foreign: None,
         young: space.is_young(&facts),
     })
 }

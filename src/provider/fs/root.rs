@@ -69,6 +69,8 @@ impl Root {
             durable,
             reflink: found.reflink,
             inline: durable,
+            flat: false,
+            conditional: true,
         };
         let fine_times_on = (found.fine_times && !without.fine_times)
             .then(|| rustix::fs::fstat(&dir).map(|stat| stat.st_dev))

@@ -248,7 +248,7 @@ impl<'a> Scan<'a> {
 
     /// A file and a row.
     async fn both(&mut self, file: Listed, row: Entry) -> Result<()> {
-        if file.stamp == row.stamp {
+        if row.stamp.may_show_as(&file.stamp) {
             return self.hash_known(&row).await;
         }
         if !self.options.dry_run && (row.placed == Placed::Managed || self.options.rebuild) {

@@ -44,13 +44,13 @@ pub(super) struct Object {
     pub(super) size: String,
     pub(super) time_created: String,
     pub(super) md5_hash: Option<String>,
-    component_count: Option<u32>,
-    content_type: Option<String>,
-    cache_control: Option<String>,
-    content_disposition: Option<String>,
-    content_encoding: Option<String>,
-    content_language: Option<String>,
-    metadata: BTreeMap<String, String>,
+    pub(super) component_count: Option<u32>,
+    pub(super) content_type: Option<String>,
+    pub(super) cache_control: Option<String>,
+    pub(super) content_disposition: Option<String>,
+    pub(super) content_encoding: Option<String>,
+    pub(super) content_language: Option<String>,
+    pub(super) metadata: BTreeMap<String, String>,
 }
 
 /// A page of a listing of objects.
@@ -96,14 +96,14 @@ pub(super) struct Resource<'a> {
     pub(super) md5_hash: Option<String>,
     pub(super) content_type: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    cache_control: Option<&'a str>,
+    pub(super) cache_control: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    content_disposition: Option<&'a str>,
+    pub(super) content_disposition: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    content_encoding: Option<&'a str>,
+    pub(super) content_encoding: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    content_language: Option<&'a str>,
-    metadata: BTreeMap<&'a str, &'a str>,
+    pub(super) content_language: Option<&'a str>,
+    pub(super) metadata: BTreeMap<&'a str, &'a str>,
 }
 
 /// Of what a name is composed.

@@ -126,7 +126,7 @@ impl Google {
             source_objects: pieces.iter().map(|piece| Source::new(&piece.name, &piece.tag)).collect(),
             destination: Resource::new(content),
         };
-        let made: Object = self.post(self.endpoint.compose(to).with("fields", WRITTEN), &composition).await?;
+        let made: Object = self.post(self.endpoint.compose(to).with("fields", WRITTEN), &composition, 0).await?;
         let size = pieces.iter().map(|piece| piece.size).sum();
         if number(&made.size)? != size {
             return Err(strange("the pieces do not make up the whole"));
@@ -154,7 +154,8 @@ impl Google {
                 .with("maxBytesRewrittenPerCall", &GOOGLE_REWRITE_BYTES.to_string())
                 .with("fields", "done,rewriteToken,resource(name,generation,size)")
                 .with_some("rewriteToken", token.as_deref());
-            let Rewritten { done, rewrite_token, resource: made } = self.post(address, &resource).await?;
+            let Rewritten { done, rewrite_token, resource: made } =
+                self.post(address, &resource, source.size.min(GOOGLE_REWRITE_BYTES)).await?;
             if done {
                 let made = made.ok_or_else(|| strange("a copy that is done and not there"))?;
                 let whole = number(&made.size)? == source.size;

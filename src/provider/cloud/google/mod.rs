@@ -80,11 +80,16 @@ impl Google {
         answer(self.ask(&Call::new(Method::GET, address.uri())).await?).await
     }
 
-    /// Sends JSON and asks for some.
-    async fn post<T: DeserializeOwned>(&self, address: Address, body: &impl serde::Serialize) -> Result<T> {
+    /// Sends JSON and asks for some; the service may move `moved` bytes before it answers.
+    async fn post<T: DeserializeOwned>(
+        &self,
+        address: Address,
+        body: &(impl serde::Serialize + Sync),
+        moved: u64,
+    ) -> Result<T> {
         let text = serde_json::to_string(body).map_err(|error| failed("a body", error))?;
         let call = Call::new(Method::POST, address.uri()).header("content-type", "application/json")?.body(text.into());
-        answer(self.ask(&call).await?).await
+        answer(self.ask(&call.moving(moved)).await?).await
     }
 }
 

@@ -1,0 +1,55 @@
+//! The suite of the provider trait on the clouds, each as the configuration opens it.
+
+use std::sync::Arc;
+
+use longshore::app::open_provider;
+use longshore::config::{Config, Durability, Overrides};
+use longshore::provider::Provider;
+
+use super::outside::InCloud;
+use super::{all, run};
+use crate::harness::{Backend, backends};
+
+/// The provider of a backend, by the configuration.
+async fn open(backend: &Backend) -> Arc<dyn Provider> {
+    let text = format!("[server]\ndefault_provider = \"cloud\"\n{}", backend.entry("cloud", ""));
+    let config = Config::parse(&text, &Overrides::default()).expect("a sound configuration");
+    let provider = config.providers.iter().find(|provider| provider.name == "cloud").expect("it is there");
+    open_provider(provider, Durability::Fsync, false, None).await.expect("opens")
+}
+
+async fn behaves(backend: Option<&'static Backend>) {
+    let Some(backend) = backend else { return };
+    let provider = open(backend).await;
+    run(all(), provider.as_ref(), &InCloud::of(backend)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn amazon_behaves() {
+    behaves(backends::amazon("conformance::provider::clouds::amazon_behaves")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn azure_behaves() {
+    behaves(backends::azure("conformance::provider::clouds::azure_behaves")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn google_behaves() {
+    behaves(backends::google("conformance::provider::clouds::google_behaves")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn openstack_behaves() {
+    behaves(backends::openstack("conformance::provider::clouds::openstack_behaves")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn openstack_behaves_behind_keystone() {
+    behaves(backends::keystone("conformance::provider::clouds::openstack_behaves_behind_keystone")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rackspace_behaves() {
+    behaves(backends::rackspace("conformance::provider::clouds::rackspace_behaves")).await;
+}
