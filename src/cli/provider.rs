@@ -13,7 +13,6 @@ use crate::app::open_provider;
 use crate::cli::exit::{Failure, Outcome};
 use crate::cli::{Beside, print};
 use crate::config::{Config, ProviderConfig};
-use crate::model::place::Layout;
 use crate::provider::Capabilities;
 use crate::provider::check::{self, Outcome as Tried};
 

@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 
 use super::mark::{Known, Mark};
 use super::payload::Payload;
-use super::service::{At, Piece, Shared, When};
+use super::service::{At, Facts, Piece, Shared, When};
 use crate::config::limits::{BLOCK_BYTES, CLOUD_ANSWER_BYTES_MAX, CLOUD_BLOCKS_MAX, CLOUD_READ_TRIES_MAX};
 use crate::model::id::VersionId;
 use crate::model::name::{BucketName, RESERVED};
@@ -196,9 +196,26 @@ impl Space {
     }
 
     async fn open(&self, container: &str, name: &str, stamp: &Stamp, range: Range<u64>) -> Result<Blocks> {
-        let (facts, blocks) = self.service.get(At { container, name }, range).await?;
+        let opened = self.service.get(At { container, name }, range.clone()).await;
+        // A range beyond the end is a mistake of ours, if the bytes are those that were meant.
+        let (facts, blocks) = match opened {
+            Ok((facts, blocks)) if facts.size >= range.end => (facts, blocks),
+            Ok((facts, _)) => return Err(beyond(facts, stamp)),
+            Err(Error::StampMismatch) => {
+                return Err(beyond(self.service.head(At { container, name }).await?, stamp));
+            }
+            Err(error) => return Err(error),
+        };
         if Known::new(facts).stamp == *stamp { Ok(blocks) } else { Err(Error::StampMismatch) }
     }
+}
+
+/// Why a range that ends behind `facts` cannot be read.
+fn beyond(facts: Facts, stamp: &Stamp) -> Error {
+    if Known::new(facts).stamp != *stamp {
+        return Error::StampMismatch;
+    }
+    Error::Failed(io::Error::other("a range beyond the end of the bytes was asked for"))
 }
 
 fn json() -> Content {
