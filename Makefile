@@ -13,7 +13,7 @@ FUZZ_TARGETS ?= $(notdir $(wildcard tests/fuzz/seeds/*))
 FUZZ_FLAGS := -Cpasses=sancov-module $(addprefix -Cllvm-args=-sanitizer-coverage-,level=4 inline-8bit-counters pc-table trace-compares)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help run build test lint fmt compat compat-selftest s3-tests fault fuzz bench clean tools
+.PHONY: help run build test lint fmt compat compat-selftest s3-tests fault fuzz matrix bench clean tools
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' Makefile
@@ -39,15 +39,17 @@ lint: ## check format, lints, documentation and architecture; changes nothing
 fmt: ## format the code
 	$(CARGO) fmt --all
 
-compat: build tools ## run the client programs against the built server
-	compat/clients/run
+compat: build tools ## run the client programs against the built server; PROVIDER= on a cloud's storage
+	compat/clients/run $(if $(PROVIDER),--provider $(PROVIDER))
 
 compat-selftest: build tools ## prove that the client programs notice a server that damages data
 	compat/clients/selftest
 
-s3-tests: build ## run ceph/s3-tests, checked out at S3TESTS_DIR, in both layouts
+s3-tests: build $(if $(PROVIDER),tools) ## run ceph/s3-tests, checked out at S3TESTS_DIR; LAYOUT= one layout, PROVIDER= on a cloud's storage
 	failed=0
-	for layout in natural managed; do compat/suites/run --layout $$layout || failed=1; done
+	for layout in $(or $(LAYOUT),natural managed); do
+	  compat/suites/run --layout $$layout $(if $(PROVIDER),--provider $(PROVIDER)) || failed=1
+	done
 	exit $$failed
 
 fault: ## run the tests of crashes and broken storage at full size
@@ -67,6 +69,9 @@ fuzz: ## run each fuzz target for FUZZ_SECONDS (60), or those that FUZZ_TARGETS 
 	    | tail -n 40
 	done
 
+matrix: build ## print the README's table of fronts and providers
+	@target/release/longshore provider list --markdown --config compat/matrix.toml
+
 bench: build tools ## measure beside rclone and nginx on the same files
 	compat/bench/run
 
@@ -81,6 +86,7 @@ tools: $(VENV)/.installed
 	  apt-get update -q && apt-get install -qy --no-install-recommends $$missing
 	fi
 	if [ -f $(JS)/package.json ] && [ ! -d $(JS)/node_modules ]; then npm --prefix $(JS) ci --no-audit --no-fund; fi
+	compat/backends/install
 
 $(VENV)/.installed: $(wildcard $(REQUIREMENTS) $(S3FS_REQUIREMENTS))
 	python3 -m venv $(VENV)

@@ -10,15 +10,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::sqlite::{self, OpenOptions, SqliteCatalog};
 use crate::catalog::{self, Catalog};
 use crate::config::root::{RootKeys, RootKeysError};
 use crate::config::state::{State, StateError};
-use crate::config::{Config, Durability, KeyError, ProviderConfig, ProviderKind};
+use crate::config::{CommonConfig, Config, Durability, KeyError, ProviderConfig, ProviderKind};
 use crate::front::ops::{self, Ops};
 use crate::front::s3::{self, FIRST_REGION, S3Options};
 use crate::metrics::Metrics;
@@ -27,7 +29,16 @@ use crate::provider::memory::MemoryProvider;
 use crate::provider::{self, Provider};
 use crate::server::fronts::{Rest, S3};
 use crate::server::{Exchange, Listener};
-use crate::store::{self, Attach, RootCredentials, Store, StoreParts, Upkeep};
+use crate::store::{self, Mounted, RootCredentials, Store, StoreParts, Upkeep};
+
+/// The most that opening a provider may take: some ask for credentials first.
+const OPEN_LIMIT: Duration = Duration::from_secs(4);
+/// The most that the start waits for providers which do not answer.
+const ATTACH_LIMIT: Duration = Duration::from_secs(4);
+/// Before the first try to open and attach what could not be at the start; doubled each time.
+const MOUNT_PAUSE_FIRST: Duration = Duration::from_secs(1);
+/// The most it is doubled to.
+const MOUNT_PAUSE_MOST: Duration = Duration::from_secs(10);
 
 /// Why the program cannot begin or go on.
 #[derive(Debug, thiserror::Error)]
@@ -68,22 +79,26 @@ pub struct App {
     pub store: Store,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Why providers could not be opened: their buckets are unavailable.
+    pub failed: Vec<AppError>,
 }
 
 impl App {
     /// Opens catalog and providers. `make` makes the directories of providers that are missing.
     ///
     /// # Errors
-    /// What cannot be opened.
+    /// What cannot be opened, but for providers.
     pub async fn open(config: &Config, state: &State, root: RootKeys, make: bool) -> Result<Self, AppError> {
         let metrics = Arc::new(Metrics::default());
-        let mut providers = BTreeMap::new();
+        let (mut providers, mut failed) = (BTreeMap::new(), Vec::new());
+        let opener = Opener { config, state, make };
+        let mut opening = Vec::new();
         for provider in &config.providers {
-            let notes = state.notes(&provider.name);
-            let opened = open_provider(provider, config.server.durability, make, Some(notes)).await;
-            let opened = opened.map_err(|error| AppError::Provider(provider.name.clone(), error))?;
-            let metered = provider::wrap::Metered::new(opened, &provider.name, Arc::clone(&metrics));
-            providers.insert(provider.name.clone(), Arc::new(metered) as Arc<dyn Provider>);
+            opening.push(opener.open(provider, &metrics));
+        }
+        for (provider, opened) in config.providers.iter().zip(join_all(opening).await) {
+            let opened = opened.map_err(|error| failed.push(AppError::Provider(provider.name.clone(), error))).ok();
+            providers.insert(provider.name.clone(), mounted(provider, opened));
         }
         let durability = match config.server.durability {
             Durability::Fsync => sqlite::Durability::Fsync,
@@ -105,7 +120,68 @@ impl App {
             targets: config.targets.clone(),
             region: config.s3.region.clone().unwrap_or_else(|| FIRST_REGION.to_owned()),
         });
-        Ok(Self { store, metrics })
+        Ok(Self { store, metrics, failed })
+    }
+
+    /// For a command that needs all providers.
+    ///
+    /// # Errors
+    /// The first that could not be opened.
+    pub fn whole(mut self) -> Result<Self, AppError> {
+        if self.failed.is_empty() { Ok(self) } else { Err(self.failed.remove(0)) }
+    }
+}
+
+/// What providers are opened with.
+#[derive(Debug, Clone, Copy)]
+struct Opener<'a> {
+    config: &'a Config,
+    state: &'a State,
+    make: bool,
+}
+
+impl Opener<'_> {
+    /// Opens a provider within the time that one gets, under the names of its containers, and timed.
+    async fn open(self, provider: &ProviderConfig, metrics: &Arc<Metrics>) -> io::Result<Arc<dyn Provider>> {
+        let notes = self.state.notes(&provider.name);
+        let opening = open_provider(provider, self.config.server.durability, self.make, Some(notes));
+        let opened = timeout(OPEN_LIMIT, opening).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        Ok(Arc::new(provider::wrap::Metered::new(opened, &provider.name, Arc::clone(metrics))))
+    }
+}
+
+fn mounted(config: &ProviderConfig, provider: Option<Arc<dyn Provider>>) -> Mounted {
+    let local = matches!(config.kind, ProviderKind::Filesystem { .. } | ProviderKind::Memory);
+    Mounted { provider, layout: config.common.layout, adopt: config.common.adopt, local }
+}
+
+/// Opens and attaches in the background what could not be at the start.
+async fn keep_mounting(config: Config, state: State, store: Store, metrics: Arc<Metrics>, stop: CancellationToken) {
+    let mut told: BTreeMap<String, String> = BTreeMap::new();
+    let mut pause = MOUNT_PAUSE_FIRST;
+    while stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
+        pause = (pause * 2).min(MOUNT_PAUSE_MOST);
+        let unopened = store.unopened();
+        // A directory that is missing now may be a mount that comes: nothing is made in its place.
+        let opener = Opener { config: &config, state: &state, make: false };
+        let mut opening = Vec::new();
+        for provider in config.providers.iter().filter(|provider| unopened.contains(&provider.name)) {
+            let metrics = &metrics;
+            opening.push(async move { (&provider.name, opener.open(provider, metrics).await) });
+        }
+        for (name, opened) in join_all(opening).await {
+            match opened {
+                Ok(provider) => store.mount(name, provider),
+                Err(error) => {
+                    let why = error.to_string();
+                    if told.get(name) != Some(&why) {
+                        tracing::error!(provider = %name, %error, "a provider cannot be opened; its buckets are unavailable");
+                        told.insert(name.clone(), why);
+                    }
+                }
+            }
+        }
+        store.attach_missing();
     }
 }
 
@@ -114,6 +190,20 @@ impl App {
 /// # Errors
 /// Failures of the storage.
 pub async fn open_provider(
+    config: &ProviderConfig,
+    durability: Durability,
+    make: bool,
+    notes: Option<PathBuf>,
+) -> io::Result<Arc<dyn Provider>> {
+    let opened = open_kind(config, durability, make, notes).await?;
+    let CommonConfig { prefix, names, .. } = &config.common;
+    if prefix.is_empty() && names.is_empty() {
+        return Ok(opened);
+    }
+    Ok(Arc::new(provider::named::Named::new(opened, prefix, names)))
+}
+
+async fn open_kind(
     config: &ProviderConfig,
     durability: Durability,
     make: bool,
@@ -190,7 +280,11 @@ pub async fn serve(config: &Config) -> Result<(), AppError> {
     let rest = bind(config.server.rest_listen).await?;
     let ready = format!("longshore ready s3=http://{} rest=http://{}\n", s3.address()?, rest.address()?);
 
-    let attached = app.store.attach(Attach::Serve).await.map_err(AppError::Attach)?;
+    for error in &app.failed {
+        let cause = error.source().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(%error, cause, "its buckets are unavailable; it is tried again");
+    }
+    let attached = app.store.attach_within(ATTACH_LIMIT).await.map_err(AppError::Attach)?;
     tracing::info!(buckets = attached.buckets, unclean = attached.unclean.len(), "attached");
     let stop = CancellationToken::new();
     let background = CancellationToken::new();
@@ -216,6 +310,10 @@ pub async fn serve(config: &Config) -> Result<(), AppError> {
         let (store, background, interval) = (app.store.clone(), background.clone(), config.s3.access_log_interval);
         tokio::spawn(async move { store.keep_access_logs(background, interval).await })
     };
+    let mounter = {
+        let (store, metrics, background) = (app.store.clone(), Arc::clone(&app.metrics), background.clone());
+        tokio::spawn(keep_mounting(config.clone(), state, store, metrics, background))
+    };
     let s3 = tokio::spawn(s3.serve(s3_exchange(config, &app), stop.clone()));
     let rest = tokio::spawn(rest.serve(rest_exchange(config, &app), stop.clone()));
     announce(&ready);
@@ -225,7 +323,7 @@ pub async fn serve(config: &Config) -> Result<(), AppError> {
     stop.cancel();
     let ended = [s3.await, rest.await];
     background.cancel();
-    let worked = [worker.await, keeper.await, expirer.await, teller.await, logger.await];
+    let worked = [worker.await, keeper.await, expirer.await, teller.await, logger.await, mounter.await];
     // A panic there is told, and then the stop goes on: the data comes first.
     for error in ended.into_iter().chain(worked).filter_map(Result::err) {
         tracing::error!(%error, "a task of the server failed");

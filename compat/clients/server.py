@@ -9,6 +9,9 @@ import sys
 import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "backends"))
+import backend  # noqa: E402
+
 ROOT = HERE.parent.parent
 CLIENTS = {"aws": "aws.py", "boto3": "boto.py", "rclone": "rclone.py", "s5cmd": "s5.py", "s3cmd": "s3cmd.py",
            "restic": "restic.py", "js": "js/check.mjs", "s3fs": "fs.py", "obstore": "obs.py", "duckdb": "duck.py",
@@ -35,13 +38,17 @@ def ready_line(server):
 
 
 @contextlib.contextmanager
-def longshore(binary, problems):
-    """Starts the server; afterwards appends to `problems` what was wrong with its end."""
+def longshore(binary, problems, entry=""):
+    """Starts the server, with more of a configuration; afterwards appends to `problems` what was wrong with its end."""
     data = tempfile.mkdtemp(prefix="compat-longshore-")
     keys = {"LONGSHORE_ROOT_ACCESS_KEY": "compatroot", "LONGSHORE_ROOT_SECRET_KEY": "compat-root-secret"}
     with open(os.path.join(data, "server.log"), "w+") as log:
         command = [binary, "serve", os.path.join(data, "root"), "--s3-listen", "127.0.0.1:0", "--rest-listen", "127.0.0.1:0"]
         os.mkdir(command[2])
+        if entry:
+            config = os.path.join(data, "longshore.toml")
+            pathlib.Path(config).write_text(entry, encoding="utf-8")
+            command += ["--config", config]
         server = subprocess.Popen(command, env={**os.environ, **keys}, stdout=subprocess.PIPE, stderr=log, text=True)
         try:
             line = ready_line(server)
@@ -107,6 +114,7 @@ def add_arguments(parser):
     """The options that run and selftest share."""
     parser.add_argument("--binary")
     parser.add_argument("--endpoint")
+    parser.add_argument("--provider", choices=backend.SCRIPTS)
     parser.add_argument("client", nargs="*", choices=[[], *CLIENTS], default=[])
 
 
@@ -118,8 +126,9 @@ def chosen(asked, problems):
         return
     built = [str(ROOT / f"target/{kind}/longshore") for kind in ("release", "debug")]
     binary = asked.binary or next((path for path in built if os.path.exists(path)), built[0])
-    with longshore(binary, problems) as env:
-        yield env
+    with contextlib.ExitStack() as stack:
+        entry = stack.enter_context(backend.running(asked.provider))[1] if asked.provider else ""
+        yield stack.enter_context(longshore(binary, problems, entry))
     if not problems:
         problems.append("PASS server: start, stop by SIGTERM")
 

@@ -2,15 +2,25 @@
 //!
 //! **Invariant:** it makes no file and claims no container; a catalog that is not there is not made.
 
+use std::error::Error as _;
+use std::time::Duration;
+
 use clap::Args;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
-use crate::app::{App, open_provider, root_of_command};
+use crate::app::{App, root_of_command};
 use crate::cli::exit::{Failure, Outcome};
-use crate::cli::{Served, bucket, print};
+use crate::cli::{Served, bucket, print, provider};
 use crate::config::root::RootKeys;
 use crate::config::state::{State, StateError};
 use crate::config::{Config, ProviderConfig, ProviderKind};
+use crate::model::bucket::BucketRule;
+use crate::model::place::Layout;
+use crate::provider::Provider;
+
+/// The most that listing the containers of a provider may take.
+const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -49,8 +59,8 @@ pub(super) async fn run(arguments: Arguments) -> Outcome {
     if problems.is_empty() { Ok(()) } else { Err(Failure::failed(problems.join("\n"))) }
 }
 
-async fn describe(provider: &ProviderConfig, config: &Config) -> Result<String, String> {
-    let kind = match &provider.kind {
+async fn describe(settings: &ProviderConfig, config: &Config) -> Result<String, String> {
+    let kind = match &settings.kind {
         ProviderKind::Memory => return Ok("memory".to_owned()),
         ProviderKind::Filesystem { root } if !root.exists() => {
             return Ok(format!("filesystem at {}, which serve will make", root.display()));
@@ -58,11 +68,37 @@ async fn describe(provider: &ProviderConfig, config: &Config) -> Result<String, 
         ProviderKind::Filesystem { root } => format!("filesystem at {}", root.display()),
         kind => kind.name().to_owned(),
     };
-    let opened = open_provider(provider, config.server.durability, false, None).await;
-    let opened = opened.map_err(|error| error.to_string())?;
-    let containers = opened.containers().await.map_err(|error| error.to_string())?;
+    let opened = provider::open(config, settings).await?;
+    if let Some(problem) = impossible_layout(settings, config, &*opened) {
+        return Err(problem);
+    }
+    let listing = timeout(ANSWER_LIMIT, opened.containers()).await;
+    let containers = listing.map_err(|_| "it does not answer".to_owned())?.map_err(|error| told(&error))?;
     let read_only = containers.iter().filter(|container| !container.writable).count();
     Ok(format!("{kind}, {} containers, {read_only} of them read-only", containers.len()))
+}
+
+/// An error of a provider with its cause.
+fn told(error: &crate::provider::Error) -> String {
+    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+    format!("{error}{cause}")
+}
+
+/// A layout that is asked for where it cannot be kept.
+fn impossible_layout(settings: &ProviderConfig, config: &Config, provider: &dyn Provider) -> Option<String> {
+    if provider.capabilities().natural {
+        return None;
+    }
+    let cannot = "its storage cannot keep objects under their own names";
+    if settings.common.layout == Some(Layout::Natural) {
+        return Some(format!("layout = \"natural\" is not possible: {cannot}"));
+    }
+    let of_it = |rule: &&BucketRule| {
+        rule.layout == Some(Layout::Natural)
+            && *rule.provider.as_ref().unwrap_or(&config.server.default_provider) == settings.name
+    };
+    let rule = config.buckets.0.iter().find(of_it)?;
+    Some(format!("layout = \"natural\" of the buckets {:?} is not possible: {cannot}", rule.pattern))
 }
 
 async fn state(config: &Config) -> Result<Vec<(String, Value)>, Failure> {

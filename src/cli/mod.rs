@@ -24,6 +24,7 @@ mod key;
 mod policy;
 mod print;
 mod progress;
+mod provider;
 mod scan;
 mod serve;
 mod user;
@@ -54,6 +55,9 @@ enum Command {
     /// Ask why somebody may do something, or not.
     #[command(subcommand)]
     Policy(policy::Command),
+    /// List providers, and try one.
+    #[command(subcommand)]
+    Provider(provider::Command),
     /// List buckets, and show or change their settings.
     #[command(subcommand)]
     Bucket(bucket::Command),
@@ -112,6 +116,11 @@ impl Served {
 }
 
 impl Beside {
+    /// Reads the configuration.
+    fn config(self) -> Result<Config, Failure> {
+        Ok(Config::load(&self.places.overrides(self.dir))?)
+    }
+
     /// Opens catalog and providers.
     async fn open(self) -> Result<App, Failure> {
         let config = Config::load(&self.places.overrides(self.dir))?;
@@ -138,6 +147,7 @@ pub fn main() -> ExitCode {
         Command::User(command) => wait(user::run(command)),
         Command::Key(command) => wait(key::run(command)),
         Command::Policy(command) => wait(policy::run(command)),
+        Command::Provider(command) => wait(provider::run(command)),
         Command::Bucket(command) => wait(bucket::run(command)),
         Command::Scan(arguments) => wait(scan::scan(arguments)),
         Command::Rebuild(arguments) => wait(scan::rebuild(arguments)),

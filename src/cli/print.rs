@@ -35,6 +35,11 @@ pub(super) fn rows(rows: &[Vec<String>]) -> io::Result<()> {
     print(&text)
 }
 
+/// Prints a text as it is.
+pub(super) fn text(text: &str) -> io::Result<()> {
+    print(text)
+}
+
 /// A name as one cell.
 pub(super) fn plain(name: &str) -> String {
     name.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()

@@ -128,7 +128,7 @@ pub(super) async fn rebuild(arguments: RebuildArguments) -> Outcome {
 }
 
 async fn open(config: &Config, state: &State) -> Result<App, Failure> {
-    Ok(App::open(config, state, root_of_command(state)?, false).await?)
+    Ok(App::open(config, state, root_of_command(state)?, false).await?.whole()?)
 }
 
 impl Which {

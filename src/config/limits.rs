@@ -182,9 +182,19 @@ pub const CLOUD_FREE_BYTES: usize = 64 * 1024;
 pub const CLOUD_BLOCK_WAIT_SECONDS_MAX: u64 = 60;
 /// Requests of one large copy or join that are under way at a time.
 pub const CLOUD_PIECES_AT_ONCE: usize = 8;
+/// Seconds that an answer is waited for because of the bytes that a cloud is sent or moves for it.
+pub const CLOUD_MOVE_SECONDS_MAX: u64 = 900;
 /// Most seconds that a copy within a cloud may take which goes on behind its answer.
 pub const CLOUD_COPY_SECONDS_MAX: u64 = 15 * 60;
 /// Tries to go on with a body that a cloud cut.
 pub const CLOUD_READ_TRIES_MAX: u32 = 3;
 /// Steps of one lay-out on a cloud; each one that does not end it was lost to another writer.
 pub const CLOUD_ROUNDS_MAX: usize = 16;
+/// Seconds before the end of a token of Swift from which on another one is fetched.
+pub const SWIFT_RENEWAL_SECONDS: u64 = 60;
+/// Seconds for which credentials that an identity service refused are not sent again: such services lock users out.
+pub const SWIFT_REFUSAL_SECONDS: u64 = 5;
+/// Most segments that are named in one manifest, whatever the cluster allows: it looks at each of them before it answers.
+pub const SWIFT_SEGMENTS_MAX: usize = 1000;
+/// Bytes of a segment that Swift copies; what is not larger is copied into one plain object.
+pub const SWIFT_PIECE_BYTES: u64 = 256 * 1024 * 1024;

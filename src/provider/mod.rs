@@ -21,9 +21,11 @@ use crate::model::place::{Displaced, Place, Stamp};
 use crate::model::record::Record;
 use crate::model::time::Timestamp;
 
+pub mod check;
 pub mod cloud;
 pub mod fs;
 pub mod memory;
+pub mod named;
 pub mod settings;
 pub mod wrap;
 

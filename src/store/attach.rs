@@ -15,6 +15,7 @@ use crate::model::name::BucketName;
 use crate::model::time::{Clock, Timestamp};
 use crate::provider::{self, Container, Note, Provider};
 use crate::store::error::{Error, Result};
+use crate::store::mount::{Mount, Pass};
 use crate::store::{SERVICE, Store};
 
 /// Buckets read at a time.
@@ -43,7 +44,7 @@ pub struct AttachReport {
 }
 
 /// How the claim of a container ended.
-enum Claimed {
+pub(super) enum Claimed {
     /// It is ours, and the last server stopped cleanly.
     Clean,
     /// It is ours, and something may be owed.
@@ -78,6 +79,29 @@ struct BucketNote {
     config: BucketConfig,
 }
 
+impl AttachReport {
+    pub(super) fn add(&mut self, other: Self) {
+        self.buckets += other.buckets;
+        self.unclean.extend(other.unclean);
+        self.failed.extend(other.failed);
+    }
+}
+
+/// Why a provider is not attached.
+#[derive(Debug)]
+pub(super) enum Unattached {
+    /// A container is not ours to serve; somebody has to decide.
+    Refused(Error),
+    /// It does not answer, or not as it should; later it may.
+    Failed(Error),
+}
+
+impl From<Error> for Unattached {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
 impl Mark {
     fn read(text: &[u8]) -> Option<Self> {
         serde_json::from_slice(text).ok()
@@ -100,34 +124,22 @@ impl Store {
     /// A container that belongs to another catalog; failures of storage and catalog. For an administrator's eyes.
     pub async fn attach(&self, why: Attach) -> Result<AttachReport> {
         let mut report = AttachReport::default();
-        for (name, provider) in &self.0.providers {
-            let containers = match provider.containers().await {
-                Ok(containers) => containers,
-                Err(error) => {
+        for (name, mount) in &self.0.mounts {
+            let claimed = match mount.opened() {
+                Ok(provider) => self.claim_containers((name, mount), &*provider, why, &mut Pass::default()).await,
+                Err(error) => Err(error.into()),
+            };
+            match claimed {
+                Ok(claimed) => report.add(claimed),
+                Err(Unattached::Refused(error)) => return Err(error),
+                Err(Unattached::Failed(error)) => {
                     tracing::error!(provider = %name, %error, "the containers of a provider cannot be listed");
                     report.failed.push(name.clone());
-                    continue;
                 }
-            };
-            for container in containers {
-                // One that is damaged must not keep all others from being served; another's must not be touched.
-                match self.attach_one(name, &**provider, &container, why).await {
-                    Ok(Some(Claimed::Foreign)) => return Err(foreign(&container.name)),
-                    Ok(Some(Claimed::HalfRebuilt)) => return Err(half_rebuilt(&container.name)),
-                    Ok(None) => continue,
-                    Ok(Some(Claimed::Clean)) => {}
-                    Ok(Some(Claimed::Unclean)) => report.unclean.push(container.name.clone()),
-                    Err(error) => {
-                        tracing::error!(bucket = %container.name, %error, "a container cannot be attached");
-                        report.failed.push(container.name.as_str().to_owned());
-                        continue;
-                    }
-                }
-                report.buckets += 1;
             }
         }
         if why == Attach::Serve {
-            self.restore_containers().await?;
+            self.restore_containers(self.all_buckets().await?).await?;
             self.catalog().tidy_uploads(&SERVICE, true, Timestamp(0)).await?;
         }
         // A rebuild goes on with what the catalog still keeps, so files that a crash damaged are written anew first.
@@ -136,27 +148,6 @@ impl Store {
             self.settle().await;
         }
         Ok(report)
-    }
-
-    /// Claims one container and adopts it; `None` if it was only what is left of a bucket that was deleted.
-    async fn attach_one(
-        &self,
-        name: &str,
-        provider: &dyn Provider,
-        container: &Container,
-        why: Attach,
-    ) -> Result<Option<Claimed>> {
-        if self.finish_deletion(provider, container).await? {
-            return Ok(None);
-        }
-        let claimed = self.claim_for(provider, container, why).await?;
-        if !matches!(claimed, Claimed::Foreign) && self.catalog().bucket(&SERVICE, &container.name).await?.is_none() {
-            let bucket = self.adopt(name, container).await?;
-            if why == Attach::Rebuild {
-                self.restore_settings(provider, &bucket).await?;
-            }
-        }
-        Ok(Some(claimed))
     }
 
     /// Claims a container on the way; see [`Store::attach`].
@@ -170,7 +161,12 @@ impl Store {
     }
 
     /// Claims a container.
-    async fn claim_for(&self, provider: &dyn Provider, container: &Container, why: Attach) -> Result<Claimed> {
+    pub(super) async fn claim_for(
+        &self,
+        provider: &dyn Provider,
+        container: &Container,
+        why: Attach,
+    ) -> Result<Claimed> {
         let text = provider.read_note(&container.name, Note::Id).await?;
         let mark = text.as_deref().and_then(Mark::read);
         // A mark that cannot be read says nothing about the last stop.
@@ -217,9 +213,10 @@ impl Store {
     /// # Errors
     /// Failures of the storage.
     pub async fn take_over(&self, names: &[BucketName]) -> Result<()> {
-        for provider in self.0.providers.values() {
+        for mount in self.0.mounts.values() {
+            let provider = mount.opened()?;
             for container in provider.containers().await?.iter().filter(|c| names.contains(&c.name)) {
-                self.mark_rebuilding(&**provider, container, false).await?;
+                self.mark_rebuilding(&*provider, container, false).await?;
             }
         }
         Ok(())
@@ -266,10 +263,9 @@ impl Store {
         Ok(mark.is_some_and(|mark| mark.deleting && mark.catalog == self.catalog().id()))
     }
 
-    /// Removes what is left of a bucket whose deletion was cut short after its commit. True if it was one.
-    async fn finish_deletion(&self, provider: &dyn Provider, container: &Container) -> Result<bool> {
-        let deleting = self.is_being_deleted(provider, &container.name).await?;
-        if !deleting || self.catalog().bucket(&SERVICE, &container.name).await?.is_some() {
+    /// Removes what is left of a bucket without a row, whose deletion was cut short after its commit. True if it was one.
+    pub(super) async fn finish_deletion(&self, provider: &dyn Provider, container: &Container) -> Result<bool> {
+        if !self.is_being_deleted(provider, &container.name).await? {
             return Ok(false);
         }
         match provider.delete_container(&container.name).await {
@@ -280,8 +276,8 @@ impl Store {
     }
 
     /// Makes the containers of empty buckets whose creation was cut short after its commit.
-    async fn restore_containers(&self) -> Result<()> {
-        for bucket in self.all_buckets().await? {
+    pub(super) async fn restore_containers(&self, buckets: Vec<Bucket>) -> Result<()> {
+        for bucket in buckets {
             let name = bucket.name.clone();
             if self.catalog().usage(&SERVICE, bucket.id).await?.0 > 0 {
                 continue;
@@ -310,6 +306,9 @@ impl Store {
     pub(super) async fn make_container(&self, bucket: &Bucket, provider: &dyn Provider) -> Result<()> {
         match provider.create_container(&bucket.container).await {
             Ok(()) | Err(provider::Error::AlreadyExists) => {}
+            Err(provider::Error::BadName) => {
+                return Err(Error::InvalidRequest("The storage of this bucket takes no container of its name."));
+            }
             Err(error) => return Err(error.into()),
         }
         // Something else may have the name: a file, or a link, which is followed nowhere.
@@ -342,7 +341,7 @@ impl Store {
         Ok(provider.write_note(&at.name, Note::Bucket, json(&note)?).await?)
     }
 
-    async fn restore_settings(&self, provider: &dyn Provider, bucket: &Bucket) -> Result<()> {
+    pub(super) async fn restore_settings(&self, provider: &dyn Provider, bucket: &Bucket) -> Result<()> {
         let Some(text) = provider.read_note(&bucket.container, Note::Bucket).await? else { return Ok(()) };
         let Ok(note) = serde_json::from_slice::<BucketNote>(&text) else {
             tracing::warn!(bucket = %bucket.name, "the note of its settings cannot be read");
@@ -376,14 +375,18 @@ impl Store {
     pub async fn release(&self) -> Result<()> {
         self.replay(i64::MAX).await?;
         self.settle().await;
-        if self.catalog().tasks(&SERVICE, 0, 1).await?.is_empty() {
-            for bucket in self.all_buckets().await? {
-                if let Err(error) = self.mark_clean(bucket).await {
-                    tracing::warn!(%error, "a bucket cannot be marked as left clean");
-                }
+        let owing = self.owing().await?;
+        if !owing.is_empty() {
+            tracing::warn!(buckets = owing.len(), "steps are still owed; they are taken at the next start");
+        }
+        for bucket in self.all_buckets().await?.into_iter().filter(|bucket| !owing.contains(&bucket.id)) {
+            // What was not attached is as it was left before.
+            if self.mount_named(&bucket.provider).and_then(Mount::serving).is_err() {
+                continue;
             }
-        } else {
-            tracing::warn!("steps are still owed; they are taken at the next start");
+            if let Err(error) = self.mark_clean(bucket).await {
+                tracing::warn!(%error, "a bucket cannot be marked as left clean");
+            }
         }
         Ok(self.catalog().close().await?)
     }
@@ -413,12 +416,12 @@ impl Store {
     }
 }
 
-fn half_rebuilt(name: &BucketName) -> Error {
+pub(super) fn half_rebuilt(name: &BucketName) -> Error {
     let text = format!("the rebuild of bucket {name:?} was cut short: run `longshore rebuild` again");
     Error::Internal(text.into())
 }
 
-fn foreign(name: &BucketName) -> Error {
+pub(super) fn foreign(name: &BucketName) -> Error {
     let text = format!(
         "the directory of bucket {name:?} belongs to another catalog: its .longshore/id names it. If the catalog was lost, \
          run `longshore rebuild`; otherwise serve it with the state directory it was served with before"

@@ -19,6 +19,7 @@ use crate::model::time::Clock;
 use crate::model::versioning::VersionRef;
 use crate::provider::{self, Container, Provider, Stage};
 use crate::store::error::{Error, Result};
+use crate::store::mount::Mount;
 use crate::store::{SERVICE, Store};
 
 /// Most buckets remembered; all are forgotten when it is full.
@@ -251,7 +252,7 @@ impl Store {
             container: name.clone(),
             owner: ROOT.to_owned(),
             created: Clock::now(),
-            settings: self.0.bucket_rules.settings(name, crate::model::place::Layout::Natural),
+            settings: self.0.bucket_rules.settings(name, Layout::Natural),
             config: Arc::default(),
             revision: 0,
             indexed: None,
@@ -275,6 +276,7 @@ impl Store {
             Some(bucket) => bucket,
             None => self.adopt_container(name).await?.ok_or(Error::NoSuchBucket)?,
         };
+        self.mount_named(&bucket.provider)?.serving()?;
         let bound = Arc::new(self.bind(bucket).await?);
         // A container that is not there may come back at any time.
         if bound.container.is_some() {
@@ -301,9 +303,9 @@ impl Store {
         Ok(now)
     }
 
+    /// Also while its provider is not attached: requests go by [`Store::bound`].
     pub(super) async fn bind(&self, bucket: Bucket) -> Result<Bound> {
-        let provider = self.0.providers.get(&bucket.provider).cloned();
-        let provider = provider.ok_or_else(|| Error::Unavailable("the provider is not configured".into()))?;
+        let provider = self.mount_named(&bucket.provider)?.opened()?;
         let container = provider.container(&bucket.container).await?;
         let rules = Rules::of(&bucket);
         Ok(Bound { bucket, rules, provider, container })
@@ -311,30 +313,47 @@ impl Store {
 
     /// A bucket for a container that has none: somebody made a directory.
     async fn adopt_container(&self, name: &BucketName) -> Result<Option<Bucket>> {
-        let provider = self.default_provider()?;
-        let Some(container) = provider.container(name).await? else { return Ok(None) };
-        if self.is_being_deleted(&*provider, name).await? {
+        let provider = &self.0.default_provider;
+        if !self.mount_named(provider)?.adopt {
             return Ok(None);
         }
-        self.claim(&*provider, &container, false).await?;
-        self.adopt(&self.0.default_provider, &container).await.map(Some)
+        self.adopt_from(provider, name).await
+    }
+
+    /// The same on any provider.
+    pub(super) async fn adopt_from(&self, provider: &str, name: &BucketName) -> Result<Option<Bucket>> {
+        let mount = self.mount_named(provider)?;
+        let storage = mount.serving()?;
+        let Some(container) = storage.container(name).await? else { return Ok(None) };
+        if self.is_being_deleted(&*storage, name).await? {
+            return Ok(None);
+        }
+        if !mount.adopt {
+            return Err(Error::BucketTaken);
+        }
+        self.claim(&*storage, &container, false).await?;
+        self.adopt(provider, mount, &container).await.map(Some)
     }
 
     /// The row of an adopted container. It belongs to root, whatever is written in it.
-    pub(super) async fn adopt(&self, provider: &str, container: &Container) -> Result<Bucket> {
+    pub(super) async fn adopt(&self, provider: &str, mount: &Mount, container: &Container) -> Result<Bucket> {
+        let mut settings = self.0.bucket_rules.settings(&container.name, mount.usual_layout());
+        if settings.layout == Layout::Natural && !mount.opened()?.capabilities().natural {
+            settings.layout = Layout::Managed;
+        }
         let new = NewBucket {
             name: container.name.clone(),
             provider: provider.to_owned(),
             container: container.name.clone(),
             owner: ROOT.to_owned(),
             created: Clock::now(),
-            settings: self.0.bucket_rules.settings(&container.name, crate::model::place::Layout::Natural),
+            settings,
             config: BucketConfig::default(),
             indexed: None,
         };
         match self.catalog().create_bucket(&SERVICE, new).await {
             Ok(bucket) => {
-                tracing::info!(bucket = %bucket.name, "a container is served as a bucket");
+                tracing::info!(bucket = %bucket.name, provider, "a container is served as a bucket");
                 Ok(bucket)
             }
             Err(crate::catalog::Error::AlreadyExists) => {
@@ -342,11 +361,6 @@ impl Store {
             }
             Err(error) => Err(error.into()),
         }
-    }
-
-    pub(super) fn default_provider(&self) -> Result<Arc<dyn Provider>> {
-        let provider = self.0.providers.get(&self.0.default_provider).cloned();
-        provider.ok_or_else(|| Error::Unavailable("the default provider is not configured".into()))
     }
 
     /// Begins a body that will be published at the managed place of `version`.

@@ -11,16 +11,28 @@ use crate::model::action::Action;
 use crate::model::bucket::{Bucket, BucketConfig, BucketSettings};
 use crate::model::caller::Caller;
 use crate::model::name::BucketName;
-use crate::provider;
+use crate::model::place::Layout;
+use crate::provider::{self, Provider};
 use crate::store::acl::unusual;
 use crate::store::bound::{Bound, is_absent};
 use crate::store::config::fits_ownership;
 use crate::store::error::{Error, Result};
+use crate::store::mount::Mount;
 use crate::store::request::{BucketPage, BucketQuery, CreateBucket};
 use crate::store::{SERVICE, Store};
 
 /// Rows read at a time while those the caller may not see are passed over.
 const ROWS_PAGE: usize = 1000;
+
+/// Refuses a layout that the storage cannot keep.
+fn layout_is_possible(settings: BucketSettings, provider: &dyn Provider) -> Result<()> {
+    if settings.layout == Layout::Natural && !provider.capabilities().natural {
+        return Err(Error::InvalidRequest(
+            "The storage of this bucket cannot keep objects under their own names; its layout can only be managed.",
+        ));
+    }
+    Ok(())
+}
 
 impl Store {
     /// The caller's own buckets, and those of root's that its policy lists. Directories somebody made meanwhile are
@@ -59,9 +71,18 @@ impl Store {
             && Self::allow(caller, Action::ListBucket, Target::Bucket(bucket, &Rules::of(bucket))).is_ok()
     }
 
+    /// A storage that does not answer keeps nobody from seeing the buckets that are known.
     async fn adopt_new_containers(&self) -> Result<()> {
-        let provider = self.default_provider()?;
-        for container in provider.containers().await? {
+        let mount = self.mount_named(&self.0.default_provider)?;
+        let Some(provider) = mount.serving().ok().filter(|_| mount.adopt) else { return Ok(()) };
+        let containers = match provider.containers().await {
+            Err(error) if error.retryable() => {
+                tracing::warn!(%error, "the containers of the default provider cannot be listed");
+                return Ok(());
+            }
+            containers => containers?,
+        };
+        for container in containers {
             if !self.0.bounds.contains_key(&container.name) {
                 match self.bound(&container.name).await {
                     Ok(_) | Err(Error::NoSuchBucket) => {}
@@ -72,40 +93,76 @@ impl Store {
         Ok(())
     }
 
-    /// Makes a bucket of the caller's on the default provider, with this configuration and list.
+    /// Makes a bucket of the caller's, with this configuration and list, on the provider that is asked for or that the
+    /// rules say.
     ///
     /// # Errors
-    /// [`Error::BucketOwned`], [`Error::BucketTaken`] also if the caller has it with another list,
-    /// [`Error::AclWithOwnership`], refusals.
+    /// [`Error::BucketOwned`], [`Error::BucketTaken`] also if the caller has it with another list or on another provider
+    /// than is asked for, [`Error::AclWithOwnership`], refusals.
     pub async fn create_bucket(&self, caller: &Caller, name: &BucketName, request: CreateBucket) -> Result<Bucket> {
         Self::allow(caller, Action::CreateBucket, Target::NewBucket(name))?;
         let acl = unusual(self.resolve(&request.acl, caller.id(), caller.id()).await?, caller.id());
         let config = BucketConfig { acl, ..request.config };
         fits_ownership(&config, caller.id())?;
         let (store, owner, name) = (self.clone(), caller.id().to_owned(), name.clone());
-        let section = tokio::spawn(async move { store.make_bucket(owner, &name, config).await });
+        let section = tokio::spawn(async move { store.make_bucket(owner, &name, config, request.provider).await });
         section.await.map_err(|error| Error::Internal(error.into()))?
     }
 
-    async fn make_bucket(&self, owner: String, name: &BucketName, config: BucketConfig) -> Result<Bucket> {
-        let _order = self.0.bucket_changes.lock().await;
+    /// The provider of a bucket that is about to be made.
+    fn routed(&self, name: &BucketName, asked: Option<&str>) -> String {
+        let ruled = || self.0.bucket_rules.rule(name).and_then(|rule| rule.provider.as_deref());
+        asked.or_else(ruled).unwrap_or(&self.0.default_provider).to_owned()
+    }
+
+    /// Whether there is a bucket of the name, or a container that becomes it.
+    async fn is_taken(&self, name: &BucketName, provider: &str) -> Result<Option<Arc<Bound>>> {
         match self.bound(name).await {
-            Ok(there) if there.bucket.owner == owner && there.bucket.config.acl == config.acl => {
-                return Err(Error::BucketOwned);
-            }
-            Ok(_) => return Err(Error::BucketTaken),
+            Ok(there) => return Ok(Some(there)),
             Err(Error::NoSuchBucket) => {}
+            // The default provider cannot be asked whether a container of the name lies there; nobody asked for that one.
+            Err(Error::Unavailable(_) | Error::NotAttached(_))
+                if provider != self.0.default_provider && self.catalog().bucket(&SERVICE, name).await?.is_none() => {}
             Err(error) => return Err(error),
         }
-        let provider = self.default_provider()?;
+        match self.adopt_from(provider, name).await? {
+            Some(_) => Ok(Some(self.bound(name).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// The settings of a bucket that is made; a layout that its storage cannot keep is refused.
+    fn settings_of_new(&self, name: &BucketName, mount: &Mount) -> Result<BucketSettings> {
+        let settings = self.0.bucket_rules.settings(name, mount.usual_layout());
+        layout_is_possible(settings, &*mount.serving()?)?;
+        Ok(settings)
+    }
+
+    async fn make_bucket(
+        &self,
+        owner: String,
+        name: &BucketName,
+        config: BucketConfig,
+        asked: Option<String>,
+    ) -> Result<Bucket> {
+        let _order = self.0.names.lock_name(name).await;
+        let routed = self.routed(name, asked.as_deref());
+        if let Some(there) = self.is_taken(name, &routed).await? {
+            let there = &there.bucket;
+            let elsewhere = asked.is_some_and(|asked| asked != there.provider);
+            let same = there.owner == owner && there.config.acl == config.acl && !elsewhere;
+            return Err(if same { Error::BucketOwned } else { Error::BucketTaken });
+        }
+        let mount = self.mount_named(&routed)?;
+        let provider = mount.serving()?;
         let now = Self::now();
         let new = NewBucket {
             name: name.clone(),
-            provider: self.0.default_provider.clone(),
+            settings: self.settings_of_new(name, mount)?,
+            provider: routed,
             container: name.clone(),
             owner,
             created: now,
-            settings: self.0.bucket_rules.settings(name, crate::model::place::Layout::Natural),
             config,
             indexed: Some(now),
         };
@@ -162,6 +219,9 @@ impl Store {
     /// Refusals.
     pub async fn set_bucket(&self, caller: &Caller, name: &BucketName, settings: BucketSettings) -> Result<()> {
         let bound = self.enter(caller, name, Action::Administer).await?;
+        if settings.layout != bound.bucket.settings.layout {
+            layout_is_possible(settings, &*bound.provider)?;
+        }
         match self.catalog().set_bucket(&SERVICE, bound.bucket.id, settings).await {
             Err(catalog::Error::NotFound) => return Err(Error::NoSuchBucket),
             other => other?,
@@ -198,7 +258,7 @@ impl Store {
     }
 
     async fn remove_bucket(&self, bound: &Arc<Bound>) -> Result<()> {
-        let _order = self.0.bucket_changes.lock().await;
+        let _order = self.0.names.lock_name(&bound.bucket.name).await;
         let Some(container) = &bound.container else { return Err(Error::NoSuchBucket) };
         // Who waited for another removal finds nothing left to remove.
         if !self.is_still_there(bound).await {

@@ -66,7 +66,7 @@ impl Store {
     /// Replaces the configuration that was seen, and notes it beside the bytes. False if it was another one.
     async fn replace_config(&self, bound: &Arc<Bound>, config: BucketConfig) -> Result<bool> {
         // In order, or the note of an earlier change could be the last one that is written.
-        let _order = self.0.bucket_changes.lock().await;
+        let _order = self.0.names.lock_name(&bound.bucket.name).await;
         let (id, revision) = (bound.bucket.id, bound.bucket.revision);
         let replaced = self.catalog().set_bucket_config(&SERVICE, id, revision, config).await;
         self.forget_bucket(&bound.bucket.name);

@@ -192,6 +192,9 @@ pub enum Error {
     /// The bucket takes no writes.
     #[error("the bucket is read-only")]
     ReadOnly,
+    /// The storage of the bucket could not be attached yet.
+    #[error("{0}")]
+    NotAttached(&'static str),
     /// Storage or catalog do not answer now; a later try may succeed.
     #[error("the storage is not available")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -11,7 +11,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::model::id::BucketId;
-use crate::model::name::ObjectKey;
+use crate::model::name::{BucketName, ObjectKey};
 
 /// Stripes: with 64 writers at once, fewer than one pair in a hundred meets by chance.
 const STRIPES: usize = 4096;
@@ -34,7 +34,15 @@ impl KeyLocks {
 
     /// Waits for the key. On cancellation: nothing is held.
     pub(super) async fn lock(&self, bucket: BucketId, key: &ObjectKey) -> MutexGuard<'_, ()> {
-        let hash = self.hasher.hash_one((bucket, key));
+        self.stripe(self.hasher.hash_one((bucket, key))).await
+    }
+
+    /// Waits for the name of a bucket, among locks that are for names. On cancellation: nothing is held.
+    pub(super) async fn lock_name(&self, name: &BucketName) -> MutexGuard<'_, ()> {
+        self.stripe(self.hasher.hash_one(name)).await
+    }
+
+    async fn stripe(&self, hash: u64) -> MutexGuard<'_, ()> {
         let stripe = usize::try_from(hash % STRIPES as u64).unwrap_or(0);
         self.stripes[stripe].lock().await
     }

@@ -3,9 +3,9 @@
 //! **Invariant:** every effect follows exactly one decision of [`crate::auth::decide`], taken before any provider call;
 //! only a commit of the catalog decides what an object is; each step owed after it is in the outbox.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 
 use dashmap::{DashMap, DashSet};
 
@@ -20,7 +20,6 @@ use crate::model::caller::Caller;
 use crate::model::id::UploadId;
 use crate::model::name::BucketName;
 use crate::model::time::Clock;
-use crate::provider::Provider;
 
 mod access_log;
 mod acl;
@@ -47,6 +46,7 @@ mod lifecycle;
 mod list;
 mod list_versions;
 mod lock;
+mod mount;
 mod multipart;
 mod outbox;
 mod put;
@@ -63,6 +63,7 @@ pub use attach::{Attach, AttachReport};
 pub use error::{BodyError, Error, Result};
 pub use explain::Resource;
 pub use lifecycle::LifecycleReport;
+pub use mount::Mounted;
 pub use site::Site;
 pub use walk::Upkeep;
 
@@ -70,6 +71,7 @@ use access_log::AccessLog;
 use bound::Bound;
 use inline::Inline;
 use lock::KeyLocks;
+use mount::Mount;
 use outbox::Outbox;
 use walk::Walks;
 
@@ -79,8 +81,8 @@ pub struct StoreParts {
     /// The catalog.
     pub catalog: Arc<dyn Catalog>,
     /// The providers by name.
-    pub providers: BTreeMap<String, Arc<dyn Provider>>,
-    /// The provider of buckets that are made without naming one.
+    pub providers: BTreeMap<String, Mounted>,
+    /// The provider of buckets for which nothing says another.
     pub default_provider: String,
     /// The settings that new and adopted buckets get.
     pub bucket_rules: BucketRules,
@@ -105,7 +107,7 @@ pub struct Store(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     catalog: Arc<dyn Catalog>,
-    providers: BTreeMap<String, Arc<dyn Provider>>,
+    mounts: BTreeMap<String, Mount>,
     default_provider: String,
     bucket_rules: BucketRules,
     targets: Vec<TargetConfig>,
@@ -123,8 +125,11 @@ struct Inner {
     bounds_epoch: AtomicU64,
     /// Uploads that are being completed by this process; one in that state that is not here was left so.
     completing: DashSet<UploadId>,
-    /// The bucket whose creation or removal is under way: one at a time, they are rare.
-    bucket_changes: tokio::sync::Mutex<()>,
+    /// Order among those who make, adopt and remove a bucket of one name. A storage that does not answer holds up nobody
+    /// who works on another.
+    names: KeyLocks,
+    /// Buckets that were attached in the background and were not left clean.
+    unclean: Mutex<BTreeSet<BucketName>>,
 }
 
 /// Statements of the store run under its own rights, after its own decision.
@@ -138,7 +143,7 @@ impl Store {
             seal_keys: seal::Keys::new(&parts.master_key, parts.named_keys),
             users: Users::new(parts.catalog.clone(), parts.master_key, parts.root),
             catalog: parts.catalog,
-            providers: parts.providers,
+            mounts: parts.providers.into_iter().map(|(name, mounted)| (name, mounted.into())).collect(),
             default_provider: parts.default_provider,
             bucket_rules: parts.bucket_rules,
             targets: parts.targets,
@@ -152,7 +157,8 @@ impl Store {
             bounds: DashMap::new(),
             bounds_epoch: AtomicU64::new(0),
             completing: DashSet::new(),
-            bucket_changes: tokio::sync::Mutex::new(()),
+            names: KeyLocks::new(),
+            unclean: Mutex::default(),
         }))
     }
 

@@ -30,7 +30,7 @@ const SETTLE_INTERVAL: Duration = Duration::from_millis(500);
 /// Settlements between two passes over steps that were not taken at once.
 const PASSES_BETWEEN_REPLAYS: u32 = 10;
 /// Rows read from the outbox at a time.
-const TASKS_PAGE: usize = 1000;
+pub(super) const TASKS_PAGE: usize = 1000;
 /// A finished or given up upload is remembered this long, so that a repeated Complete is answered alike.
 const UPLOADS_KEPT_NANOS: i64 = 24 * 3600 * 1_000_000_000;
 
@@ -301,8 +301,14 @@ impl Store {
 
     /// Takes every step that an earlier process left owed. Files that were not durable may be damaged by now.
     pub(super) async fn replay_after_start(&self) -> Result<()> {
-        self.0.outbox.distrust(self.newest_task(0).await?);
+        self.distrust_what_is_owed().await?;
         self.replay(i64::MAX).await
+    }
+
+    /// Files of the steps that are owed now may be damaged.
+    pub(super) async fn distrust_what_is_owed(&self) -> Result<()> {
+        self.0.outbox.distrust(self.newest_task(0).await?);
+        Ok(())
     }
 
     /// Takes every step up to number `until` that is still owed.

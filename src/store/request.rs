@@ -367,6 +367,8 @@ pub struct CreateBucket {
     pub acl: AclRequest,
     /// The rest of its configuration.
     pub config: BucketConfig,
+    /// The provider it is asked for on; `None`: the one that the rules say.
+    pub provider: Option<String>,
 }
 
 /// Which buckets to list.

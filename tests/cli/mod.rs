@@ -9,6 +9,7 @@ use crate::harness::{Auth, Options, Server, longshore};
 mod buckets;
 mod connections;
 mod policy;
+mod providers;
 mod refusals;
 mod walks;
 

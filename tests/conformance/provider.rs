@@ -12,14 +12,24 @@ mod directories;
 mod layouts;
 mod listings;
 mod multipart;
+mod objects;
+mod outside;
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use longshore::model::name::BucketName;
+use longshore::provider::cloud::CloudProvider;
 use longshore::provider::fs::{Durability, FsProvider, Without};
 use longshore::provider::memory::MemoryProvider;
+use longshore::provider::named::Named;
 use longshore::provider::{Capabilities, Error, LaidOut, Provider};
 
+use crate::harness::fresh_name;
+
 use self::bed::{Bed, Behaviour, InDirectory, InMemory, Outside};
+use self::objects::Objects;
 
 /// All behaviours that hold for every provider.
 fn all() -> Vec<(&'static str, Behaviour)> {
@@ -27,9 +37,9 @@ fn all() -> Vec<(&'static str, Behaviour)> {
 }
 
 async fn run(list: Vec<(&'static str, Behaviour)>, provider: &dyn Provider, outside: &dyn Outside) {
-    for (n, (name, behaviour)) in list.into_iter().enumerate() {
+    for (name, behaviour) in list {
         eprintln!("{name}");
-        let bed = Bed::new(provider, outside, &format!("bed-{n}")).await;
+        let bed = Bed::new(provider, outside, &fresh_name("bed")).await;
         behaviour(&bed).await;
     }
 }
@@ -44,6 +54,71 @@ async fn run_in(root: &Path, durability: Durability, without: Without) {
 async fn memory_behaves() {
     let provider = MemoryProvider::new();
     run(all(), &provider, &InMemory { provider: provider.clone() }).await;
+}
+
+/// Another program knows the containers by their own names.
+struct Prefixed(InMemory);
+
+impl Prefixed {
+    fn container(container: &BucketName) -> BucketName {
+        BucketName::new(&format!("ls-{}", container.as_str())).unwrap()
+    }
+}
+
+impl Outside for Prefixed {
+    fn write(&self, container: &BucketName, key: &str, bytes: &[u8]) {
+        self.0.write(&Self::container(container), key, bytes);
+    }
+    fn remove(&self, container: &BucketName, key: &str) {
+        self.0.remove(&Self::container(container), key);
+    }
+    fn read(&self, container: &BucketName, key: &str) -> Option<Vec<u8>> {
+        self.0.read(&Self::container(container), key)
+    }
+    fn lost(&self, container: &BucketName, name: &str) -> Option<Vec<u8>> {
+        self.0.lost(&Self::container(container), name)
+    }
+    fn directory(&self, container: &BucketName) -> PathBuf {
+        self.0.directory(&Self::container(container))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn containers_called_otherwise_behave() {
+    let provider = MemoryProvider::new();
+    let named = Named::new(Arc::new(provider.clone()), "ls-", &BTreeMap::new());
+    run(all(), &named, &Prefixed(InMemory { provider })).await;
+}
+
+#[tokio::test]
+async fn a_container_is_that_of_one_bucket() {
+    let name = |name: &str| BucketName::new(name).unwrap();
+    let provider = MemoryProvider::new();
+    for container in ["ls-photos", "Old Mail", "ls-mail", "others"] {
+        provider.create_container(&name(container)).await.unwrap();
+    }
+    let names = BTreeMap::from([(name("mail"), name("Old Mail")), (name("x"), name("ls-photos"))]);
+    let named = Named::new(Arc::new(provider.clone()), "ls-", &names);
+    let listed = named.containers().await.unwrap();
+    let listed: Vec<&str> = listed.iter().map(|container| container.name.as_str()).collect();
+    assert_eq!(listed, ["mail", "x"], "the list goes before the prefix");
+    assert_eq!(named.container(&name("photos")).await.unwrap(), None);
+    assert!(matches!(named.create_container(&name("photos")).await, Err(Error::AlreadyExists)));
+    assert!(matches!(named.delete_container(&name("photos")).await, Err(Error::NotFound)));
+    named.delete_container(&name("mail")).await.unwrap();
+    assert_eq!(provider.container(&name("Old Mail")).await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_clouds_have_in_common_behaves() {
+    for (late_headers, md5, mark_bytes_max) in
+        [(false, true, 1700), (true, true, 300), (true, false, 1700), (false, false, 300)]
+    {
+        let objects = Objects::new(late_headers, md5, mark_bytes_max);
+        let provider = CloudProvider::new(Arc::new(objects.clone()));
+        run(all(), &provider, &objects).await;
+        assert_eq!(objects.blocks(), 0, "no body was left half sent");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,7 @@
 //! **Invariant:** a seed is printed before it is used, also by a test that passes. `LONGSHORE_SEED` sets it; the choices
 //! of each writer are then the same, and what is left to chance is how the machine interleaves them.
 
-use std::io::Write as _;
+pub(super) use crate::harness::{has_tool, report, skipped};
 
 /// A generator of choices (SplitMix64).
 #[derive(Debug, Clone)]
@@ -65,25 +65,4 @@ pub(super) fn bytes_of(id: u64, len: usize) -> Vec<u8> {
     }
     bytes.truncate(len);
     bytes
-}
-
-/// Leaves a line that is shown although the test passes; the end of the run repeats it.
-pub(super) fn report(line: &str) {
-    // Not by a macro: what those print is kept back for tests that fail.
-    let _ = std::io::stderr().write_all(format!("fault: {line}\n").as_bytes());
-}
-
-/// Whether a program is there. One that is missing is named, and under `CI=true` fails the test.
-pub(super) fn has_tool(test: &str, tool: &str, why: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).any(|dir| dir.join(tool).is_file());
-    found || skipped(test, &format!("{tool} is missing: {why}"))
-}
-
-/// Says that a test does not run here; under `CI=true` it fails.
-pub(super) fn skipped(test: &str, why: &str) -> bool {
-    let strict = std::env::var("CI").is_ok_and(|ci| ci == "true");
-    assert!(!strict, "{test} cannot run: {why}");
-    report(&format!("{test}: SKIPPED, {why}"));
-    false
 }

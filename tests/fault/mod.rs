@@ -4,6 +4,7 @@
 mod audit;
 mod clients;
 mod clock;
+mod clouds;
 mod dice;
 mod edits;
 mod full_disk;
@@ -14,6 +15,7 @@ mod load;
 mod memory;
 mod order;
 mod power;
+mod proxy;
 mod races;
 mod rebuild;
 mod script;

@@ -5,12 +5,16 @@
 
 #![allow(dead_code, unused_imports, reason = "each suite uses another part of it")]
 
+pub(crate) mod backends;
 pub(crate) mod client;
+pub(crate) mod report;
 pub(crate) mod server;
 pub(crate) mod sign;
 pub(crate) mod strace;
 
+pub(crate) use backends::{Backend, fresh_name};
 pub(crate) use client::{Answer, Call, Client};
+pub(crate) use report::{has_tool, report, skipped};
 pub(crate) use server::{Options, Server, longshore};
 pub(crate) use sign::{Auth, Keys, Payload, Signed};
 pub(crate) use strace::{Strace, Syscall};

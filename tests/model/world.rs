@@ -141,7 +141,7 @@ impl World {
         let rule = BucketRule { pattern: "*".into(), layout: Some(self.layout), ..BucketRule::default() };
         let store = Store::new(StoreParts {
             catalog: catalog.clone(),
-            providers: BTreeMap::from([("default".to_owned(), provider)]),
+            providers: BTreeMap::from([("default".to_owned(), provider.into())]),
             default_provider: "default".into(),
             inline_bytes_max: longshore::config::limits::INLINE_BYTES_MAX,
             bucket_rules: BucketRules(vec![rule]),

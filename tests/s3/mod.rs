@@ -23,6 +23,7 @@ mod multipart;
 mod notification;
 mod objects;
 mod post;
+mod providers;
 mod ranges;
 mod signatures;
 mod sigv2;

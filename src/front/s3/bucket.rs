@@ -90,13 +90,16 @@ pub(super) async fn create(gateway: &Gateway, request: S3Request<CreateBucketInp
     if input.object_lock_enabled_for_bucket == Some(true) {
         (made.versioning, made.lock) = (Versioning::Enabled, Some(LockConfig::default()));
     }
+    let mut provider = None;
     if let Some(config) = input.create_bucket_configuration {
         if config.bucket.is_some() || config.location.is_some() {
             return Err(Refusal::not_implemented("A directory bucket"));
         }
         made.tags = tagging::tags(config.tags.unwrap_or_default(), BUCKET_TAGS_MAX)?;
         let constraint = config.location_constraint.as_ref().map_or("", BucketLocationConstraint::as_str);
-        if !constraint.is_empty() && constraint != gateway.region {
+        if gateway.store.has_provider(constraint) {
+            provider = Some(constraint.to_owned());
+        } else if !constraint.is_empty() && constraint != gateway.region {
             return Err(Refusal::new(
                 400,
                 "InvalidLocationConstraint",
@@ -105,7 +108,7 @@ pub(super) async fn create(gateway: &Gateway, request: S3Request<CreateBucketInp
             .with("LocationConstraint", constraint));
         }
     }
-    let request = CreateBucket { acl: given::acl(&request.headers)?, config: made };
+    let request = CreateBucket { acl: given::acl(&request.headers)?, config: made, provider };
     match gateway.store.create_bucket(&caller, &name, request).await {
         Ok(_) => {}
         // The first region answers a repetition as it answered the first time.
@@ -129,13 +132,17 @@ pub(super) async fn delete(gateway: &Gateway, request: S3Request<DeleteBucketInp
     Ok(DeleteBucketOutput::default())
 }
 
-/// GetBucketLocation.
+/// GetBucketLocation: the provider, which is what was asked for; on the default one, the region.
 pub(super) async fn location(
     gateway: &Gateway,
     request: S3Request<GetBucketLocationInput>,
 ) -> Result<GetBucketLocationOutput> {
     let caller = caller(&request.extensions);
-    gateway.store.bucket_location(&caller, &wire::bucket(&request.input.bucket)?).await?;
-    let region = (gateway.region != FIRST_REGION).then(|| BucketLocationConstraint::from(gateway.region.clone()));
-    Ok(GetBucketLocationOutput { location_constraint: region })
+    let bucket = gateway.store.bucket_location(&caller, &wire::bucket(&request.input.bucket)?).await?;
+    let location = if bucket.provider == gateway.store.default_provider_name() {
+        Some(gateway.region.clone()).filter(|region| region != FIRST_REGION)
+    } else {
+        Some(bucket.provider)
+    };
+    Ok(GetBucketLocationOutput { location_constraint: location.map(BucketLocationConstraint::from) })
 }

@@ -170,6 +170,10 @@ impl From<Error> for Refusal {
             Error::NotImplemented(what) => Self::not_implemented(what),
             Error::NoSpace => Self::new(507, "InsufficientStorage", "The storage has no space left for this request."),
             Error::ReadOnly => Self::denied("The bucket is read-only."),
+            Error::NotAttached(why) => {
+                Self::new(503, "ServiceUnavailable", "The storage of the bucket is not available now.")
+                    .caused_by(why.into())
+            }
             Error::Unavailable(cause) => {
                 Self::new(503, "SlowDown", "Please reduce your request rate.").caused_by(cause)
             }

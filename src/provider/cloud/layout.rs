@@ -15,7 +15,7 @@ use super::service::{At, When};
 use super::space::Space;
 use crate::config::limits::CLOUD_ROUNDS_MAX;
 use crate::model::id::VersionId;
-use crate::model::name::ObjectKey;
+use crate::model::name::{BucketName, ObjectKey};
 use crate::model::place::{Displaced, Stamp};
 use crate::provider::{Error, LaidOut, LayOut, Result};
 
@@ -35,7 +35,8 @@ enum Seen {
 
 impl Space {
     /// Lays a version out at its key.
-    pub(super) async fn lay_out(&self, container: &str, step: &LayOut<'_>) -> Result<LaidOut> {
+    pub(super) async fn lay_out(&self, bucket: &BucketName, step: &LayOut<'_>) -> Result<LaidOut> {
+        let container = &*self.container(bucket)?;
         let key = step.key.as_str();
         if !self.service.holds(key) {
             return Err(Error::Clash);
@@ -45,7 +46,7 @@ impl Space {
         for _ in 0..CLOUD_ROUNDS_MAX {
             let (ours, there) =
                 tokio::try_join!(self.known_if_there(container, &managed), self.known_if_there(container, key))?;
-            let seen = self.judge(container, step, there).await?;
+            let seen = self.judge(bucket, step, there).await?;
             let Some(ours) = ours.filter(|ours| ours.stamp == *step.stamp) else {
                 return match seen {
                     Seen::Nothing => Err(Error::NotFound),
@@ -93,7 +94,7 @@ impl Space {
         Err(Error::Unavailable(io::Error::other("the key keeps changing")))
     }
 
-    async fn judge(&self, container: &str, step: &LayOut<'_>, there: Option<Known>) -> Result<Seen> {
+    async fn judge(&self, bucket: &BucketName, step: &LayOut<'_>, there: Option<Known>) -> Result<Seen> {
         let Some(there) = there else { return Ok(Seen::Nothing) };
         if there.stamp == *step.stamp {
             return Ok(Seen::This);
@@ -105,7 +106,7 @@ impl Space {
             };
             return Ok(Seen::Older(there, keep));
         }
-        let (counter, version) = match self.record_of(container, &there, step.key).await? {
+        let (counter, version) = match self.record_of(bucket, &there, step.key).await? {
             Some(found) => found,
             None => return Ok(Seen::Foreign(there)),
         };
@@ -118,16 +119,14 @@ impl Space {
     }
 
     /// Order and version of an object of ours that was written for this key.
-    async fn record_of(&self, container: &str, there: &Known, key: &ObjectKey) -> Result<Option<(u64, VersionId)>> {
+    async fn record_of(&self, bucket: &BucketName, there: &Known, key: &ObjectKey) -> Result<Option<(u64, VersionId)>> {
         let Some(version) = there.version() else { return Ok(None) };
         let within = there.mark.as_ref().and_then(|mark| mark.record.as_deref().cloned());
         let record = match within {
             Some(record) => Some(record),
-            None => self.read_record(container, version).await?,
+            None => self.read_record(&self.container(bucket)?, version).await?,
         };
-        let bucket = self.bucket(container);
-        let of_here = record.filter(|record| bucket.as_ref().is_some_and(|bucket| record.is_of(bucket, key)));
-        Ok(of_here.map(|record| (record.counter, record.version)))
+        Ok(record.filter(|record| record.is_of(bucket, key)).map(|record| (record.counter, record.version)))
     }
 
     /// Moves the bytes of `stamp` from the key to `managed(version)`.

@@ -14,7 +14,6 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
-use self::names::Names;
 use self::service::{Piece, Shared};
 use self::space::Space;
 use self::stage::CloudStage;
@@ -29,16 +28,17 @@ use crate::provider::{
     Stage, Stat,
 };
 
+pub mod amazon;
 pub mod azure;
 mod breaker;
 mod layout;
 mod list;
 mod mark;
-pub mod names;
 pub mod payload;
 pub mod service;
 mod space;
 mod stage;
+pub mod swift;
 pub mod transport;
 
 /// An object storage.
@@ -53,10 +53,10 @@ impl fmt::Debug for CloudProvider {
 }
 
 impl CloudProvider {
-    /// Over a driver, with containers named so.
+    /// Over a driver.
     #[must_use]
-    pub fn new(service: Shared, names: Names) -> Self {
-        Self { space: Arc::new(Space::new(service, names)) }
+    pub fn new(service: Shared) -> Self {
+        Self { space: Arc::new(Space::new(service)) }
     }
 
     fn described(name: BucketName, created: Timestamp) -> Container {
@@ -87,7 +87,7 @@ impl Provider for CloudProvider {
 
     async fn containers(&self) -> Result<Vec<Container>> {
         let all = self.space.service.containers().await?.into_iter();
-        let named = all.filter_map(|(name, created)| Some(Self::described(self.space.bucket(&name)?, created)));
+        let named = all.filter_map(|(name, created)| Some(Self::described(BucketName::new(&name).ok()?, created)));
         let mut containers: Vec<_> = named.collect();
         containers.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         Ok(containers)
@@ -164,7 +164,7 @@ impl Provider for CloudProvider {
     }
 
     async fn lay_out(&self, container: &BucketName, step: LayOut<'_>) -> Result<LaidOut> {
-        self.space.lay_out(&self.space.container(container)?, &step).await
+        self.space.lay_out(container, &step).await
     }
 
     async fn take_aside(

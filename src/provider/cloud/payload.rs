@@ -86,8 +86,9 @@ impl Payload {
     }
 
     /// As the body of one try.
-    pub(super) fn body(&self) -> PayloadBody {
-        PayloadBody { rest: self.pieces.iter().cloned().collect(), left: self.len }
+    #[must_use]
+    pub fn into_body(self) -> PayloadBody {
+        PayloadBody { rest: self.pieces.into(), left: self.len }
     }
 }
 

@@ -11,7 +11,6 @@ use futures_util::{StreamExt as _, stream};
 use tokio::sync::Semaphore;
 
 use super::mark::{Known, Mark};
-use super::names::Names;
 use super::payload::Payload;
 use super::service::{At, Piece, Shared, When};
 use crate::config::limits::{BLOCK_BYTES, CLOUD_ANSWER_BYTES_MAX, CLOUD_BLOCKS_MAX, CLOUD_READ_TRIES_MAX};
@@ -26,24 +25,18 @@ use crate::provider::{Blocks, Body, Error, Note, PartRef, Result};
 #[derive(Debug)]
 pub(super) struct Space {
     pub(super) service: Shared,
-    names: Names,
     /// Memory for blocks of bodies on their way in.
     pub(super) room: Arc<Semaphore>,
 }
 
 impl Space {
-    pub(super) fn new(service: Shared, names: Names) -> Self {
-        Self { service, names, room: Arc::new(Semaphore::new(CLOUD_BLOCKS_MAX)) }
+    pub(super) fn new(service: Shared) -> Self {
+        Self { service, room: Arc::new(Semaphore::new(CLOUD_BLOCKS_MAX)) }
     }
 
     /// The container of a bucket.
     pub(super) fn container(&self, bucket: &BucketName) -> Result<String> {
-        self.names.container(bucket).filter(|name| self.service.may_name(name)).ok_or(Error::BadName)
-    }
-
-    /// The bucket of a container.
-    pub(super) fn bucket(&self, container: &str) -> Option<BucketName> {
-        self.names.bucket(container)
+        if self.service.may_name(bucket.as_str()) { Ok(bucket.as_str().to_owned()) } else { Err(Error::BadName) }
     }
 
     /// What the names in the reserved tree begin with.

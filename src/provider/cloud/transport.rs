@@ -30,9 +30,10 @@ use tokio::time::{Instant, timeout};
 use super::breaker::Breaker;
 use super::payload::{Payload, PayloadBody};
 use crate::config::limits::{
-    CLOUD_ANSWER_BYTES_MAX, CLOUD_IDLE_PER_HOST_MAX, CLOUD_RETRY_SECONDS_MAX, CLOUD_WAIT_MILLIS_FIRST,
+    CLOUD_ANSWER_BYTES_MAX, CLOUD_IDLE_PER_HOST_MAX, CLOUD_MOVE_SECONDS_MAX, CLOUD_RETRY_SECONDS_MAX,
+    CLOUD_WAIT_MILLIS_FIRST,
 };
-use crate::config::provider::TransportConfig;
+use crate::provider::settings::TransportConfig;
 use crate::provider::{Blocks, Error, Result};
 
 /// One request, which may be sent several times.
@@ -46,6 +47,8 @@ pub struct Call {
     pub headers: HeaderMap,
     /// Its body.
     pub body: Payload,
+    /// Bytes that the service may move before its answer begins: it is waited for longer.
+    pub moved: u64,
 }
 
 impl fmt::Debug for Call {
@@ -58,7 +61,7 @@ impl Call {
     /// Without headers or body.
     #[must_use]
     pub fn new(method: Method, uri: String) -> Self {
-        Self { method, uri, headers: HeaderMap::new(), body: Payload::default() }
+        Self { method, uri, headers: HeaderMap::new(), body: Payload::default(), moved: 0 }
     }
 
     /// Adds a header.
@@ -70,6 +73,13 @@ impl Call {
         let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|error| failed("a header's value", error))?;
         self.headers.insert(name, value);
         Ok(self)
+    }
+
+    /// With so many bytes that the service may move before its answer begins.
+    #[must_use]
+    pub fn moving(mut self, bytes: u64) -> Self {
+        self.moved = bytes;
+        self
     }
 
     /// With a body.
@@ -314,9 +324,10 @@ impl Transport {
             request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(call.body.len()));
         }
         sign.sign(&mut request, &call.body).await?;
-        let request = request.map(|()| call.body.body());
-        // The time for the head begins anew with each megabyte that is to be sent.
-        let allowed = self.options.read_timeout + Duration::from_secs(call.body.len() / (1024 * 1024));
+        let request = request.map(|()| call.body.clone().into_body());
+        // The time for the head begins anew with each megabyte that is to be sent, or moved over there.
+        let megabytes = call.body.len().saturating_add(call.moved) / (1024 * 1024);
+        let allowed = self.options.read_timeout + Duration::from_secs(megabytes.min(CLOUD_MOVE_SECONDS_MAX));
         match timeout(allowed, self.client.request(request)).await {
             Err(_) => {
                 tracing::warn!(provider = %self.name, ?call, "no answer in time");

@@ -74,6 +74,7 @@ impl Store {
 
     async fn look_round(&self, keeper: &mut Keeper) {
         let Ok(buckets) = self.all_buckets().await else { return };
+        keeper.unclean.extend(self.take_unclean());
         keeper.held_back.retain(|id, _| buckets.iter().any(|bucket| bucket.id == *id));
         for (id, held_back) in &mut keeper.held_back {
             // Somebody may have decided meanwhile.

@@ -228,7 +228,7 @@ fn open_over(provider: Arc<dyn Provider>, layout: Layout, dir: &std::path::Path)
     let catalog = SqliteCatalog::open(&dir.join("catalog.db"), options).expect("opens");
     Store::new(StoreParts {
         catalog: Arc::new(catalog),
-        providers: BTreeMap::from([("default".to_owned(), provider)]),
+        providers: BTreeMap::from([("default".to_owned(), provider.into())]),
         default_provider: "default".into(),
         inline_bytes_max: longshore::config::limits::INLINE_BYTES_MAX,
         bucket_rules: BucketRules(vec![BucketRule {

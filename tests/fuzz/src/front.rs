@@ -52,7 +52,7 @@ impl Bed {
         let catalog = SqliteCatalog::open(&dir.path().join("catalog.db"), options).expect("a catalog");
         let store = Store::new(StoreParts {
             catalog: Arc::new(catalog),
-            providers: BTreeMap::from([("default".to_owned(), Arc::new(MemoryProvider::new()) as Arc<_>)]),
+            providers: BTreeMap::from([("default".to_owned(), Arc::new(MemoryProvider::new()).into())]),
             default_provider: "default".into(),
             inline_bytes_max: longshore::config::limits::INLINE_BYTES_MAX,
             bucket_rules: BucketRules::default(),
@@ -68,8 +68,9 @@ impl Bed {
         for (target, body) in [("/fuzz", &b""[..]), ("/empty", b""), ("/fuzz/keep", b"kept")] {
             assert_eq!(bed.root("PUT", target, body).map(|answer| answer.status), Some(200), "{target}");
         }
-        let (name, public) = (BucketName::new("fuzz").expect("legal"), BucketSettings { public: true, ..BucketSettings::default() });
-        bed.runtime.block_on(store.set_bucket(&Caller::root(), &name, public)).expect("public");
+        let (name, public) =
+            (BucketName::new("fuzz").expect("legal"), BucketSettings { public: true, ..BucketSettings::default() });
+        bed.runtime.block_on(store.set_bucket(&Caller::ROOT, &name, public)).expect("public");
         bed
     }
 

@@ -1,0 +1,78 @@
+//! Containers and what is in them.
+
+use http::{Method, StatusCode};
+
+use super::Swift;
+use super::call::{is_missing, query, refusal};
+use super::headers::modified;
+use super::json::{Row, rows};
+use crate::model::time::Timestamp;
+use crate::provider::cloud::service::Page;
+use crate::provider::{Error, Result};
+
+impl Swift {
+    pub(super) async fn all_containers(&self) -> Result<Vec<(String, Timestamp)>> {
+        let limit = self.limits().await?.containers_page.min(1000);
+        let mut all: Vec<(String, Timestamp)> = Vec::new();
+        loop {
+            let text = limit.to_string();
+            let marker = all.last().map(|(name, _)| name.clone()).unwrap_or_default();
+            let query = query(&[("format", "json"), ("limit", &text), ("marker", &marker)]);
+            let reply = self.ask(&self.for_account(Method::GET, &query).await?).await?;
+            let page: Vec<_> = rows(&reply.bytes().await?)?.into_iter().filter_map(Row::container).collect();
+            let more = page.len() >= limit;
+            all.extend(page);
+            if !more {
+                return Ok(all);
+            }
+        }
+    }
+
+    pub(super) async fn one_container(&self, container: &str) -> Result<Option<Timestamp>> {
+        let reply = self.send(&self.for_container(Method::HEAD, container, "").await?).await?;
+        match reply.status {
+            status if status.is_success() => Ok(Some(modified(&reply.headers))),
+            _ if is_missing(&reply) => Ok(None),
+            _ => Err(refusal(reply).await),
+        }
+    }
+
+    pub(super) async fn make_container(&self, container: &str) -> Result<()> {
+        let reply = self.ask(&self.for_container(Method::PUT, container, "").await?).await?;
+        // 202: it was there, and is not changed by a request that asks for nothing else.
+        if reply.status == StatusCode::ACCEPTED { Err(Error::AlreadyExists) } else { Ok(()) }
+    }
+
+    pub(super) async fn remove_container(&self, container: &str) -> Result<()> {
+        let reply = self.send(&self.for_container(Method::DELETE, container, "").await?).await?;
+        match reply.status {
+            status if status.is_success() => Ok(()),
+            StatusCode::CONFLICT => Err(Error::NotEmpty),
+            _ => Err(refusal(reply).await),
+        }
+    }
+
+    /// A page of a listing, in which names are put together up to the delimiter, if there is one.
+    pub(super) async fn rows(
+        &self,
+        container: &str,
+        prefix: &str,
+        marker: &str,
+        limit: usize,
+        delimiter: Option<&str>,
+    ) -> Result<Vec<Row>> {
+        let limit = limit.to_string();
+        let mut fields = vec![("format", "json"), ("limit", &limit), ("prefix", prefix), ("marker", marker)];
+        fields.extend(delimiter.map(|delimiter| ("delimiter", delimiter)));
+        let reply = self.ask(&self.for_container(Method::GET, container, &query(&fields)).await?).await?;
+        rows(&reply.bytes().await?)
+    }
+
+    pub(super) async fn page(&self, container: &str, prefix: &str, after: Option<&str>, limit: usize) -> Result<Page> {
+        let limit = limit.min(self.limits().await?.page).clamp(1, 1000);
+        let rows = self.rows(container, prefix, after.unwrap_or_default(), limit, None).await?;
+        // Swift does not say whether there is more: a full page is taken for one that has a next.
+        let more = rows.len() >= limit;
+        Ok(Page { entries: rows.into_iter().filter_map(Row::entry).collect(), more, next: None })
+    }
+}
