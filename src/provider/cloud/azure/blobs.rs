@@ -68,7 +68,15 @@ impl Azure {
         if reply.header("x-ms-error-code") == "BlobNotFound" {
             return Ok(());
         }
-        refusal::expect(reply, 202).await.map(drop)
+        match refusal::expect(reply, 202).await.map(drop) {
+            // The condition is judged before it is seen whether anything is there.
+            Err(Error::StampMismatch) => match self.look(at).await {
+                Ok(_) => Err(Error::StampMismatch),
+                Err(Error::NotFound) => Ok(()),
+                Err(error) => Err(error),
+            },
+            ended => ended,
+        }
     }
 
     /// A copy with the headers of its source is one step of the service. One with others is put together anew, as they

@@ -85,7 +85,7 @@ impl Azure {
 
     /// The address of what is to be there.
     fn writable(&self, at: At<'_>) -> Result<String> {
-        if names::is_plain(at.name) { Ok(self.address(at)) } else { Err(Error::Clash) }
+        if names::is_taken(at.name) { Ok(self.address(at)) } else { Err(Error::Clash) }
     }
 }
 

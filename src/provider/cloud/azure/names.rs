@@ -29,21 +29,24 @@ pub(super) fn query(value: &str) -> String {
 
 /// Whether a name is nothing but itself to the service.
 pub(super) fn is_plain(name: &str) -> bool {
+    !name.is_empty()
+        && !name.chars().any(|c| c.is_control() || c == '\\')
+        && name.split('/').all(|segment| !segment.ends_with('.'))
+}
+
+/// Whether a name can be given to a blob: neither private use nor what is no character is taken.
+pub(super) fn is_taken(name: &str) -> bool {
     let odd = |c: char| {
         let code = u32::from(c);
-        // Private use and what is no character: neither is a name to the service.
-        c.is_control()
-            || c == '\\'
-            || matches!(code, 0xD7FF | 0xE000..=0xF8FF | 0xFDD0..=0xFDEF | 0xF0000..)
-            || code & 0xFFFE == 0xFFFE
+        matches!(code, 0xD7FF | 0xE000..=0xF8FF | 0xFDD0..=0xFDEF | 0xF0000..) || code & 0xFFFE == 0xFFFE
     };
-    !name.is_empty() && !name.chars().any(odd) && name.split('/').all(|segment| !segment.ends_with('.'))
+    is_plain(name) && !name.chars().any(odd)
 }
 
 /// Whether a name can be written here, and copied from: the address of a source is bounded, with its container and its
 /// signature.
 pub(super) fn fits(name: &str, beside: usize) -> bool {
-    is_plain(name)
+    is_taken(name)
         && name.encode_utf16().count() <= NAME_CHARS_MAX
         && name.split('/').count() <= SEGMENTS_MAX
         && path(name).len() + beside <= SOURCE_BYTES_MAX
@@ -68,9 +71,10 @@ mod tests {
         for name in ["a", "a//b", "/a", "a/", "a b", ".a", "..a", "a%2Fb", "ü", "😀", "nｚ", "a?#+&", "a.b/c.d"] {
             assert!(is_plain(name), "{name}");
         }
-        for name in ["", ".", "..", "a/../b", "../b", "a./b", "a.", "a...", "a\\b", "a\u{1}b", "a\u{7f}", "\u{E000}"] {
+        for name in ["", ".", "..", "a/../b", "../b", "a./b", "a.", "a...", "a\\b", "a\u{1}b", "a\u{7f}"] {
             assert!(!is_plain(name), "{name:?}");
         }
+        assert!(is_plain("\u{E000}") && !is_taken("\u{E000}") && !is_taken("\u{FFFF}") && is_taken("😀ｚ"));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! node that lies whole in a page is put right by sorting the page. Of a node that the end of a page cuts, the high
 //! children are read first and the astral ones then, in scans of their own.
 //!
-//! All that is known between two pages is a name, so three characters that no name of the service holds say where a
+//! All that is known between two pages is a name, so three characters that nobody gives a blob say where a
 //! scan begins that begins at no name: behind a node, [`HIGH`] stands for its high children, [`ASTRAL`] for its astral
 //! ones and [`BEHIND`] for what follows all of it.
 //!
