@@ -9,7 +9,8 @@
 //! ```
 //!
 //! * [`model`]: names, conditions, ranges, records, callers: checked values, no I/O, not async.
-//! * [`provider`]: where bytes live: a directory or memory. It knows places and stamps, nothing of S3.
+//! * [`provider`]: where bytes live: a directory, memory, or a cloud, of which each has a driver under what they have in
+//!   common. It knows places and stamps, nothing of S3.
 //! * [`catalog`]: the index of buckets, objects, uploads, identities and owed steps; SQLite.
 //! * [`auth`]: who asks, and the one function that says yes.
 //! * [`store`]: the one door to data. It authorizes, then acts.
@@ -113,6 +114,15 @@
 //!   turns versioning on is told only when no write can miss it any more.
 //! * Encrypted bodies lie at managed places, also in natural layout: as a plain file at a key they would be taken for what
 //!   they are not.
+//! * Natural layout on a cloud has no intents: a body is staged and committed at its managed name as everywhere, and then
+//!   copied to its key under the service's condition on what lies there. A PUT at the key itself would destroy what it
+//!   displaces before the commit has decided. It costs a copy and a removal within the cloud, and no row of its own.
+//! * Attempts of parts are objects of their own on clouds too, and are joined there (UploadPartCopy, Put Block From URL,
+//!   compose, manifests): a native part is replaced by a later attempt before anybody acknowledged that one.
+//! * A cloud stamps nothing that survives a copy, so a version carries its stamp in its metadata, with the MD5 and size
+//!   that it speaks for. Records that do not fit there, and changes of records, are objects beside the bytes.
+//! * Where a storage does not judge conditions itself, new buckets are laid out at managed names, and natural layout is for
+//!   one gateway alone, by configuration.
 //! * ctime is not kept. An edit of the same length whose mtime was put back is read, under the old ETag, until its bytes
 //!   are compared with it.
 

@@ -17,9 +17,11 @@ mod objects;
 mod outside;
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use longshore::model::name::BucketName;
 use longshore::provider::cloud::CloudProvider;
 use longshore::provider::fs::{Durability, FsProvider, Without};
@@ -38,11 +40,15 @@ fn all() -> Vec<(&'static str, Behaviour)> {
 }
 
 async fn run(list: Vec<(&'static str, Behaviour)>, provider: &dyn Provider, outside: &dyn Outside) {
+    let mut failed = Vec::new();
     for (name, behaviour) in list {
         eprintln!("{name}");
         let bed = Bed::new(provider, outside, &fresh_name("bed")).await;
-        behaviour(&bed).await;
+        if AssertUnwindSafe(behaviour(&bed)).catch_unwind().await.is_err() {
+            failed.push(name);
+        }
     }
+    assert!(failed.is_empty(), "{failed:?}");
 }
 
 async fn run_in(root: &Path, durability: Durability, without: Without) {

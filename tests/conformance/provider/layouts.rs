@@ -116,6 +116,12 @@ async fn a_record_of_another_key_is_no_version_of_ours(bed: &Bed<'_>) {
 }
 
 async fn a_file_and_a_directory_of_one_name_clash(bed: &Bed<'_>) {
+    if bed.provider.capabilities().flat {
+        bed.place("a", b"file", 1).await;
+        bed.place("a/b", b"below", 1).await;
+        assert_eq!((bed.outside_read("a"), bed.outside_read("a/b")), (Some(b"file".into()), Some(b"below".into())));
+        return;
+    }
     let file = bed.place("a", b"file", 1).await;
     let below = bed.publish("a/b", b"below", 1).await;
     assert_error!(bed.lay_out(&below, None).await, Error::Clash);
@@ -200,6 +206,10 @@ async fn pruning_spares_what_is_in_use(bed: &Bed<'_>) {
 }
 
 async fn racing_lay_outs_end_with_the_newest(bed: &Bed<'_>) {
+    // Where the storage judges no conditions, those who share it take turns.
+    if !bed.provider.capabilities().conditional {
+        return;
+    }
     for round in 0..20 {
         let name = format!("k{round}");
         let first = bed.place(&name, b"0", 0).await;
@@ -221,6 +231,10 @@ async fn racing_lay_outs_end_with_the_newest(bed: &Bed<'_>) {
 }
 
 async fn racing_lay_outs_of_one_version_agree(bed: &Bed<'_>) {
+    // Where the storage judges no conditions, those who share it take turns.
+    if !bed.provider.capabilities().conditional {
+        return;
+    }
     for round in 0..20 {
         let name = format!("k{round}");
         let old = bed.place(&name, b"old", 1).await;

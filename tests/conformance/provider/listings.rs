@@ -1,5 +1,6 @@
 //! Natural listings: order, prefix, cursor, pages.
 
+use longshore::model::place::Stamp;
 use longshore::provider::ListedPage;
 
 use super::bed::{Bed, behaviours};
@@ -85,11 +86,17 @@ async fn a_listing_shows_what_stat_shows(bed: &Bed<'_>) {
     let put = bed.place("d/k", b"bytes", 1).await;
     let page = bed.provider.list(&bed.container, "d/", None, 10).await.expect("listed");
     let [file] = &page.files[..] else { panic!("one file") };
-    assert_eq!((&file.stamp, file.size, file.modified), (&put.stamp, 5, put.record.modified));
+    assert!(put.stamp.may_show_as(&file.stamp) && file.size == 5, "{file:?}");
+    assert!(!put.stamp.may_show_as(&Stamp::new("#other")));
+    if !bed.provider.capabilities().flat {
+        assert_eq!((&file.stamp, file.modified), (&put.stamp, put.record.modified));
+    }
 }
 
 async fn pages_of_a_large_directory_join_without_gap(bed: &Bed<'_>) {
-    let mut expected: Vec<String> = (0..5000).map(|n| format!("d/{}", n * 7919 % 5000)).collect();
+    // More than a page of any storage; their own clients write one after the other.
+    let most = if bed.provider.capabilities().flat { 1100 } else { 5000 };
+    let mut expected: Vec<String> = (0..most).map(|n| format!("d/{}", n * 7919 % most)).collect();
     for name in &expected {
         bed.outside_write(name, b"");
     }
