@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Reads the JSON lines of a measurement and prints its marks as a Markdown table.
 
-    marks.py DIR    reads DIR/{rclone,nginx,alone,inline}.jsonl
+    marks.py DIR    reads DIR/{rclone,nginx,alone,inline,previous}.jsonl
 """
 import collections
 import json
@@ -30,8 +30,8 @@ def ratios(found, above, below):
 
 
 def main(directory):
-    names = ("rclone", "nginx", "alone", "inline")
-    rclone, nginx, alone, inline = (rates(directory / f"{name}.jsonl") for name in names)
+    names = ("rclone", "nginx", "alone", "inline", "previous")
+    rclone, nginx, alone, inline, previous = (rates(directory / f"{name}.jsonl") for name in names)
     marks = [
         ("GET 4 KiB, times rclone serve s3", ">= 2", lambda r: r >= 2,
          ratios(rclone, ("get-4k", "longshore"), ("get-4k", "rclone"))),
@@ -41,6 +41,10 @@ def main(directory):
          ratios(nginx, ("get-64m", "longshore"), ("get-64m", "nginx"))),
         ("PUT 4 KiB at 32, times that with inline_bytes_max = 0", ">= 4", lambda r: r >= 4,
          [(n, r) for n, r in ratios(inline, ("put-4k", "with"), ("put-4k", "without")) if n == 32]),
+        ("GET 4 KiB, times the previous program", ">= 0.9", lambda r: r >= 0.9,
+         ratios(previous, ("get-4k", "new"), ("get-4k", "old"))),
+        ("PUT 4 KiB, times the previous program", ">= 0.9", lambda r: r >= 0.9,
+         ratios(previous, ("put-4k", "new"), ("put-4k", "old"))),
     ]
     print("| mark | wanted | ratio at connections | held |\n| --- | --- | --- | --- |")
     for what, wanted, holds, got in marks:

@@ -16,7 +16,8 @@ ROOT = HERE.parent.parent
 CLIENTS = {"aws": "aws.py", "boto3": "boto.py", "rclone": "rclone.py", "s5cmd": "s5.py", "s3cmd": "s3cmd.py",
            "restic": "restic.py", "js": "js/check.mjs", "s3fs": "fs.py", "obstore": "obs.py", "duckdb": "duck.py",
            "deltalake": "delta.py", "lockfile": "lockfile.py",
-           "go": "../../target/compat/go-client"}
+           "go": "../../target/compat/go-client",
+           "java": "java/check"}
 READY_SECONDS, STOP_SECONDS, CLIENT_SECONDS = 30, 60, 4 * 3600
 
 
@@ -72,8 +73,10 @@ def longshore(binary, problems, entry=""):
             shutil.rmtree(data, ignore_errors=True)
 
 
-def node_modules():
+def node_client():
     """Installs what package-lock.json names, once; returns why that failed."""
+    if not shutil.which("node"):
+        return "no node on the PATH"
     lock, done = HERE / "js/package-lock.json", HERE / "js/node_modules/.package-lock.json"
     if done.exists() and done.stat().st_mtime >= lock.stat().st_mtime:
         return None
@@ -92,12 +95,24 @@ def go_client():
     return None if built.returncode == 0 else f"go build: {built.stderr.strip().splitlines()[-1:]}"
 
 
+def java_client():
+    """Builds the program of the Java SDK, and notes where its libraries are; returns why that failed."""
+    if not shutil.which("mvn") or not shutil.which("java"):
+        return "no mvn or no java on the PATH"
+    built = subprocess.run(["mvn", "-q", "-B", "compile", "dependency:build-classpath",
+                            f"-Dmdep.outputFile={ROOT / 'target/compat/java/classpath'}"], cwd=HERE / "java",
+                           capture_output=True, text=True)
+    return None if built.returncode == 0 else f"mvn: {built.stdout.strip().splitlines()[:1]}"
+
+
+# What is built or installed before a client can run.
+PREPARED = {"js": node_client, "go": go_client, "java": java_client}
+
+
 def run_client(name, env):
     """The lines of one client; a script that breaks off, or says nothing, has failed."""
-    if name == "js" and (why := node_modules() if shutil.which("node") else "no node on the PATH"):
-        return [f"SKIP js: {why}"]
-    if name == "go" and (why := go_client()):
-        return [f"SKIP go: {why}"]
+    if name in PREPARED and (why := PREPARED[name]()):
+        return [f"SKIP {name}: {why}"]
     try:
         done = subprocess.run([HERE / CLIENTS[name]], env=env, capture_output=True, text=True, timeout=CLIENT_SECONDS)
     except subprocess.TimeoutExpired:

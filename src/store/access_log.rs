@@ -90,6 +90,12 @@ impl AccessLog {
 }
 
 impl Store {
+    /// Whether requests to a bucket may be logged: not if it is remembered here that they are not.
+    #[must_use]
+    pub fn may_log_access(&self, bucket: &BucketName) -> bool {
+        self.0.bounds.get(bucket).is_none_or(|bound| bound.bucket.config.logging.is_some())
+    }
+
     /// Whether requests to a bucket are logged, as far as it is remembered here.
     #[must_use]
     pub fn logs_access(&self, bucket: &BucketName) -> bool {

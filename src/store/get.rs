@@ -92,6 +92,14 @@ impl Store {
         self.facts(caller, request, Action::GetObjectAttributes).await
     }
 
+    /// The facts of an object for who asks for it as a torrent, which none is.
+    ///
+    /// # Errors
+    /// As [`Store::get`].
+    pub async fn torrent(&self, caller: &Caller, request: GetRequest) -> Result<Found> {
+        self.facts(caller, request, Action::GetObjectTorrent).await
+    }
+
     async fn facts(&self, caller: &Caller, request: GetRequest, action: Action) -> Result<Found> {
         let named = Named::new(&request.key, request.version, action);
         let bound = self.enter_to_read(caller, &request.bucket, &request.key, named.version, action).await?;

@@ -12,6 +12,7 @@ use super::audit::{audit, check_storage, end_uploads};
 use super::dice::{Dice, report};
 use super::load::{Load, make_buckets};
 use super::power::lose_unsynced;
+use super::versions::{self, Versions};
 use crate::harness::{Options, Server};
 
 const ACKNOWLEDGED_MIN: usize = 5;
@@ -30,8 +31,10 @@ async fn what_was_acknowledged_survives_every_kill() {
     let mut dice = Dice::of_run("kill");
     let mut server = Server::with(Options::default().env("LONGSHORE_LOG", "warn"));
     make_buckets(&server).await;
-    let load = Arc::new(Load::default());
-    let (mut read, mut starts, mut damaged) = (0, 0, 0);
+    versions::make_bucket(&server).await;
+    let versions = Arc::new(Versions::default());
+    let load = Arc::new(Load::with_versions(Arc::clone(&versions)));
+    let (mut read, mut kept, mut starts, mut damaged) = (0, 0, 0, 0);
     for kill in 0..kills() {
         let acknowledged = dice.between(ACKNOWLEDGED_MIN, ACKNOWLEDGED_MAX);
         load.until(&mut server, acknowledged, &mut dice, Server::kill).await;
@@ -45,16 +48,18 @@ async fn what_was_acknowledged_survives_every_kill() {
         server = server.restart();
         check_storage(&server);
         read += audit(&server, &load.ledger).await;
+        kept += versions.audit(&server).await;
         end_uploads(&server, &load).await;
     }
     assert!(server.stop().success());
     server = server.restart();
     read += audit(&server, &load.ledger).await;
+    kept += versions.audit(&server).await;
     check_storage(&server);
     let (kills, acknowledged) = (kills(), load.ledger.acknowledged());
     assert!(damaged > 0, "no file was found that had not been synced");
     report(&format!(
-        "kill: {kills} kills under load, {starts} of starts, {acknowledged} acknowledged writes, {read} keys checked, \
-         {damaged} unsynced files damaged"
+        "kill: {kills} kills under load, {starts} of starts, {acknowledged} acknowledged writes, {read} keys and {kept} \
+         versions checked, {damaged} unsynced files damaged"
     ));
 }

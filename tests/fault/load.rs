@@ -14,11 +14,14 @@ use tokio::task::JoinSet;
 
 use super::dice::{Dice, bytes_of};
 use super::ledger::{Ledger, Name, Value};
+use super::versions::{Keeper, Versions};
 use crate::harness::{Answer, Call, Client, Server};
 
 pub(super) const NATURAL: &str = "natural";
 pub(super) const MANAGED: &str = "managed";
 const WRITERS: usize = 8;
+/// Writers of versions, beside those, where there are any.
+const KEEPERS: usize = 2;
 /// Bodies up to this size may be kept in the catalog.
 const SMALL_BYTES_MAX: usize = 16 << 10;
 const LARGE_BYTES_MAX: usize = 400 << 10;
@@ -53,6 +56,8 @@ pub(super) struct Load {
     left: AtomicUsize,
     enough: Notify,
     bodies: AtomicUsize,
+    /// What is known of the bucket that keeps versions, if it is written to.
+    versions: Option<Arc<Versions>>,
 }
 
 /// Makes one bucket of each layout.
@@ -65,6 +70,11 @@ pub(super) async fn make_buckets(server: &Server) {
 }
 
 impl Load {
+    /// Also writes to the bucket that keeps versions.
+    pub(super) fn with_versions(versions: Arc<Versions>) -> Self {
+        Self { versions: Some(versions), ..Self::default() }
+    }
+
     /// Keeps the server busy until so many operations were acknowledged, then lets `end` end it, and returns when all
     /// writers have noticed.
     pub(super) async fn until(
@@ -80,6 +90,11 @@ impl Load {
         for n in 0..WRITERS {
             let (load, client, dice) = (Arc::clone(self), server.root(), dice.split());
             writers.spawn(async move { Writer { n, load, client, dice }.write().await });
+        }
+        for n in (0..KEEPERS).filter(|_| self.versions.is_some()) {
+            let versions = self.versions.clone().unwrap_or_default();
+            let (load, client, dice) = (Arc::clone(self), server.root(), dice.split());
+            writers.spawn(async move { Keeper { n, load, versions, client, dice }.write().await });
         }
         let broken = tokio::select! {
             () = self.enough.notified() => None,
@@ -105,7 +120,16 @@ impl Load {
         self.uploads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn count(&self) {
+    /// Sends what a writer asks for, while it is wanted.
+    pub(super) async fn send(&self, client: &Client, call: Call<'_>) -> Step<Answer> {
+        if self.stopped.load(Ordering::SeqCst) {
+            return Err(Gone);
+        }
+        client.attempt(call.signed()).await.ok_or(Gone)
+    }
+
+    /// Counts an acknowledgement.
+    pub(super) fn count(&self) {
         // At zero it stays: the end is near, and what comes now is counted by the ledger alone.
         let left = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
         if left == Ok(1) {
@@ -122,9 +146,9 @@ struct Writer {
 }
 
 /// The server went away.
-struct Gone;
+pub(super) struct Gone;
 
-type Step<T = ()> = Result<T, Gone>;
+pub(super) type Step<T = ()> = Result<T, Gone>;
 
 impl Writer {
     async fn write(mut self) {
@@ -173,10 +197,7 @@ impl Writer {
     }
 
     async fn send(&self, call: Call<'_>) -> Step<Answer> {
-        if self.load.stopped.load(Ordering::SeqCst) {
-            return Err(Gone);
-        }
-        self.client.attempt(call.signed()).await.ok_or(Gone)
+        self.load.send(&self.client, call).await
     }
 
     fn call(&self, method: &str, name: &Name) -> Call<'_> {

@@ -21,6 +21,7 @@ mod rebuild;
 mod script;
 mod size;
 mod syscalls;
+mod versions;
 
 /// Whether the full size is asked for.
 fn at_full_size() -> bool {

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags};
 
 use super::dice::Dice;
-use super::load::NATURAL;
+use super::load::MANAGED;
 use crate::harness::Server;
 
 /// A version that the catalog keeps.
@@ -29,7 +29,7 @@ pub(super) fn lose_unsynced(server: &Server, dice: &mut Dice) -> usize {
     for Kept { bucket, key, version, current } in kept(&server.state()) {
         let container = server.data().join(&bucket);
         let managed = container.join(".longshore/objects").join(&version[30..]).join(&version);
-        let natural = (current && bucket == NATURAL).then(|| container.join(&key));
+        let natural = (current && bucket != MANAGED).then(|| container.join(&key));
         for path in std::iter::once(managed).chain(natural) {
             if path.is_file() && dice.below(3) > 0 {
                 damage(&path, dice);

@@ -34,7 +34,7 @@ impl World {
             }
             self.keys(bucket)?;
         }
-        Ok(())
+        self.look_at_kept()
     }
 
     /// The bytes of an object.

@@ -64,6 +64,27 @@ pub(super) enum Edit {
     Link,
 }
 
+/// A step in the bucket that keeps versions. Keys and versions are numbers, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keeping {
+    /// Versioning is enabled, or suspended.
+    Set(bool),
+    Put(u8, Body, bool),
+    Delete(u8),
+    /// Removes a version.
+    Remove(u8, u8),
+    /// Copies a version to a key.
+    Copy(u8, u8, u8),
+    List {
+        prefix: u8,
+        delimiter: bool,
+        limit: usize,
+    },
+    CutPut(u8, Body, u16),
+    CutDelete(u8, u16),
+    CutRemove(u8, u8, u16),
+}
+
 /// One step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Letter {
@@ -111,6 +132,7 @@ pub(super) enum Letter {
     Rebuild,
     Outside(At, Edit),
     Scan(u8, bool),
+    Keeping(Keeping),
     /// Everything is read.
     Look,
 }
@@ -152,9 +174,13 @@ const SIZES: [usize; 14] =
 /// The size from which a part need not be the last one.
 pub(super) const PART: usize = 5 * 1024 * 1024;
 
+/// A key by its number: the first keys are those that clash, so they come more often.
+fn number() -> impl Strategy<Value = u8> {
+    prop_oneof![3 => 0u8..7, 2 => 0u8..20]
+}
+
 fn at() -> impl Strategy<Value = At> {
-    // The first keys are those that clash, so they come more often.
-    (0u8..3, prop_oneof![3 => 0u8..7, 2 => 0u8..20]).prop_map(|(bucket, key)| At(bucket, key))
+    (0u8..3, number()).prop_map(|(bucket, key)| At(bucket, key))
 }
 
 fn body() -> impl Strategy<Value = Body> {
@@ -252,6 +278,25 @@ fn copy() -> impl Strategy<Value = Letter> {
     })
 }
 
+fn keeping() -> impl Strategy<Value = Letter> {
+    // Few keys, so that they get many versions.
+    let key = || prop_oneof![4 => 0u8..3, 1 => number()];
+    let step = prop_oneof![
+        3 => prop_oneof![3 => Just(true), 1 => Just(false)].prop_map(Keeping::Set),
+        9 => (key(), body(), prop_oneof![5 => Just(false), 1 => Just(true)])
+            .prop_map(|(key, body, absent)| Keeping::Put(key, body, absent)),
+        4 => key().prop_map(Keeping::Delete),
+        4 => (key(), 0u8..4).prop_map(|(key, nth)| Keeping::Remove(key, nth)),
+        2 => (key(), 0u8..4, key()).prop_map(|(from, nth, to)| Keeping::Copy(from, nth, to)),
+        2 => (0u8..8, any::<bool>(), 1usize..=4)
+            .prop_map(|(prefix, delimiter, limit)| Keeping::List { prefix, delimiter, limit }),
+        1 => (key(), body(), 0u16..4000).prop_map(|(key, body, after)| Keeping::CutPut(key, body, after)),
+        1 => (key(), 0u16..3000).prop_map(|(key, after)| Keeping::CutDelete(key, after)),
+        1 => (key(), 0u8..4, 0u16..3000).prop_map(|(key, nth, after)| Keeping::CutRemove(key, nth, after)),
+    ];
+    step.prop_map(Letter::Keeping)
+}
+
 /// Any letter. Where there is no directory to edit, small writes take the place of edits.
 pub(super) fn letter(files: bool) -> impl Strategy<Value = Letter> {
     let edited =
@@ -266,6 +311,7 @@ pub(super) fn letter(files: bool) -> impl Strategy<Value = Letter> {
         4 => listing(),
         6 => restart(),
         8 => (at(), edit()).prop_map(edited),
+        12 => keeping(),
         2 => (0u8..3, any::<bool>()).prop_map(|(bucket, hash)| Letter::Scan(bucket, hash)),
         1 => Just(Letter::Look),
     ]

@@ -74,6 +74,7 @@ impl World {
                 self.scan(bucket, ScanOptions { hash, ..ScanOptions::default() })?;
                 self.keys(bucket)?;
             }
+            Letter::Keeping(step) => self.keeping(step)?,
             Letter::Look => self.look(true)?,
             upload => self.upload(upload)?,
         }

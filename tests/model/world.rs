@@ -25,6 +25,7 @@ use longshore::store::{Attach, Error, RootCredentials, Store, StoreParts};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
+use super::kept::Kept;
 use super::memory::{Bucket, Outcome, State, Tag, Upload, md5_hex, same};
 
 pub(super) const ROOT: Caller = Caller::ROOT;
@@ -52,6 +53,8 @@ pub(super) struct World {
     pub(super) names: Vec<BucketName>,
     pub(super) buckets: Vec<Bucket>,
     pub(super) uploads: Vec<Upload>,
+    /// The bucket that keeps versions.
+    pub(super) kept: Kept,
     pub(super) clock: Clock,
     /// A request was cut: a body that nobody names may lie at its managed place until it is collected.
     pub(super) cut: bool,
@@ -92,6 +95,7 @@ impl World {
         let mut world = Self {
             buckets: names.iter().map(|_| Bucket::default()).collect(),
             uploads: Vec::new(),
+            kept: Kept::new(),
             clock: Clock::default(),
             cut: false,
             orphans: false,
@@ -103,7 +107,7 @@ impl World {
             dir,
         };
         world.open(Attach::Serve)?;
-        for name in &world.names[..2] {
+        for name in world.names[..2].iter().chain([&world.kept.name]) {
             world.wait(world.store().create_bucket(&ROOT, name, CreateBucket::default())).map_err(|e| said(&e))?;
         }
         Ok(world)
@@ -214,6 +218,7 @@ impl World {
         for bucket in 0..self.names.len() {
             self.scan(bucket, ScanOptions { rebuild: true, ..ScanOptions::default() })?;
         }
+        self.walk(&self.kept.name, ScanOptions { rebuild: true, ..ScanOptions::default() })?;
         for upload in &mut self.uploads {
             // A catalog that is lost takes its uploads with it; their parts are left to be collected.
             self.orphans |= upload.state == State::Open && !upload.parts.is_empty();
@@ -231,10 +236,14 @@ impl World {
         self.restart()
     }
 
-    pub(super) fn scan(&mut self, bucket: usize, options: ScanOptions) -> Outcome {
-        let report = self.wait(self.store().scan(&ROOT, &self.names[bucket], options));
+    fn walk(&self, bucket: &BucketName, options: ScanOptions) -> Outcome {
+        let report = self.wait(self.store().scan(&ROOT, bucket, options));
         let report = report.map_err(|e| format!("no scan: {}", said(&e)))?;
-        same("what was held back", report.held_back, 0)?;
+        same("what was held back", report.held_back, 0)
+    }
+
+    pub(super) fn scan(&mut self, bucket: usize, options: ScanOptions) -> Outcome {
+        self.walk(&self.names[bucket], options)?;
         self.buckets[bucket].stale.clear();
         if options.hash {
             for held in self.buckets[bucket].objects.values_mut().filter(|held| !held.recorded) {
@@ -249,15 +258,21 @@ impl World {
         if self.kind == Kind::Memory || self.cut || self.orphans {
             return Ok(());
         }
+        same("the number of files of versions", self.managed_files(&self.kept.name), self.kept.managed)?;
         for (number, bucket) in self.buckets.iter().enumerate() {
-            let ours = self.files(number).join(".longshore");
-            let found = files_below(&ours.join("objects")) + files_below(&ours.join("tmp"));
+            let found = self.managed_files(&self.names[number]);
             let objects = bucket.objects.values().filter(|held| held.placed == Some(Placed::Managed)).count();
             let open = self.uploads.iter().filter(|u| u.bucket == number && u.state == State::Open);
             let parts: usize = open.map(|upload| upload.parts.len()).sum();
             same("the number of managed files", found, objects + parts)?;
         }
         Ok(())
+    }
+
+    /// Files in Longshore's own directories.
+    fn managed_files(&self, bucket: &BucketName) -> usize {
+        let ours = self.dir.path().join("data").join(bucket.as_str()).join(".longshore");
+        files_below(&ours.join("objects")) + files_below(&ours.join("tmp"))
     }
 
     /// HEAD.

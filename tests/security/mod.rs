@@ -13,6 +13,7 @@ mod links;
 
 mod names;
 mod operations;
+mod rights;
 mod secrets;
 mod signatures;
 mod site;

@@ -21,7 +21,7 @@ pub(super) struct Operation {
     /// `{upload}` is an upload of [`UPLOAD_KEY`] in it.
     query: &'static [(&'static str, &'static str)],
     headers: &'static [(&'static str, &'static str)],
-    body: &'static str,
+    pub(super) body: &'static str,
 }
 
 /// The key of the upload that is under way.
@@ -48,7 +48,9 @@ const POLICY: &str =
 const BLOCK: &str = "<PublicAccessBlockConfiguration/>";
 const OWNERSHIP: &str =
     "<OwnershipControls><Rule><ObjectOwnership>ObjectWriter</ObjectOwnership></Rule></OwnershipControls>";
-const LIST: &str = "<AccessControlPolicy><Owner><ID>root</ID></Owner><AccessControlList/></AccessControlPolicy>";
+/// What root owns, for root alone.
+pub(super) const LIST: &str =
+    "<AccessControlPolicy><Owner><ID>root</ID></Owner><AccessControlList/></AccessControlPolicy>";
 const PAYMENT: &str = "<RequestPaymentConfiguration><Payer>BucketOwner</Payer></RequestPaymentConfiguration>";
 const RETENTION: &str =
     "<Retention><Mode>GOVERNANCE</Mode><RetainUntilDate>2199-01-01T00:00:00Z</RetainUntilDate></Retention>";

@@ -133,8 +133,8 @@ fn single(headers: &HeaderMap, name: &str) -> Option<String> {
 /// `bucket/key` of a copy source, without its encoding and its version.
 fn plain_source(source: &str) -> String {
     let path = source.split_once('?').map_or(source, |(path, _)| path);
-    let path = query::decoded(&path.replace('+', "%2B"));
-    path.strip_prefix('/').map(str::to_owned).unwrap_or(path)
+    let path = query::decoded_path(path);
+    path.strip_prefix('/').unwrap_or(&path).to_owned()
 }
 
 /// Whole days from now to a date.

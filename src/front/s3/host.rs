@@ -26,6 +26,9 @@ impl Hosts {
 
     /// The bucket that `host` names.
     pub(super) fn bucket(&self, host: &str) -> Option<String> {
+        if self.0.is_empty() {
+            return None;
+        }
         let host = bare(host)?;
         if self.0.contains(&host) {
             return None;
@@ -43,17 +46,15 @@ pub(super) fn of<'r>(uri: &'r Uri, headers: &'r HeaderMap) -> &'r str {
 
 /// The bucket that a request names, by its host or by the first segment of its path, with the rest of the path behind it.
 pub(super) fn target(hosts: &Hosts, host: &str, path: &str) -> Option<(BucketName, String)> {
-    // A plus is one in a path.
-    let path = query::decoded(&path.replace('+', "%2B"));
+    let path = query::decoded_path(path);
     let path = path.strip_prefix('/').unwrap_or(&path);
-    let (bucket, rest) = match hosts.bucket(host) {
-        Some(bucket) => (bucket, path),
+    match hosts.bucket(host) {
+        Some(bucket) => Some((BucketName::new(&bucket).ok()?, path.to_owned())),
         None => {
             let (bucket, rest) = path.split_once('/').unwrap_or((path, ""));
-            (bucket.to_owned(), rest)
+            Some((BucketName::new(bucket).ok()?, rest.to_owned()))
         }
-    };
-    Some((BucketName::new(&bucket).ok()?, rest.to_owned()))
+    }
 }
 
 /// Lower case, without port and surrounding dots; `None` for what cannot be a domain.

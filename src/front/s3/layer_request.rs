@@ -216,7 +216,7 @@ fn xml_kind(parts: &Parts, hosts: &Hosts) -> Option<xml_body::Kind> {
 
 fn is_bucket(parts: &Parts, hosts: &Hosts) -> bool {
     let host = host::of(&parts.uri, &parts.headers);
-    let path = query::decoded(&parts.uri.path().replace('+', "%2B"));
+    let path = query::decoded_path(parts.uri.path());
     let path = path.strip_prefix('/').unwrap_or(&path);
     match hosts.bucket(host) {
         Some(_) => path.is_empty(),

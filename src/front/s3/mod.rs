@@ -162,9 +162,10 @@ impl S3Front {
             range: range.map(str::to_owned),
             region: self.region.as_deref().map(str::to_owned),
         };
-        let visit = Visit::of(&request, exchange.facts());
         let named = Named::by(self, &request);
         let website = matches!(named, Named::Website(_));
+        let bucket = named.bucket().filter(|bucket| self.store.may_log_access(bucket));
+        let visit = bucket.map(|_| Visit::of(&request, exchange.facts()));
         let page = Page::new(named.bucket(), request.method(), request.headers());
         let served = AssertUnwindSafe(self.answer(request, named, &exchange)).catch_unwind().await;
         let served = served.unwrap_or_else(|_| {
@@ -180,7 +181,9 @@ impl S3Front {
         if let Some(page) = page.filter(|_| !preflight) {
             page.tell(&self.store, response.headers_mut()).await;
         }
-        visit.log(&self.store, exchange.facts(), &response);
+        if let Some(visit) = visit {
+            visit.log(&self.store, exchange.facts(), &response);
+        }
         response.map(ResponseBody)
     }
 
@@ -215,9 +218,8 @@ impl S3Front {
     {
         let request = layer_request::admit(request, &self.hosts, exchange)?;
         let request = self.sigv2.verify(request).await?;
-        let host = host::of(request.uri(), request.headers()).to_owned();
-        if let Some(bucket) = post::bucket(self, &request, &host) {
-            return post::serve(self, request, &bucket, &host, exchange).await;
+        if let Some(bucket) = post::bucket(self, &request) {
+            return post::serve(self, request, &bucket, exchange).await;
         }
         // s3s gives up where it cannot write an answer: on an error text that XML has no form for.
         self.service.call(request).await.map_err(|_| Refusal::request("The request could not be read."))

@@ -1,4 +1,6 @@
-//! Query strings as the guards see them: names and values, raw and decoded.
+//! Query strings as the guards see them: names and values, raw and decoded; and paths.
+
+use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
@@ -10,6 +12,11 @@ pub(super) fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
 /// A name or value, decoded as s3s decodes it.
 pub(super) fn decoded(raw: &str) -> String {
     percent_decode_str(&raw.replace('+', " ")).decode_utf8_lossy().into_owned()
+}
+
+/// A path, decoded as s3s decodes it: a plus is one.
+pub(super) fn decoded_path(raw: &str) -> Cow<'_, str> {
+    percent_decode_str(raw).decode_utf8_lossy()
 }
 
 /// The first value of a parameter.

@@ -64,6 +64,9 @@ pub(super) fn source_key(headers: &HeaderMap) -> Result<Option<CustomerKey>> {
 
 /// The key for a read. How an object is encrypted is not for a read to say.
 pub(super) fn read_key(headers: &HeaderMap) -> Result<Option<CustomerKey>> {
+    if !speaks(headers) {
+        return Ok(None);
+    }
     match [ALGORITHM, KEY_ID, CONTEXT, BUCKET_KEY].into_iter().find(|name| headers.contains_key(*name)) {
         Some(name) => Err(Unfit(name, "The header is not accepted on reads.").into()),
         None => customer_key(headers),
@@ -75,7 +78,15 @@ pub(super) fn asked(headers: &HeaderMap) -> EncryptionRequest {
     request(headers).unwrap_or_else(|Unfit(name, message)| EncryptionRequest::Unfit { name, message })
 }
 
+/// Whether there is anything about encryption: all names begin alike.
+fn speaks(headers: &HeaderMap) -> bool {
+    headers.keys().any(|name| name.as_str().starts_with(ALGORITHM))
+}
+
 fn request(headers: &HeaderMap) -> std::result::Result<EncryptionRequest, Unfit> {
+    if !speaks(headers) {
+        return Ok(EncryptionRequest::Default);
+    }
     let algorithm = text(headers, ALGORITHM)?;
     let customer = CUSTOMER.iter().any(|name| headers.contains_key(*name));
     if customer && (algorithm.is_some() || headers.contains_key(KEY_ID)) {

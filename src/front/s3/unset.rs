@@ -13,13 +13,15 @@ use super::error::{Refusal, Result};
 use super::exchange::caller;
 use super::gateway::Gateway;
 use super::wire;
+use crate::model::action::Action;
 use crate::model::bucket::Bucket;
 use crate::model::condition::Conditions;
 use crate::model::object::Object;
 use crate::store::request::{GetRequest, Portion};
 
-async fn bucket(gateway: &Gateway, extensions: &Extensions, name: &str) -> Result<Bucket> {
-    Ok(gateway.store.head_bucket(&caller(extensions), &wire::bucket(name)?).await?)
+/// Each part of the configuration has a right of its own, also where there is nothing of it.
+async fn bucket(gateway: &Gateway, extensions: &Extensions, name: &str, action: Action) -> Result<Bucket> {
+    Ok(gateway.store.config(&caller(extensions), &wire::bucket(name)?, action).await?)
 }
 
 async fn object(gateway: &Gateway, extensions: &Extensions, bucket: &str, key: &str) -> Result<Object> {
@@ -31,40 +33,40 @@ async fn object(gateway: &Gateway, extensions: &Extensions, bucket: &str, key: &
         conditions: Conditions::default(),
         customer_key: None,
     };
-    Ok(gateway.store.head(&caller(extensions), request).await?.object)
+    Ok(gateway.store.torrent(&caller(extensions), request).await?.object)
 }
 
 /// Reads that answer 404 with a code of their own.
 macro_rules! absent {
-    ($($name:ident: $input:ident => $output:ident = $code:literal, $message:literal;)*) => {$(
+    ($($name:ident by $action:ident: $input:ident => $output:ident = $code:literal, $message:literal;)*) => {$(
         #[doc = concat!("Answers `", $code, "`.")]
         pub(super) async fn $name(gateway: &Gateway, request: S3Request<dto::$input>) -> Result<dto::$output> {
             let name = request.input.bucket;
-            bucket(gateway, &request.extensions, &name).await?;
+            bucket(gateway, &request.extensions, &name, Action::$action).await?;
             Err(Refusal::new(404, $code, $message).with("BucketName", name))
         }
     )*};
 }
 
 absent! {
-    replication: GetBucketReplicationInput => GetBucketReplicationOutput =
+    replication by GetReplicationConfiguration: GetBucketReplicationInput => GetBucketReplicationOutput =
         "ReplicationConfigurationNotFoundError", "The replication configuration was not found";
 }
 
 /// Reads of what is empty, and removals of what is not there.
 macro_rules! nothing {
-    ($($name:ident: $input:ident => $output:ident;)*) => {$(
+    ($($name:ident by $action:ident: $input:ident => $output:ident;)*) => {$(
         #[doc = concat!("Answers an empty `", stringify!($output), "`.")]
         pub(super) async fn $name(gateway: &Gateway, request: S3Request<dto::$input>) -> Result<dto::$output> {
-            bucket(gateway, &request.extensions, &request.input.bucket).await?;
+            bucket(gateway, &request.extensions, &request.input.bucket, Action::$action).await?;
             Ok(dto::$output::default())
         }
     )*};
 }
 
 nothing! {
-    accelerate: GetBucketAccelerateConfigurationInput => GetBucketAccelerateConfigurationOutput;
-    no_replication: DeleteBucketReplicationInput => DeleteBucketReplicationOutput;
+    accelerate by GetAccelerateConfiguration: GetBucketAccelerateConfigurationInput => GetBucketAccelerateConfigurationOutput;
+    no_replication by PutReplicationConfiguration: DeleteBucketReplicationInput => DeleteBucketReplicationOutput;
 }
 
 /// GetObjectTorrent: no object has a torrent, whether or not it exists.

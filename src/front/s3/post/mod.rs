@@ -36,12 +36,13 @@ const FILENAME: &str = "${filename}";
 const CIRCUMSTANCES: [HeaderName; 3] = [REFERER, USER_AGENT, HeaderName::from_static("x-amz-expected-bucket-owner")];
 
 /// The bucket to which a form is sent, or should be: what is POSTed to a bucket and names no sub-resource.
-pub(super) fn bucket(front: &S3Front, request: &Request<Body>, host: &str) -> Option<BucketName> {
+pub(super) fn bucket(front: &S3Front, request: &Request<Body>) -> Option<BucketName> {
     if request.method() != Method::POST {
         return None;
     }
     let named = query::pairs(request.uri().query().unwrap_or_default())
         .any(|(name, _)| name != "x-id" && !query::is_signature(&query::decoded(name)));
+    let host = host::of(request.uri(), request.headers());
     let (bucket, key) = host::target(&front.hosts, host, request.uri().path())?;
     (!named && key.is_empty()).then_some(bucket)
 }
@@ -51,13 +52,13 @@ pub(super) async fn serve(
     front: &S3Front,
     request: Request<Body>,
     bucket: &BucketName,
-    host: &str,
     exchange: &Exchange,
 ) -> Result<Response<Body>> {
     let facts = exchange.facts();
     facts.set_operation("PostObject");
     facts.set_target(bucket.as_str(), None);
     let (asked, body) = request.into_parts();
+    let host = host::of(&asked.uri, &asked.headers).to_owned();
     let Form { fields, file, .. } = {
         let parser = parser(&asked.headers)?;
         if asked.headers.contains_key(AUTHORIZATION) || query::value(asked.uri.query(), "X-Amz-Signature").is_some() {
@@ -93,7 +94,7 @@ pub(super) async fn serve(
     if !stored.status().is_success() {
         return Ok(stored);
     }
-    let location = match front.hosts.bucket(host) {
+    let location = match front.hosts.bucket(&host) {
         Some(_) => format!("http://{host}/{}", url(key.as_str())),
         None => format!("http://{host}{target}"),
     };
