@@ -69,8 +69,10 @@ impl Google {
         let pieces: Vec<Piece> = blocks.iter().map(piece).collect();
         let size = pieces.iter().map(|piece| piece.size).sum();
         let composed = match self.compose_all(at, handle, pieces, content).await {
-            // An earlier call may have got so far as to remove the blocks.
-            Err(Error::NotFound) => self.committed(at, size, content).await,
+            // An earlier call may have got so far as to remove the blocks; no generation is that of what is not there.
+            Err(error @ (Error::NotFound | Error::StampMismatch)) => {
+                self.committed(at, size, content).await.map_err(|_| error)
+            }
             composed => composed,
         }?;
         self.forget(at.container, handle).await;
@@ -154,8 +156,12 @@ impl Google {
                 .with("maxBytesRewrittenPerCall", &GOOGLE_REWRITE_BYTES.to_string())
                 .with("fields", "done,rewriteToken,resource(name,generation,size)")
                 .with_some("rewriteToken", token.as_deref());
-            let Rewritten { done, rewrite_token, resource: made } =
-                self.post(address, &resource, source.size.min(GOOGLE_REWRITE_BYTES)).await?;
+            let answer = self.post(address, &resource, source.size.min(GOOGLE_REWRITE_BYTES)).await;
+            // A condition on the generation of the source is also not met where nothing is.
+            if matches!(answer, Err(Error::StampMismatch)) && matches!(self.look(from).await, Err(Error::NotFound)) {
+                return Err(Error::NotFound);
+            }
+            let Rewritten { done, rewrite_token, resource: made } = answer?;
             if done {
                 let made = made.ok_or_else(|| strange("a copy that is done and not there"))?;
                 let whole = number(&made.size)? == source.size;
