@@ -104,11 +104,11 @@ impl Service for Objects {
     }
 
     async fn containers(&self) -> Result<Vec<(String, Timestamp)>> {
-        Ok(self.lock().containers.keys().map(|name| (name.clone(), Timestamp(1))).collect())
+        Ok(self.lock().containers.keys().map(|name| (name.clone(), Timestamp(0))).collect())
     }
 
     async fn container(&self, container: &str) -> Result<Option<Timestamp>> {
-        Ok(self.lock().containers.get(container).map(|_| Timestamp(1)))
+        Ok(self.lock().containers.get(container).map(|_| Timestamp(0)))
     }
 
     async fn create_container(&self, container: &str) -> Result<()> {

@@ -11,7 +11,8 @@ const NAME_BYTES_MAX: usize = 1024;
 pub(super) fn holds(name: &str) -> bool {
     let sized = (1..=NAME_BYTES_MAX).contains(&name.len());
     // The first is the address of another protocol where the container is a part of the host's name.
-    sized && name != "soap" && !name.contains('\0') && stays_below(name)
+    // Control characters are not carried by all that speak this protocol.
+    sized && name != "soap" && !name.chars().any(char::is_control) && stays_below(name)
 }
 
 /// The service refuses a name in which, read from the left, there are more steps up than steps down before.

@@ -69,10 +69,14 @@ impl Swift {
     }
 
     pub(super) async fn page(&self, container: &str, prefix: &str, after: Option<&str>, limit: usize) -> Result<Page> {
-        let limit = limit.min(self.limits().await?.page).clamp(1, 1000);
-        let rows = self.rows(container, prefix, after.unwrap_or_default(), limit, None).await?;
+        // Swift does not say whether more follow: one more is asked for, where it gives as many.
+        let most = self.limits().await?.page;
+        let limit = limit.min(most).clamp(1, 1000);
+        let asked = (limit + 1).min(most);
+        let mut rows = self.rows(container, prefix, after.unwrap_or_default(), asked, None).await?;
         // Swift does not say whether there is more: a full page is taken for one that has a next.
-        let more = rows.len() >= limit;
+        let more = rows.len() > limit || (asked == limit && rows.len() == limit);
+        rows.truncate(limit);
         Ok(Page { entries: rows.into_iter().filter_map(Row::entry).collect(), more, next: None })
     }
 }
