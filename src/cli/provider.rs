@@ -76,11 +76,12 @@ pub(super) async fn run(command: Command) -> Outcome {
     match command {
         Command::List(List { json, markdown, beside }) => {
             let lines = lines(&beside.config()?).await;
-            Ok(match (json, markdown) {
+            match (json, markdown) {
                 (true, _) => print::json(&lines)?,
                 (false, true) => print::text(&matrix(&lines))?,
                 (false, false) => print::rows(&lines.iter().map(row).collect::<Vec<_>>())?,
-            })
+            }
+            Ok(())
         }
         Command::Check { name, beside } => check(&beside.config()?, &name).await,
     }
