@@ -363,8 +363,8 @@ mod tests {
         let server = Server::start();
         let proxy = Proxy::before(server.s3);
         let client = Client::new(proxy.address, Some(Keys::new(ROOT_ACCESS_KEY, ROOT_SECRET)));
-        client.create_bucket("b").await.expect(200);
-        client.put("b", "k", bytes).await.expect(200);
+        client.create_bucket("box").await.expect(200);
+        client.put("box", "k", bytes).await.expect(200);
         (server, proxy, client)
     }
 
@@ -372,11 +372,11 @@ mod tests {
     async fn the_proxy_changes_nothing_without_a_rule() {
         let bytes = bytes_of(1, 3_000_000);
         let (_server, proxy, client) = stage(&bytes).await;
-        assert_eq!(client.get("b", "k").await.expect(200).body, bytes);
-        let part = client.call("GET", "/b/k").header("range", "bytes=5-9").send().await.expect(206);
+        assert_eq!(client.get("box", "k").await.expect(200).body, bytes);
+        let part = client.call("GET", "/box/k").header("range", "bytes=5-9").send().await.expect(206);
         assert_eq!(part.body, bytes[5..10]);
-        assert_eq!(client.head("b", "k").await.expect(200).header("content-length"), Some("3000000"));
-        assert_eq!(proxy.requests(), ["PUT /b", "PUT /b/k", "GET /b/k", "GET /b/k", "HEAD /b/k"]);
+        assert_eq!(client.head("box", "k").await.expect(200).header("content-length"), Some("3000000"));
+        assert_eq!(proxy.requests(), ["PUT /box", "PUT /box/k", "GET /box/k", "GET /box/k", "HEAD /box/k"]);
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -384,24 +384,24 @@ mod tests {
         let (_server, proxy, client) = stage(b"x").await;
         let fault = Fault::Status { status: 429, retry_after: Some(7) };
         proxy.arm([Rule::nth(1, fault.clone()).method("GET").part("/k")]);
-        client.head("b", "k").await.expect(200);
-        client.get("b", "k").await.expect(200);
-        client.list("b", "").await.expect(200);
-        assert_eq!(client.get("b", "k").await.expect(429).header("retry-after"), Some("7"));
-        client.get("b", "k").await.expect(200);
+        client.head("box", "k").await.expect(200);
+        client.get("box", "k").await.expect(200);
+        client.list("box", "").await.expect(200);
+        assert_eq!(client.get("box", "k").await.expect(429).header("retry-after"), Some("7"));
+        client.get("box", "k").await.expect(200);
         assert_eq!(proxy.disarm(), 1);
         proxy.arm([Rule::always(fault)]);
-        client.head("b", "k").await.expect(429);
-        client.put("b", "k", "y").await.expect(429);
+        client.head("box", "k").await.expect(429);
+        client.put("box", "k", "y").await.expect(429);
         assert_eq!(proxy.disarm(), 2);
-        assert_eq!(client.get("b", "k").await.expect(200).body, "x");
+        assert_eq!(client.get("box", "k").await.expect(200).body, "x");
     }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn the_proxy_breaks_what_it_is_told_to() {
         let bytes = bytes_of(2, 1_000_000);
         let (_server, proxy, client) = stage(&bytes).await;
-        let get = || client.try_send(client.call("GET", "/b/k").signed());
+        let get = || client.try_send(client.call("GET", "/box/k").signed());
         for fault in [Fault::Reset, Fault::ResetAfter, Fault::ResetMid(500_000), Fault::Cut(500_000)] {
             proxy.arm([Rule::nth(0, fault.clone())]);
             assert!(get().await.is_err(), "{fault:?}");
@@ -418,13 +418,13 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn the_proxy_loses_answers_and_keeps_effects() {
         let (server, proxy, client) = stage(b"x").await;
-        let put = |body: &str| client.try_send(client.call("PUT", "/b/k").body(body).signed());
+        let put = |body: &str| client.try_send(client.call("PUT", "/box/k").body(body).signed());
         proxy.arm([Rule::nth(0, Fault::Reset)]);
         assert!(put("never sent").await.is_err());
-        assert_eq!(server.root().get("b", "k").await.expect(200).body, "x");
+        assert_eq!(server.root().get("box", "k").await.expect(200).body, "x");
         proxy.arm([Rule::nth(0, Fault::ResetAfter)]);
         assert!(put("sent").await.is_err());
-        assert_eq!(server.root().get("b", "k").await.expect(200).body, "sent");
+        assert_eq!(server.root().get("box", "k").await.expect(200).body, "sent");
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -432,10 +432,10 @@ mod tests {
         let (_server, proxy, client) = stage(b"x").await;
         let began = Instant::now();
         proxy.arm([Rule::nth(0, Fault::Delay(Duration::from_millis(300))), Rule::nth(1, Fault::Hang)]);
-        client.get("b", "k").await.expect(200);
+        client.get("box", "k").await.expect(200);
         assert!(began.elapsed() >= Duration::from_millis(300));
-        let hung = tokio::time::timeout(Duration::from_millis(500), client.get("b", "k")).await;
+        let hung = tokio::time::timeout(Duration::from_millis(500), client.get("box", "k")).await;
         assert!(hung.is_err(), "{hung:?}");
-        client.get("b", "k").await.expect(200);
+        client.get("box", "k").await.expect(200);
     }
 }
