@@ -16,7 +16,7 @@ ROOT = HERE.parent.parent
 CLIENTS = {"aws": "aws.py", "boto3": "boto.py", "rclone": "rclone.py", "s5cmd": "s5.py", "s3cmd": "s3cmd.py",
            "restic": "restic.py", "js": "js/check.mjs", "s3fs": "fs.py", "obstore": "obs.py", "duckdb": "duck.py",
            "deltalake": "delta.py", "lockfile": "lockfile.py",
-           "go": "../../target/compat/go-client",
+           "go": "../../target/compat/go-client", "rust": "../../target/compat/debug/longshore-compat-rust",
            "java": "java/check"}
 READY_SECONDS, STOP_SECONDS, CLIENT_SECONDS = 30, 60, 4 * 3600
 
@@ -95,6 +95,15 @@ def go_client():
     return None if built.returncode == 0 else f"go build: {built.stderr.strip().splitlines()[-1:]}"
 
 
+def rust_client():
+    """Builds the program of the Rust SDK; returns why that failed."""
+    if not shutil.which("cargo"):
+        return "no cargo on the PATH"
+    built = subprocess.run(["cargo", "build", "--quiet", "--locked", "--ignore-rust-version", "--manifest-path",
+                            HERE / "rust/Cargo.toml", "--target-dir", ROOT / "target/compat"], capture_output=True, text=True)
+    return None if built.returncode == 0 else f"cargo build: {built.stderr.strip().splitlines()[-1:]}"
+
+
 def java_client():
     """Builds the program of the Java SDK, and notes where its libraries are; returns why that failed."""
     if not shutil.which("mvn") or not shutil.which("java"):
@@ -106,7 +115,7 @@ def java_client():
 
 
 # What is built or installed before a client can run.
-PREPARED = {"js": node_client, "go": go_client, "java": java_client}
+PREPARED = {"js": node_client, "go": go_client, "rust": rust_client, "java": java_client}
 
 
 def run_client(name, env):
