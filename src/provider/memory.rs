@@ -233,13 +233,10 @@ impl fmt::Debug for MemoryStage {
 
 /// The slice of `bytes` that `range` names.
 fn slice(bytes: &Bytes, range: &Range<u64>) -> Result<Bytes> {
-    let outside = || Error::Failed(std::io::Error::other("a range beyond the end of the bytes was asked for"));
-    let start = usize::try_from(range.start).map_err(|_| outside())?;
-    let end = usize::try_from(range.end).map_err(|_| outside())?;
-    if start > end || end > bytes.len() {
-        return Err(outside());
+    match (usize::try_from(range.start), usize::try_from(range.end)) {
+        (Ok(start), Ok(end)) if start <= end && end <= bytes.len() => Ok(bytes.slice(start..end)),
+        _ => Err(Error::Failed(std::io::Error::other("a range beyond the end of the bytes was asked for"))),
     }
-    Ok(bytes.slice(start..end))
 }
 
 #[async_trait]

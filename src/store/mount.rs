@@ -124,6 +124,9 @@ impl Mount {
     }
 }
 
+/// A pass over one provider that is under way.
+type Pass = JoinHandle<std::result::Result<AttachReport, Unattached>>;
+
 impl Store {
     /// A provider by its name.
     pub(super) fn mount_named(&self, name: &str) -> Result<&Mount> {
@@ -170,31 +173,41 @@ impl Store {
         }
         let deadline = Instant::now() + limit;
         let mut report = AttachReport { failed: self.unopened(), ..AttachReport::default() };
-        let opened = self.0.mounts.keys().filter(|name| !report.failed.contains(name));
-        let passes: Vec<_> = opened.map(|name| (name.clone(), self.begin_pass(name.clone()))).collect();
-        for (name, mut pass) in passes {
-            let mount = self.mount_named(&name)?;
-            let ended = match timeout_at(deadline, &mut pass).await {
-                Ok(ended) => Some(ended),
-                Err(_) if mount.local && mount.answered.load(Ordering::SeqCst) => Some((&mut pass).await),
-                Err(_) => None,
-            };
-            match ended {
-                Some(Ok(Ok(attached))) => report.add(attached),
-                Some(Ok(Err(Unattached::Refused(error)))) => return Err(error),
-                Some(Ok(Err(Unattached::Failed(error)))) => {
-                    mount.tell(&name, &error);
-                    report.failed.push(name);
-                }
-                Some(Err(panicked)) => return Err(Error::Internal(panicked.into())),
-                None => {
-                    mount.tell(&name, &Error::NotAttached("it does not answer"));
-                    self.follow_pass(name.clone(), pass);
-                    report.failed.push(name);
-                }
+        let opened = self.0.mounts.keys().filter(|name| !report.failed.contains(name)).cloned();
+        // A container's name that two providers have is the default one's bucket, so that one comes first.
+        let (first, rest): (Vec<_>, Vec<_>) = opened.partition(|name| *name == self.0.default_provider);
+        for names in [first, rest] {
+            let passes: Vec<_> = names.into_iter().map(|name| (name.clone(), self.begin_pass(name))).collect();
+            for (name, pass) in passes {
+                self.end_pass(name, pass, deadline, &mut report).await?;
             }
         }
         Ok(report)
+    }
+
+    /// Waits for a pass until the deadline; then it goes on in the background.
+    async fn end_pass(&self, name: String, mut pass: Pass, deadline: Instant, report: &mut AttachReport) -> Result<()> {
+        let mount = self.mount_named(&name)?;
+        let ended = match timeout_at(deadline, &mut pass).await {
+            Ok(ended) => Some(ended),
+            Err(_) if mount.local && mount.answered.load(Ordering::SeqCst) => Some((&mut pass).await),
+            Err(_) => None,
+        };
+        match ended {
+            Some(Ok(Ok(attached))) => report.add(attached),
+            Some(Ok(Err(Unattached::Refused(error)))) => return Err(error),
+            Some(Ok(Err(Unattached::Failed(error)))) => {
+                mount.tell(&name, &error);
+                report.failed.push(name);
+            }
+            Some(Err(panicked)) => return Err(Error::Internal(panicked.into())),
+            None => {
+                mount.tell(&name, &Error::NotAttached("it does not answer"));
+                self.follow_pass(name.clone(), pass);
+                report.failed.push(name);
+            }
+        }
+        Ok(())
     }
 
     /// Begins a pass over each provider that is open and has none behind it that came to its end.
@@ -209,13 +222,13 @@ impl Store {
     }
 
     /// A pass is a task of its own, so that nobody who gives up waiting cuts it short between two of its steps.
-    fn begin_pass(&self, name: String) -> JoinHandle<std::result::Result<AttachReport, Unattached>> {
+    fn begin_pass(&self, name: String) -> Pass {
         let store = self.clone();
         tokio::spawn(async move { store.attach_provider(&name).await })
     }
 
     /// Hears of the end of a pass that nobody waits for.
-    fn follow_pass(&self, name: String, pass: JoinHandle<std::result::Result<AttachReport, Unattached>>) {
+    fn follow_pass(&self, name: String, pass: Pass) {
         let store = self.clone();
         tokio::spawn(async move {
             let Ok(mount) = store.mount_named(&name) else { return };

@@ -112,8 +112,10 @@ async fn what_a_scan_holds_back_is_told_until_it_is_forced() {
     assert_eq!(json(&server.run(&["bucket", "show", "photos", "--json"]))["walk"]["held_back"], 120);
     assert_eq!(root.keys_of("photos", "").await.len(), 120);
     let forced = json(&server.run(&["scan", "--force", "--json"]));
-    assert_eq!(forced[0]["report"]["removed"], 120);
-    assert_eq!(root.keys_of("photos", "").await.len(), 0);
+    // The scan in the background may meet the rows that this one has not come to yet, few enough to remove unasked.
+    let removed = forced[0]["report"]["removed"].as_u64().expect("a number");
+    assert!((1..=120).contains(&removed), "{removed}");
+    until("all to be gone", async || root.keys_of("photos", "").await.is_empty()).await;
     until("the end of it", async || held(0).await).await;
     assert!(server.run(&["bucket", "list"]).contains("indexed 2"));
 }
