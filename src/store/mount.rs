@@ -125,7 +125,7 @@ impl Mount {
 }
 
 /// A pass over one provider that is under way.
-type Pass = JoinHandle<std::result::Result<AttachReport, Unattached>>;
+type Going = JoinHandle<std::result::Result<AttachReport, Unattached>>;
 
 impl Store {
     /// A provider by its name.
@@ -186,7 +186,13 @@ impl Store {
     }
 
     /// Waits for a pass until the deadline; then it goes on in the background.
-    async fn end_pass(&self, name: String, mut pass: Pass, deadline: Instant, report: &mut AttachReport) -> Result<()> {
+    async fn end_pass(
+        &self,
+        name: String,
+        mut pass: Going,
+        deadline: Instant,
+        report: &mut AttachReport,
+    ) -> Result<()> {
         let mount = self.mount_named(&name)?;
         let ended = match timeout_at(deadline, &mut pass).await {
             Ok(ended) => Some(ended),
@@ -222,13 +228,13 @@ impl Store {
     }
 
     /// A pass is a task of its own, so that nobody who gives up waiting cuts it short between two of its steps.
-    fn begin_pass(&self, name: String) -> Pass {
+    fn begin_pass(&self, name: String) -> Going {
         let store = self.clone();
         tokio::spawn(async move { store.attach_provider(&name).await })
     }
 
     /// Hears of the end of a pass that nobody waits for.
-    fn follow_pass(&self, name: String, pass: Pass) {
+    fn follow_pass(&self, name: String, pass: Going) {
         let store = self.clone();
         tokio::spawn(async move {
             let Ok(mount) = store.mount_named(&name) else { return };
