@@ -122,7 +122,8 @@ impl Store {
             }
             Err(catalog::Error::Conflict) => {
                 bound.provider.delete_managed(bound.place(), version, Some(&stamp)).await?;
-                Ok(None)
+                // The old file is as little to be relied on as before, whoever moved the row: the step stays owed.
+                Err(Error::Unavailable("the row of a version that was written anew has moved".into()))
             }
             Err(catalog::Error::NotFound) => Err(Error::NoSuchBucket),
             Err(error) => Err(error.into()),
