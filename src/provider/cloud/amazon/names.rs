@@ -54,12 +54,11 @@ mod tests {
     #[test]
     fn names_of_objects() {
         let longest = "x".repeat(NAME_BYTES_MAX);
-        for name in ["a", "a//b", "/a", "a/", ".", "./a", "a/../b", "v/2014/../../v", "\u{1}\n", "ü", longest.as_str()]
-        {
+        for name in ["a", "a//b", "/a", "a/", ".", "./a", "a/../b", "v/2014/../../v", "ü", longest.as_str()] {
             assert!(holds(name), "{name:?}");
         }
         let long = "ü".repeat(513);
-        for name in ["", "..", "../a", "a/../../b", "/../a", "a\0b", "soap", long.as_str()] {
+        for name in ["", "..", "../a", "a/../../b", "/../a", "a\0b", "\u{1}\n", "soap", long.as_str()] {
             assert!(!holds(name), "{name:?}");
         }
     }
