@@ -7,7 +7,7 @@ use super::call::{is_missing, query, refusal};
 use super::headers::modified;
 use super::json::{Row, rows};
 use crate::model::time::Timestamp;
-use crate::provider::cloud::service::Page;
+use crate::provider::cloud::service::{Entry, Page};
 use crate::provider::{Error, Result};
 
 impl Swift {
@@ -73,10 +73,16 @@ impl Swift {
         let most = self.limits().await?.page;
         let limit = limit.min(most).clamp(1, 1000);
         let asked = (limit + 1).min(most);
-        let mut rows = self.rows(container, prefix, after.unwrap_or_default(), asked, None).await?;
-        // Swift does not say whether there is more: a full page is taken for one that has a next.
+        // It looks for the character behind the last one of a prefix, and fails where there is none.
+        let short = prefix.trim_end_matches(char::MAX);
+        let before = format!("{short}\u{10FFFE}");
+        let marker = if short == prefix { after } else { after.max(Some(before.as_str())) };
+        let mut rows = self.rows(container, short, marker.unwrap_or_default(), asked, None).await?;
         let more = rows.len() > limit || (asked == limit && rows.len() == limit);
         rows.truncate(limit);
-        Ok(Page { entries: rows.into_iter().filter_map(Row::entry).collect(), more, next: None })
+        let mut entries: Vec<Entry> = rows.into_iter().filter_map(Row::entry).collect();
+        let next = entries.last().filter(|_| short != prefix).map(|entry| entry.name.clone());
+        entries.retain(|entry| entry.name.starts_with(prefix));
+        Ok(Page { entries, more, next })
     }
 }
