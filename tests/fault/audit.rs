@@ -10,7 +10,7 @@ use std::sync::Arc;
 use futures_util::StreamExt as _;
 use rusqlite::{Connection, OpenFlags};
 
-use super::ledger::{Ledger, Name, Value};
+use super::ledger::{Ledger, Name, Value, md5_hex};
 use super::load::{Load, MANAGED, NATURAL, Upload, UploadIs, complete};
 use crate::harness::{Client, Server};
 
@@ -78,7 +78,8 @@ fn check_file(server: &Server, (bucket, key): &Name, value: Option<&Value>) {
         return;
     }
     let file = std::fs::read(server.data().join(bucket).join(key)).ok();
-    assert!(file == value.map(Value::bytes), "the file of {key} holds other bytes than its object");
+    let told = file.as_ref().map(|bytes| (bytes.len(), md5_hex(bytes)));
+    assert!(file == value.map(Value::bytes), "the file of {key} is {told:?}, its object {value:?}");
 }
 
 /// Requires that every upload is where its client knows it to be, and brings it to an end.
