@@ -64,7 +64,8 @@ struct Vault {
     natural: BTreeMap<ObjectKey, File>,
     managed: BTreeMap<(String, VersionId), File>,
     lost: BTreeMap<String, File>,
-    notes: Vec<(Note, Bytes)>,
+    /// By the name of the note.
+    notes: BTreeMap<&'static str, Bytes>,
 }
 
 fn slot(version: VersionId) -> (String, VersionId) {
@@ -321,21 +322,24 @@ impl Provider for MemoryProvider {
     }
 
     async fn read_note(&self, container: &BucketName, note: Note) -> Result<Option<Bytes>> {
-        self.state.within(container, |vault| {
-            Ok(vault.notes.iter().find(|(name, _)| *name == note).map(|(_, text)| text.clone()))
-        })
+        self.state.within(container, |vault| Ok(vault.notes.get(note.name()).cloned()))
     }
 
     async fn write_note(&self, container: &BucketName, note: Note, text: Bytes) -> Result<()> {
         self.state.within(container, |vault| {
-            vault.notes.retain(|(name, _)| *name != note);
-            vault.notes.push((note, text));
+            vault.notes.insert(note.name(), text);
             Ok(())
         })
     }
 
     async fn stat(&self, container: &BucketName, place: &Place) -> Result<Stat> {
         self.state.within(container, |vault| vault.file(place).map(File::stat))
+    }
+
+    async fn look(&self, container: &BucketName, place: &Place) -> Result<(Option<Stat>, Option<Bytes>)> {
+        self.state.within(container, |vault| {
+            Ok((vault.file(place).ok().map(File::stat), vault.notes.get(Note::Id.name()).cloned()))
+        })
     }
 
     async fn read(&self, container: &BucketName, place: &Place, stamp: &Stamp, range: Range<u64>) -> Result<Body> {
@@ -419,7 +423,7 @@ impl Provider for MemoryProvider {
                     break;
                 }
                 let (stamp, size, modified) = (file.stamp.clone(), file.size(), file.modified);
-                page.files.push(Listed { key: key.clone(), stamp, size, modified });
+                page.files.push(Listed { key: key.clone(), stamp, size, modified, md5: None });
             }
             Ok(page)
         })

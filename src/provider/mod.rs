@@ -172,6 +172,8 @@ pub struct Listed {
     pub size: u64,
     /// Mtime.
     pub modified: Timestamp,
+    /// The MD5 of the bytes, if the listing vouches for it: then nothing that a listing of ours shows is left to look up.
+    pub md5: Option<String>,
 }
 
 /// A page of a natural listing.
@@ -318,6 +320,14 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`Error::NotFound`] if there is no regular file; a directory is nothing.
     async fn stat(&self, container: &BucketName, place: &Place) -> Result<Stat>;
+
+    /// What is at a place, if anything is, with the text of the container's id, if it has one. Both are of one and the
+    /// same container: where a mount can go and come back between two calls, only this tells a file that is gone from a
+    /// mount that was.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if the container is missing.
+    async fn look(&self, container: &BucketName, place: &Place) -> Result<(Option<Stat>, Option<Bytes>)>;
 
     /// Reads `range` of the bytes that `stamp` identifies.
     ///

@@ -166,6 +166,12 @@ impl Provider for Named {
         Ok(self.names.as_read((container, &own), self.inner.stat(&own, place).await?))
     }
 
+    async fn look(&self, container: &BucketName, place: &Place) -> Result<(Option<Stat>, Option<Bytes>)> {
+        let own = self.names.container(container)?;
+        let (stat, id) = self.inner.look(&own, place).await?;
+        Ok((stat.map(|stat| self.names.as_read((container, &own), stat)), id))
+    }
+
     async fn read(&self, container: &BucketName, place: &Place, stamp: &Stamp, range: Range<u64>) -> Result<Body> {
         self.inner.read(&self.names.container(container)?, place, stamp, range).await
     }

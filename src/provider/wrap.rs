@@ -80,6 +80,10 @@ impl Provider for Metered {
         self.time("stat", self.inner.stat(container, place)).await
     }
 
+    async fn look(&self, container: &BucketName, place: &Place) -> Result<(Option<Stat>, Option<Bytes>)> {
+        self.time("look", self.inner.look(container, place)).await
+    }
+
     async fn read(&self, container: &BucketName, place: &Place, stamp: &Stamp, range: Range<u64>) -> Result<Body> {
         self.time("read", self.inner.read(container, place, stamp, range)).await
     }

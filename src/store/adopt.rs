@@ -266,11 +266,7 @@ impl Store {
             let text = format!("the bytes of version {} are not at their managed place", row.version);
             return Err(Error::Internal(text.into()));
         }
-        let found = match bound.provider.stat(bound.place(), &Place::Natural(row.key.clone())).await {
-            Ok(stat) => Some(stat),
-            Err(provider::Error::NotFound) => None,
-            Err(error) => return Err(error.into()),
-        };
+        let found = self.look(bound, &row.key).await?;
         if found.as_ref().is_some_and(|stat| stat.stamp == row.stamp) {
             return Ok(Reconciled::Again);
         }
@@ -279,8 +275,6 @@ impl Store {
         {
             return Ok(Reconciled::Again);
         }
-        // Asked after the look: a container that went away between the two must not count as absence.
-        self.require_container(bound).await?;
         let becomes = match found {
             Some(stat) => {
                 let mut object = object_of_file(&row.key, stat, counter_now(Some(row.counter)));
@@ -301,7 +295,17 @@ impl Store {
         }
     }
 
-    /// Absence counts only while the container's id is readable and names this catalog: a lost mount is not a delete.
+    /// What lies at a key. Absence counts only where the container's id is readable and names this catalog: a lost mount
+    /// is not a delete. Both are asked of one and the same container, as a mount may come back between two questions.
+    pub(super) async fn look(&self, bound: &Bound, key: &ObjectKey) -> Result<Option<Stat>> {
+        match bound.provider.look(bound.place(), &Place::Natural(key.clone())).await {
+            Ok((found, Some(id))) if self.is_ours(&id) => Ok(found),
+            Ok(_) | Err(provider::Error::NotFound) => Err(container_is_gone()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Refuses work that takes what it does not find in a container for absent.
     pub(super) async fn require_container(&self, bound: &Bound) -> Result<()> {
         match bound.provider.read_note(bound.place(), Note::Id).await {
             Ok(Some(text)) if self.is_ours(&text) => Ok(()),

@@ -15,7 +15,7 @@ use crate::model::record::Record;
 use crate::model::versioning::Versioning;
 use crate::provider::{self, Seal};
 use crate::store::adopt::{Reconciled, counter_now};
-use crate::store::bound::Bound;
+use crate::store::bound::{Bound, container_is_gone};
 use crate::store::displace::{Behind, Fate, fate};
 use crate::store::error::{Error, Result};
 use crate::store::events::{Cause, How};
@@ -202,11 +202,12 @@ impl Store {
     pub(super) async fn set_aside(&self, bound: &Bound, row: &Object) -> Result<bool> {
         match bound.provider.take_aside(bound.place(), &row.key, row.version, &row.stamp).await {
             Ok(()) => Ok(true),
-            // Not laid out yet, or gone: in both cases nothing of it is at the key.
-            Err(provider::Error::NotFound) => {
-                self.require_container(bound).await?;
-                Ok(true)
-            }
+            // Not laid out yet, or gone: in both cases nothing of it is at the key, unless it was the container that was
+            // not there.
+            Err(provider::Error::NotFound) => match self.look(bound, &row.key).await? {
+                Some(found) if found.stamp == row.stamp => Err(container_is_gone()),
+                _ => Ok(true),
+            },
             Err(provider::Error::StampMismatch) => Ok(false),
             Err(error) => Err(error.into()),
         }

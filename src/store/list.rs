@@ -13,10 +13,10 @@ use crate::catalog::Window;
 use crate::model::action::Action;
 use crate::model::caller::Caller;
 use crate::model::name::{BucketName, ObjectKey};
-use crate::model::object::Entry;
+use crate::model::object::{Content, Entry};
 use crate::model::page::{Page, PageQuery, Seek, after_prefix};
 use crate::model::place::Place;
-use crate::provider::{self, Listed};
+use crate::provider::{self, Foreign, Listed, Stat};
 use crate::store::adopt::object_of_file;
 use crate::store::bound::{Bound, container_is_gone};
 use crate::store::error::Result;
@@ -151,7 +151,7 @@ impl Store {
             match bound.provider.stat(bound.place(), &Place::Natural(key.clone())).await {
                 Ok(stat) => {
                     let (stamp, size, modified) = (stat.stamp, stat.size, stat.modified);
-                    files.push(Listed { key, stamp, size, modified });
+                    files.push(Listed { key, stamp, size, modified, md5: None });
                 }
                 Err(provider::Error::NotFound | provider::Error::Denied) => {}
                 Err(error) => return Err(error.into()),
@@ -178,28 +178,35 @@ impl Store {
             Item::Row(row) => return Ok(Some(listed(row))),
             Item::File(file) => file,
         };
-        match bound.provider.stat(bound.place(), &Place::Natural(file.key.clone())).await {
-            Ok(stat) => {
-                let object = object_of_file(&file.key, stat, 0);
-                Ok(Some(Entry {
-                    key: object.key,
-                    version: object.version,
-                    placed: object.placed,
-                    stamp: object.stamp,
-                    size: object.size,
-                    modified: object.modified,
-                    etag: object.etag,
-                    owner: object.owner,
-                    storage_class: object.content.storage_class,
-                    checksum: object.checksum.map(|c| (c.algorithm, c.kind)),
-                    counter: object.counter,
-                    null: object.null,
-                    marker: false,
-                    latest: true,
-                }))
+        let Listed { key, stamp, size, modified, md5 } = file;
+        let stat = match md5 {
+            // A look at each key would make the first pages of a cloud slow.
+            Some(md5) => {
+                let foreign = Some(Box::new(Foreign { etag: Some(md5), content: Content::default() }));
+                Stat { stamp, size, modified, record: None, foreign, young: false }
             }
-            Err(provider::Error::NotFound | provider::Error::Denied) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+            None => match bound.provider.stat(bound.place(), &Place::Natural(key.clone())).await {
+                Ok(stat) => stat,
+                Err(provider::Error::NotFound | provider::Error::Denied) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            },
+        };
+        let object = object_of_file(&key, stat, 0);
+        Ok(Some(Entry {
+            key: object.key,
+            version: object.version,
+            placed: object.placed,
+            stamp: object.stamp,
+            size: object.size,
+            modified: object.modified,
+            etag: object.etag,
+            owner: object.owner,
+            storage_class: object.content.storage_class,
+            checksum: object.checksum.map(|c| (c.algorithm, c.kind)),
+            counter: object.counter,
+            null: object.null,
+            marker: false,
+            latest: true,
+        }))
     }
 }

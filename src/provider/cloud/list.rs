@@ -171,7 +171,7 @@ impl Space {
 fn listed(entry: Entry) -> Option<Listed> {
     let key = ObjectKey::new(&entry.name).ok()?;
     let stamp = listed_stamp(entry.digest.as_deref(), entry.size);
-    Some(Listed { key, stamp, size: entry.size, modified: entry.modified })
+    Some(Listed { key, stamp, size: entry.size, modified: entry.modified, md5: entry.digest })
 }
 
 /// The version that a name in the reserved tree is of.

@@ -136,6 +136,16 @@ impl Provider for CloudProvider {
         self.space.stat(&self.space.container(container)?, &Space::name(place)).await
     }
 
+    /// A container of a cloud goes away by being deleted, and with its id: so that is read last.
+    async fn look(&self, container: &BucketName, place: &Place) -> Result<(Option<Stat>, Option<Bytes>)> {
+        let stat = match self.stat(container, place).await {
+            Ok(stat) => Some(stat),
+            Err(Error::NotFound) => None,
+            Err(error) => return Err(error),
+        };
+        Ok((stat, self.read_note(container, Note::Id).await?))
+    }
+
     async fn read(&self, container: &BucketName, place: &Place, stamp: &Stamp, range: Range<u64>) -> Result<Body> {
         let name = self.space.container(container)?;
         self.space.read(&name, &Space::name(place), stamp, range).await

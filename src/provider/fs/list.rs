@@ -210,7 +210,7 @@ impl Walk<'_> {
             self.page.more = true;
             return Ok(false);
         }
-        let listed = Listed { key, stamp: facts.stamp(), size: facts.size, modified: facts.modified };
+        let listed = Listed { key, stamp: facts.stamp(), size: facts.size, modified: facts.modified, md5: None };
         self.page.files.push(listed);
         Ok(true)
     }

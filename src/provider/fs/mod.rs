@@ -174,6 +174,14 @@ impl Provider for FsProvider {
         self.within(container, move |space| list::stat(space, &place)).await
     }
 
+    async fn look(&self, container: &BucketName, place: &Place) -> Result<(Option<Stat>, Option<Bytes>)> {
+        let place = place.clone();
+        self.within(container, move |space| {
+            Ok((error::if_there(list::stat(space, &place))?, note::read(space, Note::Id)?))
+        })
+        .await
+    }
+
     async fn read(&self, container: &BucketName, place: &Place, stamp: &Stamp, range: Range<u64>) -> Result<Body> {
         if let Some(space) = self.root.entered(container)
             && let Some(body) = read::read_cached(&space, place, stamp, &range)

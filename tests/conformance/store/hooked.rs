@@ -169,6 +169,9 @@ impl Provider for Hooked {
     async fn stat(&self, container: &BucketName, place: &Place) -> Result<Stat> {
         self.hooks.pass("stat", self.inner.stat(container, place)).await
     }
+    async fn look(&self, container: &BucketName, place: &Place) -> Result<(Option<Stat>, Option<Bytes>)> {
+        self.hooks.pass("look", self.inner.look(container, place)).await
+    }
     async fn read(&self, container: &BucketName, place: &Place, stamp: &Stamp, range: Range<u64>) -> Result<Body> {
         self.hooks.pass("read", self.inner.read(container, place, stamp, range)).await
     }
