@@ -116,42 +116,17 @@ impl Space {
 
     /// A small object of ours, whole.
     pub(super) async fn small(&self, container: &str, name: &str) -> Result<Option<Bytes>> {
-        let at = At { container, name };
-        for _ in 0..CLOUD_READ_TRIES_MAX {
-            let (facts, text) = match self.small_once(at).await {
-                Err(Error::NotFound) => return Ok(None),
-                read => read?,
-            };
-            match text {
-                Ok((tag, text)) if tag == facts.tag => return Ok(Some(text)),
-                // It was written anew between the two requests, so this is the beginning of another one, or not all of it.
-                Ok(_) => {}
-                Err(error) => {
-                    if self.service.head(at).await.is_ok_and(|now| now.tag == facts.tag) {
-                        return Err(error);
-                    }
-                }
+        // One request, whatever its size: between two it may be written anew.
+        match self.service.get(At { container, name }, 0..CLOUD_ANSWER_BYTES_MAX as u64).await {
+            Ok((facts, _)) if facts.size > CLOUD_ANSWER_BYTES_MAX as u64 => {
+                Err(Error::Failed(io::Error::other("a note is larger than any of ours")))
             }
+            Ok((_, blocks)) => Ok(Some(collect(blocks).await?)),
+            Err(Error::NotFound) => Ok(None),
+            // There is no range of nothing.
+            Err(Error::StampMismatch) => Ok(Some(Bytes::new())),
+            Err(error) => Err(error),
         }
-        Err(Error::Unavailable(io::Error::other("a note is written anew all the time")))
-    }
-
-    /// What there is, and what a read of as many bytes gave.
-    async fn small_once(&self, at: At<'_>) -> Result<(Facts, Result<(String, Bytes)>)> {
-        let facts = self.service.head(at).await?;
-        if facts.size > CLOUD_ANSWER_BYTES_MAX as u64 {
-            return Err(Error::Failed(io::Error::other("a note is larger than any of ours")));
-        }
-        if facts.size == 0 {
-            let none = (facts.tag.clone(), Bytes::new());
-            return Ok((facts, Ok(none)));
-        }
-        let read = async {
-            let (read, blocks) = self.service.get(at, 0..facts.size).await?;
-            Ok((read.tag, collect(blocks).await?))
-        };
-        let text = read.await;
-        Ok((facts, text))
     }
 
     pub(super) async fn write_small(&self, container: &str, name: &str, text: Bytes) -> Result<()> {
