@@ -19,6 +19,7 @@ use crate::model::versioning::VersionRef;
 mod change;
 mod error;
 mod event;
+pub mod postgres;
 pub mod sqlite;
 pub mod wrap;
 
