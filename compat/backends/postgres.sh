@@ -28,16 +28,19 @@ do_install() {
 }
 
 stop_all() {
-  local pid tick label n=0 place
-  while read -r pid tick label; do
+  local pid tick n=0 place
+  place=$(cat "$DATA/place" 2>/dev/null || true)
+  # Not the one that was launched: a test may have restarted it.
+  pid=$(head -n 1 "$place/db/postmaster.pid" 2>/dev/null || true)
+  if [ -n "$pid" ]; then
+    tick=$(start_time "$pid")
     # The way that does not wait for clients.
-    alive "$pid" "$tick" && kill -INT "$pid" 2>/dev/null || true
-    while alive "$pid" "$tick"; do
+    kill -INT "$pid" 2>/dev/null || true
+    while [ -n "$tick" ] && alive "$pid" "$tick"; do
       n=$((n + 1)); [ "$n" -lt 50 ] || { kill -9 "$pid" 2>/dev/null || true; break; }
       sleep 0.1
     done
-  done < "$DATA/pids"
-  place=$(cat "$DATA/place" 2>/dev/null || true)
+  fi
   case $place in */longshore-postgres.*) rm -rf "$place" ;; esac
   rm -f "$DATA/pids"
 }
@@ -81,6 +84,7 @@ do_start() {
   emit PGUSER postgres
   emit PGPASSWORD "$password"
   emit PGBIN "$bin"
+  emit PGDATA "$place/db"
   emit LONGSHORE_LOGIN "$user"
   emit LONGSHORE_LOGIN_PASSWORD "$login"
 }

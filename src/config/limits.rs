@@ -134,6 +134,10 @@ pub const CATALOG_ANSWER_SECONDS_MAX: u64 = 40;
 pub const CATALOG_SILENCE_SECONDS_MAX: u64 = 15;
 /// Tries of a transaction that met others in Postgres so that one of them had to give way.
 pub const CATALOG_MEETINGS_MAX: u32 = 5;
+/// Rows of a listing over which the policies of a role are asked at a time: what they hide is bounded work.
+pub const CATALOG_WINDOW_ROWS: usize = 10_000;
+/// Tries to read a row under a role while it is written anew.
+pub const CATALOG_ROLE_READS_MAX: u32 = 4;
 /// Buckets of which a process remembers that they are counted; all are forgotten when it is full.
 pub const CATALOG_COUNTED_REMEMBERED_MAX: usize = 10_000;
 /// Most bytes of the head of one field of a form: names of files are in it.

@@ -10,6 +10,7 @@ mod identities;
 mod listing;
 mod objects;
 mod outbox;
+mod policies;
 mod postgres;
 mod samples;
 mod sqlite;

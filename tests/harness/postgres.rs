@@ -35,28 +35,53 @@ const TEMPLATE: &str = "longshore_template";
 /// The server, with the database that others are copied from.
 pub(crate) fn postgres(test: &str) -> Option<&'static Postgres> {
     static CELL: OnceLock<Postgres> = OnceLock::new();
-    installed(test, "postgres").then(|| {
-        CELL.get_or_init(|| {
-            let server = Postgres { guard: Guard::start("postgres", &[]) };
-            server.sql("postgres", &format!("CREATE DATABASE {TEMPLATE}"));
-            let (url, login) = (server.admin(TEMPLATE), server.get("LONGSHORE_LOGIN").to_owned());
-            // Tests ask from inside of runtimes of their own.
-            let prepared = std::thread::spawn(move || {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-                runtime.block_on(PostgresCatalog::prepare(&Secret::new(&url), Some(&login)))
-            });
-            prepared.join().expect("no panic").expect("a schema");
-            server
-        })
-    })
+    installed(test, "postgres").then(|| CELL.get_or_init(Postgres::start))
+}
+
+/// A server of the test's own, which it may stop.
+pub(crate) fn own_postgres(test: &str) -> Option<Postgres> {
+    installed(test, "postgres").then(Postgres::start)
 }
 
 /// A database of its own, or nothing where there is no server.
 pub(crate) fn database(test: &str) -> Option<Database> {
-    postgres(test).map(|server| server.database(TEMPLATE))
+    postgres(test).map(Postgres::fresh)
 }
 
 impl Postgres {
+    fn start() -> Self {
+        let server = Self { guard: Guard::start("postgres", &[]) };
+        server.sql("postgres", &format!("CREATE DATABASE {TEMPLATE}"));
+        let (url, login) = (server.admin(TEMPLATE), server.get("LONGSHORE_LOGIN").to_owned());
+        // Tests ask from inside of runtimes of their own.
+        let prepared = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(PostgresCatalog::prepare(&Secret::new(&url), Some(&login)))
+        });
+        prepared.join().expect("no panic").expect("a schema");
+        server
+    }
+
+    /// A fresh database that is ready for a catalog.
+    pub(crate) fn fresh(&self) -> Database {
+        self.database(TEMPLATE)
+    }
+
+    /// Stops the server, without a word to its clients, and starts it again; returns when it answers.
+    pub(crate) fn restart(&self) {
+        let control = format!("{}/pg_ctl", self.get("PGBIN"));
+        let mut restart = match rustix::process::geteuid().is_root() {
+            true => Command::new("setpriv"),
+            false => Command::new("env"),
+        };
+        if rustix::process::geteuid().is_root() {
+            restart.args(["--reuid=postgres", "--regid=postgres", "--init-groups"]);
+        }
+        restart.args([&control, "restart", "-s", "-w", "-m", "immediate", "-D", self.get("PGDATA"), "-l", "/dev/null"]);
+        let status = restart.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).status().expect("pg_ctl");
+        assert!(status.success(), "the server of the database does not start again");
+    }
+
     /// A fresh database like another one.
     pub(crate) fn database(&self, like: &str) -> Database {
         let name = fresh_name("t").replace('-', "_");

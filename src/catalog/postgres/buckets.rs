@@ -18,7 +18,8 @@ use crate::model::name::BucketName;
 use crate::model::page::Seek;
 use crate::model::time::Timestamp;
 
-fn read(row: &Row) -> Result<Bucket> {
+/// A row of a bucket.
+pub(super) fn read(row: &Row) -> Result<Bucket> {
     let settings: BucketSettings = rows::json(row, 6)?;
     Ok(Bucket {
         id: BucketId(get(row, 0)?),

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 use tokio_postgres::Row;
 
-use super::failure::{self, state};
-use super::pool::{Begin, Call, Pool};
+use super::failure::{self, Fault, state};
+use super::pool::{Begin, Call, Pool, Transaction};
 use super::rows::{self, signed};
 use super::{outbox, statements as sql, uploads};
 use crate::catalog::{Change, Commit, Error, History, NewEvent, Result, Task};
@@ -55,9 +55,27 @@ pub(super) async fn commit(pool: &Pool, counted: &Counted, begin: Begin, commit:
         }
         outcome => outcome?,
     };
-    // The steps were the last.
+    numbered(commit, &rows)
+}
+
+/// The steps, which were the last statements, with their numbers.
+fn numbered(commit: Commit, rows: &[Vec<Row>]) -> Result<Vec<Task>> {
     let first = rows.len() - commit.tasks.len();
     commit.tasks.into_iter().zip(&rows[first..]).map(|(task, rows)| outbox::numbered(task, rows)).collect()
+}
+
+/// Decides in a transaction that has begun already, and ends it.
+pub(super) async fn finish(transaction: Transaction<'_>, counted: &Counted, commit: Commit) -> Result<Vec<Task>> {
+    let known = counted.set().clone();
+    match transaction.try_finish(&calls(&commit, &|bucket| known.contains(&bucket))?).await? {
+        Ok(rows) => numbered(commit, &rows),
+        Err(error) if failure::ended_with(&error, state::COUNTED) => {
+            counted.remember(commit.changes.iter().map(|change| change.bucket));
+            Err(Error::Conflict)
+        }
+        Err(error) if failure::ended_with(&error, state::GATE) => Err(Fault::Busy.into()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 type Outcome = std::result::Result<Vec<Vec<Row>>, tokio_postgres::Error>;

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::catalog::{
-    AccessKey, Catalog, Commit, Error, Event, NewBucket, PartAdded, Progress, Result, Scope, Task, Unnamed,
+    AccessKey, Catalog, Commit, Error, Event, Intent, NewBucket, PartAdded, Progress, Result, Scope, Task, Unnamed,
     VersionWindow, Window,
 };
 use crate::config::limits::{CATALOG_CONNECTIONS_MAX, CATALOG_WALKS_MAX};
@@ -35,6 +35,7 @@ mod migrations;
 mod objects;
 mod outbox;
 mod pool;
+mod roles;
 mod rows;
 mod span;
 mod statements;
@@ -67,7 +68,7 @@ pub struct PostgresCatalog {
 fn admit(scope: &Scope) -> Result<()> {
     match scope {
         Scope::Service => Ok(()),
-        Scope::As { .. } => Err(Error::NoRoles),
+        Scope::As(_) => Err(Error::NoRoles),
     }
 }
 
@@ -132,13 +133,17 @@ impl Catalog for PostgresCatalog {
     }
 
     async fn bucket(&self, scope: &Scope, name: &BucketName) -> Result<Option<Bucket>> {
-        admit(scope)?;
-        buckets::get_one(&self.pool, name).await
+        match scope {
+            Scope::Service => buckets::get_one(&self.pool, name).await,
+            Scope::As(acting) => roles::bucket(&self.pool, acting, name).await,
+        }
     }
 
     async fn buckets(&self, scope: &Scope, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Bucket>> {
-        admit(scope)?;
-        buckets::list(&self.walks, prefix, after, limit).await
+        match scope {
+            Scope::Service => buckets::list(&self.walks, prefix, after, limit).await,
+            Scope::As(acting) => roles::buckets(&self.walks, acting, prefix, after, limit).await,
+        }
     }
 
     async fn set_bucket(&self, scope: &Scope, bucket: BucketId, settings: BucketSettings) -> Result<()> {
@@ -181,8 +186,17 @@ impl Catalog for PostgresCatalog {
     }
 
     async fn object(&self, scope: &Scope, bucket: BucketId, key: &ObjectKey) -> Result<Option<Object>> {
-        admit(scope)?;
-        objects::get_current(&self.pool, bucket, key).await
+        match scope {
+            Scope::Service => objects::get_current(&self.pool, bucket, key).await,
+            Scope::As(acting) => roles::object(&self.pool, acting, bucket, key).await,
+        }
+    }
+
+    async fn may(&self, scope: &Scope, bucket: BucketId, key: &ObjectKey, intent: &Intent) -> Result<()> {
+        match scope {
+            Scope::Service => Ok(()),
+            Scope::As(acting) => roles::may(&self.pool, acting, bucket, key, intent).await,
+        }
     }
 
     async fn version(
@@ -212,8 +226,10 @@ impl Catalog for PostgresCatalog {
     }
 
     async fn list(&self, scope: &Scope, bucket: BucketId, window: Window) -> Result<Vec<Entry>> {
-        admit(scope)?;
-        objects::list(&self.walks, bucket, window).await
+        match scope {
+            Scope::Service => objects::list(&self.walks, bucket, window).await,
+            Scope::As(acting) => roles::list(&self.walks, acting, bucket, window).await,
+        }
     }
 
     async fn usage(&self, scope: &Scope, bucket: BucketId) -> Result<(u64, u64)> {
@@ -222,8 +238,10 @@ impl Catalog for PostgresCatalog {
     }
 
     async fn commit(&self, scope: &Scope, commit: Commit) -> Result<Vec<Task>> {
-        admit(scope)?;
-        commit::commit(&self.pool, &self.counted, self.begin, commit).await
+        match scope {
+            Scope::Service => commit::commit(&self.pool, &self.counted, self.begin, commit).await,
+            Scope::As(acting) => roles::commit(&self.pool, &self.counted, self.begin, acting, commit).await,
+        }
     }
 
     async fn named(&self, scope: &Scope, bucket: BucketId, versions: &[VersionId]) -> Result<Vec<VersionId>> {

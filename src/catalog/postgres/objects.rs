@@ -36,11 +36,13 @@ fn read_entry(row: &Row) -> Result<Entry> {
     })
 }
 
-fn read_listed(row: &Row) -> Result<Entry> {
+/// A row of a listing.
+pub(super) fn read_listed(row: &Row) -> Result<Entry> {
     Ok(Entry { latest: get(row, 14)?, ..read_entry(row)? })
 }
 
-fn read_object(row: &Row) -> Result<Object> {
+/// A row of a lookup.
+pub(super) fn read_object(row: &Row) -> Result<Object> {
     let entry = read_entry(row)?;
     Ok(Object {
         key: entry.key,

@@ -158,9 +158,18 @@ impl Pool {
 
     /// Begins a transaction with these statements; more can follow.
     pub(super) async fn begin(&self, begin: Begin, calls: &[Call]) -> Result<(Transaction<'_>, Vec<Vec<Row>>)> {
+        Ok(self.try_begin(begin, calls).await??)
+    }
+
+    /// The same, with the database's own reason where it refuses.
+    pub(super) async fn try_begin(
+        &self,
+        begin: Begin,
+        calls: &[Call],
+    ) -> Result<Asked<(Transaction<'_>, Vec<Vec<Row>>)>> {
         let mut transaction = self.borrow().await?;
-        let rows = limited(transaction.at_once(Some(begin), calls, false)).await??;
-        Ok((transaction, rows))
+        let asked = limited(transaction.at_once(Some(begin), calls, false)).await?;
+        Ok(asked.map(|rows| (transaction, rows)))
     }
 
     /// Waits until every connection is back and closes them all.
@@ -180,10 +189,29 @@ async fn limited<T>(work: impl Future<Output = T>) -> Result<T> {
 
 impl Transaction<'_> {
     /// Runs these statements and ends the transaction, in one round trip.
-    pub(super) async fn finish(mut self, calls: &[Call]) -> Result<Vec<Vec<Row>>> {
-        let rows = limited(self.at_once(None, calls, true)).await??;
+    pub(super) async fn finish(self, calls: &[Call]) -> Result<Vec<Vec<Row>>> {
+        Ok(self.try_finish(calls).await??)
+    }
+
+    /// The same, with the database's own reason where it refuses.
+    pub(super) async fn try_finish(mut self, calls: &[Call]) -> Result<Asked<Vec<Vec<Row>>>> {
+        let asked = limited(self.at_once(None, calls, true)).await?;
+        if asked.as_ref().err().is_none_or(failure::leaves_the_connection) {
+            self.give_back();
+        }
+        Ok(asked)
+    }
+
+    /// Runs these statements in one round trip; the transaction goes on.
+    pub(super) async fn try_ask(&mut self, calls: &[Call]) -> Result<Asked<Vec<Vec<Row>>>> {
+        limited(self.at_once(None, calls, false)).await
+    }
+
+    /// Ends the transaction as if it had never been.
+    pub(super) async fn undo(self) -> Result<()> {
+        limited(self.connection.client.batch_execute("ROLLBACK")).await??;
         self.give_back();
-        Ok(rows)
+        Ok(())
     }
 
     fn give_back(self) {

@@ -164,7 +164,7 @@ pub(super) fn shown(object: &Object) -> (String, Option<String>) {
 }
 
 /// A document for a column of the type jsonb, which refuses one character.
-fn without_nul(document: &serde_json::Value) -> String {
+pub(super) fn without_nul(document: &serde_json::Value) -> String {
     fn clean(value: &mut serde_json::Value) {
         match value {
             serde_json::Value::String(text) if text.contains('\0') => *text = text.replace('\0', "\u{FFFD}"),

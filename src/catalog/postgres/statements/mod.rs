@@ -99,6 +99,10 @@ macro_rules! upload_row {
     };
 }
 
+mod roles;
+
+pub(super) use roles::*;
+
 pub(super) const GENERATION: &str = "SELECT generation FROM longshore.meta";
 
 /// Keeps a bucket from going and its configuration as it is while the transaction runs. `$3`: the transaction counts what it changes.
