@@ -45,10 +45,10 @@ compat: build tools ## run the client programs against the built server; PROVIDE
 compat-selftest: build tools ## prove that the client programs notice a server that damages data
 	compat/clients/selftest
 
-s3-tests: build $(if $(PROVIDER),tools) ## run ceph/s3-tests, checked out at S3TESTS_DIR; LAYOUT= one layout, PROVIDER= on a cloud's storage
+s3-tests: build $(if $(PROVIDER),tools) ## run ceph/s3-tests, checked out at S3TESTS_DIR; LAYOUT= one layout, PROVIDER= on a cloud's storage, CATALOG=postgres
 	failed=0
 	for layout in $(or $(LAYOUT),natural managed); do
-	  compat/suites/run --layout $$layout $(if $(PROVIDER),--provider $(PROVIDER)) || failed=1
+	  compat/suites/run --layout $$layout $(if $(PROVIDER),--provider $(PROVIDER)) $(if $(CATALOG),--catalog $(CATALOG)) || failed=1
 	done
 	exit $$failed
 

@@ -16,8 +16,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::catalog::sqlite::{self, OpenOptions, SqliteCatalog};
-use crate::catalog::{self, Catalog};
+use crate::catalog::postgres::PostgresCatalog;
+use crate::catalog::sqlite::SqliteCatalog;
+use crate::catalog::{self, Catalog, postgres, sqlite};
 use crate::config::root::{RootKeys, RootKeysError};
 use crate::config::state::{State, StateError};
 use crate::config::{CommonConfig, Config, Durability, KeyError, ProviderConfig, ProviderKind};
@@ -57,6 +58,9 @@ pub enum AppError {
     /// The catalog.
     #[error("the catalog {} cannot be opened", .0.display())]
     Catalog(PathBuf, #[source] catalog::Error),
+    /// The catalog in Postgres.
+    #[error("the catalog {0} cannot be opened")]
+    CatalogServer(String, #[source] catalog::Error),
     /// An encryption key.
     #[error(transparent)]
     EncryptionKey(#[from] KeyError),
@@ -105,13 +109,7 @@ impl App {
             let opened = opened.map_err(|error| failed.push(AppError::Provider(provider.name.clone(), error))).ok();
             providers.insert(provider.name.clone(), mounted(provider, opened));
         }
-        let durability = match config.server.durability {
-            Durability::Fsync => sqlite::Durability::Fsync,
-            Durability::Os => sqlite::Durability::Os,
-        };
-        let path = state.catalog();
-        let catalog = SqliteCatalog::open(&path, OpenOptions { durability });
-        let catalog = Arc::new(catalog.map_err(|error| AppError::Catalog(path, error))?);
+        let catalog = open_catalog(config, state).await?;
         let catalog: Arc<dyn Catalog> = Arc::new(catalog::wrap::Metered::new(catalog, Arc::clone(&metrics)));
         let store = Store::new(StoreParts {
             catalog,
@@ -135,6 +133,32 @@ impl App {
     pub fn whole(mut self) -> Result<Self, AppError> {
         if self.failed.is_empty() { Ok(self) } else { Err(self.failed.remove(0)) }
     }
+}
+
+async fn open_catalog(config: &Config, state: &State) -> Result<Arc<dyn Catalog>, AppError> {
+    let Some(url) = &config.catalog else {
+        let durability = match config.server.durability {
+            Durability::Fsync => sqlite::Durability::Fsync,
+            Durability::Os => sqlite::Durability::Os,
+        };
+        let path = state.catalog();
+        let catalog = SqliteCatalog::open(&path, sqlite::OpenOptions { durability });
+        return Ok(Arc::new(catalog.map_err(|error| AppError::Catalog(path, error))?));
+    };
+    let options = postgres::OpenOptions { lazily: config.server.durability == Durability::Os };
+    let place = PostgresCatalog::place(url).unwrap_or_else(|_| "in Postgres".to_owned());
+    let catalog = PostgresCatalog::open(url, options).await;
+    Ok(Arc::new(catalog.map_err(|error| AppError::CatalogServer(place, error))?))
+}
+
+/// Brings the schema of the catalog in Postgres up to date, and lets `login` use it. Without one there is nothing to do.
+///
+/// # Errors
+/// What the database refuses.
+pub async fn prepare_catalog(config: &Config, login: Option<&str>) -> Result<(), AppError> {
+    let Some(url) = &config.catalog else { return Ok(()) };
+    let place = PostgresCatalog::place(url).unwrap_or_else(|_| "in Postgres".to_owned());
+    PostgresCatalog::prepare(url, login).await.map_err(|error| AppError::CatalogServer(place, error))
 }
 
 /// What providers are opened with.

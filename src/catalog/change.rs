@@ -2,6 +2,8 @@
 //!
 //! **Invariant:** a change names the row it was decided upon; a step is owed by the commit it stands in.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 
 use super::NewEvent;
@@ -19,13 +21,38 @@ use crate::model::upload::UploadState;
 pub enum Scope {
     /// Longshore's own.
     Service,
-    /// Those of a database role with a token's claims.
-    As {
-        /// The role.
-        role: String,
-        /// The claims, as JSON.
-        claims: serde_json::Value,
+    /// Those of a database role with a token's claims: buckets and current objects are looked up, listed and changed as its
+    /// policies let it; nothing else is done under a role.
+    As(Acting),
+}
+
+/// As whom, and on which occasion.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Acting {
+    /// The role.
+    pub role: String,
+    /// The claims, as JSON.
+    pub claims: serde_json::Value,
+    /// What is being done, for policies that ask: `storage.object.upload` and the like.
+    pub operation: String,
+    /// A write is to make a new object and never to replace one: it needs the right to insert, and no more.
+    pub only_new: bool,
+}
+
+/// What somebody means to do with a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Intent {
+    /// Write it. The policies see this much of what is to come.
+    Write {
+        /// Its type.
+        content_type: Option<String>,
+        /// How long it is said to be.
+        length: Option<u64>,
+        /// The metadata of its user.
+        user: BTreeMap<String, String>,
     },
+    /// Remove it.
+    Remove,
 }
 
 /// A bucket to be made.

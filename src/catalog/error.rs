@@ -17,9 +17,12 @@ pub enum Error {
     /// The bucket still has objects, or the user still owns buckets.
     #[error("it is not empty")]
     NotEmpty,
-    /// This catalog cannot act under a role.
-    #[error("this catalog has no roles")]
+    /// This catalog cannot act under this role, or not in this way.
+    #[error("the catalog does not act under this role")]
     NoRoles,
+    /// The policies of the role refuse it.
+    #[error("the policies of the role refuse it")]
+    Denied,
     /// The bucket would hold more than its quota.
     #[error("the quota of the bucket is exceeded")]
     QuotaExceeded,

@@ -19,12 +19,13 @@ use crate::model::versioning::VersionRef;
 mod change;
 mod error;
 mod event;
+pub mod postgres;
 pub mod sqlite;
 pub mod wrap;
 
 pub use change::{
-    AccessKey, Change, Commit, History, NewBucket, NewTask, PartAdded, Progress, Scope, Step, Task, Unnamed, UploadEnd,
-    VersionWindow, Window,
+    AccessKey, Acting, Change, Commit, History, Intent, NewBucket, NewTask, PartAdded, Progress, Scope, Step, Task,
+    Unnamed, UploadEnd, VersionWindow, Window,
 };
 pub use error::{Error, Result};
 pub use event::{Event, NewEvent};
@@ -123,6 +124,13 @@ pub trait Catalog: std::fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// Failures of the database.
     async fn object(&self, scope: &Scope, bucket: BucketId, key: &ObjectKey) -> Result<Option<Object>>;
+
+    /// Whether a change of a key would be let in, before its bytes are read. Nothing of it is left. The commit under the
+    /// same scope asks once more.
+    ///
+    /// # Errors
+    /// [`Error::Denied`]. [`Error::AlreadyExists`]: the key is taken, and only a new one was to be written.
+    async fn may(&self, scope: &Scope, bucket: BucketId, key: &ObjectKey, intent: &Intent) -> Result<()>;
 
     /// One version of a key, current or not.
     ///

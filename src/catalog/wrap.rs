@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::catalog::{
-    AccessKey, Catalog, Commit, Event, NewBucket, PartAdded, Progress, Result, Scope, Task, Unnamed, VersionWindow,
-    Window,
+    AccessKey, Catalog, Commit, Event, Intent, NewBucket, PartAdded, Progress, Result, Scope, Task, Unnamed,
+    VersionWindow, Window,
 };
 use crate::metrics::Metrics;
 use crate::model::bucket::{Bucket, BucketConfig, BucketSettings, Quota};
@@ -132,6 +132,10 @@ impl Catalog for Metered {
 
     async fn object(&self, scope: &Scope, bucket: BucketId, key: &ObjectKey) -> Result<Option<Object>> {
         self.time("object", self.inner.object(scope, bucket, key)).await
+    }
+
+    async fn may(&self, scope: &Scope, bucket: BucketId, key: &ObjectKey, intent: &Intent) -> Result<()> {
+        self.time("may", self.inner.may(scope, bucket, key, intent)).await
     }
 
     async fn list(&self, scope: &Scope, bucket: BucketId, window: Window) -> Result<Vec<Entry>> {

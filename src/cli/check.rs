@@ -115,7 +115,7 @@ async fn state(config: &Config) -> Result<Vec<(String, Value)>, Failure> {
     };
     let mut found = vec![("state".into(), json!(path)), ("root credentials".into(), json!(root))];
     found.push(("server".into(), json!(if state.is_locked()? { "running" } else { "not running" })));
-    if state.catalog().is_file() && config.providers.iter().all(is_there) {
+    if (config.catalog.is_some() || state.catalog().is_file()) && config.providers.iter().all(is_there) {
         let app = App::open(config, &state, root_of_command(&state)?, false).await?;
         found.push(("buckets".into(), json!(bucket::all(&app).await?.len())));
     }

@@ -16,6 +16,7 @@ use crate::config::state::State;
 use crate::config::{Config, Overrides, ProviderConfig, ProviderKind};
 
 mod bucket;
+mod catalog;
 mod check;
 mod exit;
 mod fsck;
@@ -61,6 +62,9 @@ enum Command {
     /// List buckets, and show or change their settings.
     #[command(subcommand)]
     Bucket(bucket::Command),
+    /// Prepare a catalog in Postgres.
+    #[command(subcommand)]
+    Catalog(catalog::Command),
     /// Bring the catalog up to date with what lies in the storage.
     Scan(scan::ScanArguments),
     /// Restore the objects of a lost catalog from the records beside the bytes. The server must not be running.
@@ -80,6 +84,14 @@ struct Places {
     /// State directory: catalog, master key, root credentials. [default: DIR/.longshore]
     #[arg(long, value_name = "DIR", env = "LONGSHORE_STATE")]
     state: Option<PathBuf>,
+    /// Catalog in Postgres: postgres://USER:PASSWORD@HOST/DATABASE, with ?sslmode=require to encrypt. Others can see flags:
+    /// a password is better kept in the variable or the configuration. [default: SQLite in the state directory]
+    #[arg(long, value_name = "URL", env = "LONGSHORE_CATALOG", hide_env_values = true, value_parser = secret)]
+    catalog: Option<Secret>,
+}
+
+fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
+    Ok(Secret::new(text))
 }
 
 /// The directory of commands that have it as their argument.
@@ -105,7 +117,14 @@ struct Beside {
 impl Places {
     fn overrides(self, dir: Option<PathBuf>) -> Overrides {
         let metrics_token = std::env::var(METRICS_TOKEN_VARIABLE).ok().map(|token| Secret::new(&token));
-        Overrides { config: self.config, state: self.state, dir, metrics_token, ..Overrides::default() }
+        Overrides {
+            config: self.config,
+            state: self.state,
+            catalog: self.catalog,
+            dir,
+            metrics_token,
+            ..Overrides::default()
+        }
     }
 }
 
@@ -149,6 +168,7 @@ pub fn main() -> ExitCode {
         Command::Policy(command) => wait(policy::run(command)),
         Command::Provider(command) => wait(provider::run(command)),
         Command::Bucket(command) => wait(bucket::run(command)),
+        Command::Catalog(command) => wait(catalog::run(command)),
         Command::Scan(arguments) => wait(scan::scan(arguments)),
         Command::Rebuild(arguments) => wait(scan::rebuild(arguments)),
         Command::Fsck(arguments) => wait(fsck::run(arguments)),

@@ -117,6 +117,29 @@ pub const CATALOG_WAL_BYTES_KEPT: i64 = 64 * 1024 * 1024;
 /// Bytes kept back beside the catalog so that a full disk can be emptied: twice what its WAL grows to between two
 /// checkpoints, which SQLite makes every 1,000 pages of 4 KiB.
 pub const CATALOG_RESERVE_BYTES: u64 = 8 * 1024 * 1024;
+/// Connections of one process to a catalog in Postgres, besides those of its walks: as many as short transactions need
+/// that each wait for a disk, and few enough that several processes fit under the hundred that a server allows by default.
+pub const CATALOG_CONNECTIONS_MAX: u32 = 16;
+/// Seconds that a connection to Postgres may take to be made.
+pub const CATALOG_CONNECT_SECONDS_MAX: u64 = 5;
+/// Seconds that a request waits for a connection to Postgres while all are busy.
+pub const CATALOG_WAIT_SECONDS_MAX: u64 = 10;
+/// Seconds that a statement may run in Postgres; it ends a slower one itself.
+pub const CATALOG_STATEMENT_SECONDS_MAX: u64 = 30;
+/// Seconds that a statement waits for a lock in Postgres. Transactions here take milliseconds.
+pub const CATALOG_LOCK_SECONDS_MAX: u64 = 5;
+/// Seconds after which an answer of Postgres is not waited for any more: longer than it lets a statement run.
+pub const CATALOG_ANSWER_SECONDS_MAX: u64 = 40;
+/// Seconds for which nothing comes from Postgres before the connection is looked at, and after which it is given up.
+pub const CATALOG_SILENCE_SECONDS_MAX: u64 = 15;
+/// Tries of a transaction that met others in Postgres so that one of them had to give way.
+pub const CATALOG_MEETINGS_MAX: u32 = 5;
+/// Rows of a listing over which the policies of a role are asked at a time: what they hide is bounded work.
+pub const CATALOG_WINDOW_ROWS: usize = 10_000;
+/// Tries to read a row under a role while it is written anew.
+pub const CATALOG_ROLE_READS_MAX: u32 = 4;
+/// Buckets of which a process remembers that they are counted; all are forgotten when it is full.
+pub const CATALOG_COUNTED_REMEMBERED_MAX: usize = 10_000;
 /// Most bytes of the head of one field of a form: names of files are in it.
 pub const FORM_HEAD_BYTES_MAX: usize = 4 * 1024;
 /// Most bytes of a form before its file, framing and all (the S3 limit): they are read before anybody is verified.

@@ -41,8 +41,10 @@ pub const DEFAULT_PROVIDER: &str = "default";
 pub struct Config {
     /// The root of the default filesystem provider.
     pub dir: PathBuf,
-    /// Where catalog, master key and root credentials are kept.
+    /// Where master key and root credentials are kept, and the catalog unless it is in Postgres.
     pub state: PathBuf,
+    /// The address of the catalog in Postgres; `None`: the embedded one, in the state directory.
+    pub catalog: Option<Secret>,
     /// The listeners and how they work.
     pub server: ServerConfig,
     /// The S3 front.
@@ -128,6 +130,8 @@ pub struct Overrides {
     pub dir: Option<PathBuf>,
     /// The state directory.
     pub state: Option<PathBuf>,
+    /// The address of the catalog in Postgres.
+    pub catalog: Option<Secret>,
     /// The address of the S3 listener.
     pub s3_listen: Option<SocketAddr>,
     /// The address of the REST listener.
@@ -195,6 +199,7 @@ impl Config {
         let providers = provider::read(top.sections("provider"), (&dir, &server.default_provider), problems);
         let config = Self {
             state: state.unwrap_or_else(|| dir.join(RESERVED)),
+            catalog: catalog(top.section("catalog"), overrides),
             s3: S3Config::read(top.section("s3")),
             buckets: bucket_rules(top.sections("bucket"), &providers),
             providers,
@@ -271,6 +276,17 @@ impl LimitsConfig {
     }
 }
 
+/// The address of a catalog in Postgres.
+fn catalog(mut section: Section<'_>, overrides: &Overrides) -> Option<Secret> {
+    let url = section.secret(&["url"]);
+    let url = overrides.catalog.clone().or(url);
+    if url.as_ref().is_some_and(|url| !["postgres://", "postgresql://"].iter().any(|s| url.expose().starts_with(s))) {
+        section.problem("url", "expected postgres://USER:PASSWORD@HOST/DATABASE; without it the catalog is embedded");
+    }
+    section.finish();
+    url
+}
+
 fn choice<T: clap::ValueEnum>(text: &str) -> Option<T> {
     T::from_str(text, false).ok()
 }
@@ -328,6 +344,8 @@ mod tests {
     fn every_problem_is_listed() {
         let text = r#"
             colour = "red"
+            [catalog]
+            url = "mysql://me:hidden@h/d"
             [server]
             s3_listen = "nowhere"
             durability = "paper"
@@ -347,6 +365,7 @@ mod tests {
         let problems = load(text, &Overrides::default()).expect_err("refused").join("\n");
         for part in [
             "colour: there is no such key",
+            "catalog.url: expected postgres://",
             "server.s3_listen: expected an address",
             "server.durability: expected",
             "server.listen: there is no such key",
@@ -359,6 +378,7 @@ mod tests {
         ] {
             assert!(problems.contains(part), "{part} is not in\n{problems}");
         }
+        assert!(!problems.contains("hidden"), "{problems}");
     }
 
     #[test]

@@ -211,6 +211,7 @@ impl From<catalog::Error> for Error {
         match error {
             catalog::Error::NoSpace => Self::NoSpace,
             catalog::Error::QuotaExceeded => Self::QuotaExceeded,
+            catalog::Error::Denied => Self::AccessDenied,
             error if error.retryable() => Self::Unavailable(error.into()),
             error => Self::Internal(error.into()),
         }

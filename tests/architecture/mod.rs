@@ -22,11 +22,15 @@ const LAYERS: [&[&str]; 9] = [
 ];
 
 /// Libraries that one module keeps to itself.
-const OWNERS: [(&str, &str); 2] = [("s3s", "front/s3/"), ("rusqlite", "catalog/")];
+const OWNERS: [(&str, &str); 3] = [("s3s", "front/s3/"), ("rusqlite", "catalog/"), ("tokio_postgres", "catalog/")];
 
 /// Concrete providers and catalogs are named where they are wired together, and where they are.
-const WIRED: [(&str, &str); 3] =
-    [("provider::fs", "provider/"), ("provider::memory", "provider/"), ("catalog::sqlite", "catalog/")];
+const WIRED: [(&str, &str); 4] = [
+    ("provider::fs", "provider/"),
+    ("provider::memory", "provider/"),
+    ("catalog::sqlite", "catalog/"),
+    ("catalog::postgres", "catalog/"),
+];
 
 const FILE_LINES_MAX: usize = 500;
 const FUNCTION_LINES_MAX: usize = 70;

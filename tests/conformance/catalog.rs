@@ -1,7 +1,7 @@
 //! Catalog suite: what the trait promises, one function for each behaviour, over any implementation.
 //!
 //! A catalog is accepted when it adds its own module to [`every_catalog`] and passes the whole list. What only the
-//! embedded one can show (its file, other processes) is in [`sqlite`].
+//! embedded one can show (its file, other processes) is in [`sqlite`], and what the shared one does in [`postgres`].
 
 #![expect(clippy::unwrap_used, reason = "these are tests, in functions that are not marked as such")]
 
@@ -10,6 +10,8 @@ mod identities;
 mod listing;
 mod objects;
 mod outbox;
+mod policies;
+mod postgres;
 mod samples;
 mod sqlite;
 mod uploads;
@@ -23,6 +25,17 @@ macro_rules! every_catalog {
                 async fn $behaviour() {
                     let directory = tempfile::tempdir().unwrap();
                     let catalog = crate::conformance::catalog::sqlite::open(&directory);
+                    crate::conformance::catalog::$module::$behaviour(&catalog).await;
+                })*
+            })*
+        }
+        mod on_postgres {
+            $(mod $module {
+                $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $behaviour() {
+                    let Some(catalog) = crate::conformance::catalog::postgres::open(stringify!($behaviour)).await else {
+                        return;
+                    };
                     crate::conformance::catalog::$module::$behaviour(&catalog).await;
                 })*
             })*

@@ -121,7 +121,7 @@ pub(crate) fn python() -> PathBuf {
 }
 
 /// Whether the programs of a backend are there.
-fn installed(test: &str, script: &'static str) -> bool {
+pub(crate) fn installed(test: &str, script: &'static str) -> bool {
     static KNOWN: Mutex<BTreeSet<&str>> = Mutex::new(BTreeSet::new());
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     let found = known.contains(script) || {

@@ -7,6 +7,7 @@
 
 pub(crate) mod backends;
 pub(crate) mod client;
+pub(crate) mod postgres;
 pub(crate) mod report;
 pub(crate) mod server;
 pub(crate) mod sign;

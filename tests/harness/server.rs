@@ -15,6 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::client::Client;
+use super::postgres::{Database, database, postgres};
 use super::sign::Keys;
 
 /// The access key of root.
@@ -37,6 +38,8 @@ pub(crate) struct Options {
     pub(crate) config: Option<String>,
     /// More arguments.
     pub(crate) args: Vec<String>,
+    /// The database of its catalog. Without one the run decides: see [`catalog_of_the_run`].
+    pub(crate) database: Option<Database>,
     /// Environment variables; they go over those of the harness. An empty value removes one.
     pub(crate) env: Vec<(String, String)>,
 }
@@ -104,6 +107,7 @@ impl Server {
     pub(crate) fn try_with(mut options: Options) -> Result<Self, (ExitStatus, String)> {
         let home = Arc::new(tempfile::tempdir().expect("a temporary directory"));
         options.data.get_or_insert_with(|| home.path().join("data"));
+        options.database = options.database.or_else(catalog_of_the_run);
         Self::launch(options, home)
     }
 
@@ -113,6 +117,7 @@ impl Server {
         command.env("LONGSHORE_ROOT_ACCESS_KEY", ROOT_ACCESS_KEY).env("LONGSHORE_ROOT_SECRET_KEY", ROOT_SECRET);
         // At trace level, so that every run shows whether a secret gets into the log.
         command.env("LONGSHORE_LOG", "trace");
+        command.envs(options.database.as_ref().map(|database| ("LONGSHORE_CATALOG", &database.url)));
         options.env.iter().for_each(|(name, value)| {
             if value.is_empty() {
                 command.env_remove(name)
@@ -152,12 +157,23 @@ impl Server {
         }
     }
 
-    /// Waits until no step is owed to the storage any more, as the catalog's file says.
+    /// Waits until no step is owed to the storage any more, as the catalog itself says.
     pub(crate) fn until_settled(&self) {
-        let catalog = rusqlite::Connection::open(self.data().join(".longshore/catalog.db")).expect("opens");
-        catalog.busy_timeout(Duration::from_secs(5)).expect("waits");
+        let owed: Box<dyn Fn() -> bool> = match &self.options.database {
+            Some(database) => {
+                let server = postgres("a server of this run").expect("it is running");
+                Box::new(|| server.sql(&database.name, "SELECT EXISTS (SELECT 1 FROM longshore.outbox)") == "t")
+            }
+            None => {
+                let file = self.data().join(".longshore/catalog.db");
+                let catalog = rusqlite::Connection::open(file).expect("opens");
+                catalog.busy_timeout(Duration::from_secs(5)).expect("waits");
+                let text = "SELECT EXISTS (SELECT 1 FROM outbox)";
+                Box::new(move || catalog.query_row(text, [], |row| row.get(0)).expect("reads"))
+            }
+        };
         let until = Instant::now() + Duration::from_secs(20);
-        while catalog.query_row("SELECT EXISTS (SELECT 1 FROM outbox)", [], |row| row.get(0)).expect("reads") {
+        while owed() {
             assert!(Instant::now() < until, "steps stay owed");
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -209,6 +225,7 @@ impl Server {
     pub(crate) fn command(&self, args: &[&str]) -> Output {
         let mut command = longshore(args);
         command.env("LONGSHORE_DIR", self.data()).env("LONGSHORE_STATE", self.state());
+        command.envs(self.options.database.as_ref().map(|database| ("LONGSHORE_CATALOG", &database.url)));
         command.output().expect("the built program")
     }
 
@@ -289,6 +306,14 @@ impl Server {
             Ok(server) => server,
             Err((status, log)) => panic!("the server did not start again ({status}):\n{log}"),
         }
+    }
+}
+
+/// With `LONGSHORE_TEST_CATALOG=postgres` each server that a test starts has a database of its own for its catalog.
+fn catalog_of_the_run() -> Option<Database> {
+    match std::env::var("LONGSHORE_TEST_CATALOG").as_deref() {
+        Ok("postgres") => Some(database("the servers of this run").expect("PostgreSQL is installed")),
+        _ => None,
     }
 }
 

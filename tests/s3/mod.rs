@@ -23,6 +23,7 @@ mod multipart;
 mod notification;
 mod objects;
 mod post;
+mod postgres;
 mod providers;
 mod ranges;
 mod signatures;

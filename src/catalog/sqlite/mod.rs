@@ -16,7 +16,7 @@ use bytes::Bytes;
 use rusqlite::Connection;
 
 use crate::catalog::{
-    AccessKey, Catalog, Commit, Error, Event, NewBucket, PartAdded, Progress, Result, Scope, Task, Unnamed,
+    AccessKey, Catalog, Commit, Error, Event, Intent, NewBucket, PartAdded, Progress, Result, Scope, Task, Unnamed,
     VersionWindow, Window,
 };
 use crate::config::limits::{CATALOG_LOOKUPS_MAX, CATALOG_WALKS_MAX};
@@ -94,7 +94,7 @@ pub struct SqliteCatalog {
 fn admit(scope: &Scope) -> Result<()> {
     match scope {
         Scope::Service => Ok(()),
-        Scope::As { .. } => Err(Error::NoRoles),
+        Scope::As(_) => Err(Error::NoRoles),
     }
 }
 
@@ -268,6 +268,10 @@ impl Catalog for SqliteCatalog {
 
     async fn object(&self, scope: &Scope, bucket: BucketId, key: &ObjectKey) -> Result<Option<Object>> {
         self.look(scope, |c| objects::get(c, bucket, key)).await
+    }
+
+    async fn may(&self, scope: &Scope, _: BucketId, _: &ObjectKey, _: &Intent) -> Result<()> {
+        admit(scope)
     }
 
     async fn list(&self, scope: &Scope, bucket: BucketId, window: Window) -> Result<Vec<Entry>> {

@@ -1,7 +1,7 @@
 //! The commit decides: compare-and-swap of one key and of several, alone and in races.
 
 use futures_util::future::join_all;
-use longshore::catalog::{Catalog, Commit, Error, Progress, Scope};
+use longshore::catalog::{Catalog, Commit, Error, Progress};
 use longshore::model::id::{BucketId, UploadId, VersionId};
 use longshore::model::object::Object;
 use longshore::model::page::Seek;
@@ -225,7 +225,7 @@ pub(super) async fn usage_counts_and_sums(catalog: &dyn Catalog) {
 pub(super) async fn no_scoped_method_acts_under_a_role(catalog: &dyn Catalog) {
     let b = bucket(catalog, "b").await;
     insert(catalog, b.id, &plain("k")).await;
-    let role = &Scope::As { role: "authenticated".into(), claims: serde_json::json!({"sub": "x"}) };
+    let role = &as_role("nobody", "x", "");
     let (id, k, u, at) = (b.id, key("k"), new_upload(b.id, "k", 1), Timestamp(i64::MAX));
     let place = Place::Natural(key("k"));
     let all = [

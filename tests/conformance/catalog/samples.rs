@@ -1,6 +1,6 @@
 //! Rows to write.
 
-use longshore::catalog::{Catalog, Change, Commit, Error, NewBucket, NewTask, Scope, Step, Task, Window};
+use longshore::catalog::{Acting, Catalog, Change, Commit, Error, NewBucket, NewTask, Scope, Step, Task, Window};
 use longshore::model::acl::Canned;
 use longshore::model::bucket::{Bucket, BucketConfig, BucketSettings};
 use longshore::model::checksum::{Algorithm, Checksum, ChecksumKind};
@@ -16,6 +16,15 @@ use longshore::model::upload::{Part, Upload, UploadState};
 
 /// The scope of all but the test of scopes.
 pub(super) const US: &Scope = &Scope::Service;
+
+/// The scope of a token.
+pub(super) fn as_role(role: &str, subject: &str, operation: &str) -> Scope {
+    let mut claims = serde_json::json!({"role": role, "app": {"team": "red"}});
+    if !subject.is_empty() {
+        claims["sub"] = subject.into();
+    }
+    Scope::As(Acting { role: role.into(), claims, operation: operation.into(), only_new: false })
+}
 
 pub(super) fn key(text: &str) -> ObjectKey {
     ObjectKey::new(text).expect("a legal key")

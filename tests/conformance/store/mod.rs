@@ -24,6 +24,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use longshore::auth::secret::{MasterKey, Secret};
+use longshore::catalog::Catalog;
+use longshore::catalog::postgres::{self, PostgresCatalog};
 use longshore::catalog::sqlite::{self, OpenOptions, SqliteCatalog};
 use longshore::model::bucket::{BucketRule, BucketRules};
 use longshore::model::caller::Caller;
@@ -85,11 +87,7 @@ impl Bed {
     /// The same after the store was stopped.
     pub(crate) async fn open_again(&mut self, keep_catalog: bool) {
         if !keep_catalog {
-            for entry in std::fs::read_dir(self.dir.path()).expect("reads").flatten() {
-                if entry.file_name().to_string_lossy().starts_with("catalog.db") {
-                    std::fs::remove_file(entry.path()).expect("removes");
-                }
-            }
+            lose_catalog(self.dir.path());
         }
         self.store = open(self.kind, self.layout, self.dir.path());
         let why = if keep_catalog { Attach::Serve } else { Attach::Rebuild };
@@ -110,6 +108,12 @@ impl Bed {
 
     /// How many versions the catalog keeps the bytes of, as its file says.
     pub(crate) fn kept(&self) -> i64 {
+        if let Ok(url) = std::fs::read_to_string(self.dir.path().join(ADDRESS)) {
+            let server = crate::harness::postgres::postgres("a bed").expect("it is running");
+            let database = url.rsplit('/').next().expect("a name");
+            let count = "SELECT count(*) FROM longshore.outbox WHERE bytes IS NOT NULL";
+            return server.sql(database, count).parse().expect("a number");
+        }
         let catalog = rusqlite::Connection::open(self.dir.path().join("catalog.db")).expect("opens");
         let count = "SELECT count(*) FROM outbox WHERE bytes IS NOT NULL";
         catalog.query_row(count, [], |row| row.get(0)).expect("counts")
@@ -223,11 +227,41 @@ fn provider(kind: Kind, dir: &std::path::Path) -> Arc<dyn Provider> {
     }
 }
 
+/// The file with the address of a catalog in Postgres, in the directory of a bed that has one.
+const ADDRESS: &str = "catalog.url";
+
+/// Gives the bed in a directory a fresh catalog in Postgres. False: there is no server.
+fn share_catalog(dir: &std::path::Path, test: &str) -> bool {
+    let Some(database) = crate::harness::postgres::database(test) else { return false };
+    std::fs::write(dir.join(ADDRESS), &database.url).expect("writes");
+    true
+}
+
+/// Takes the catalog of a bed away: the next one is empty.
+fn lose_catalog(dir: &std::path::Path) {
+    if dir.join(ADDRESS).exists() {
+        share_catalog(dir, "another catalog");
+    }
+    for entry in std::fs::read_dir(dir).expect("reads").flatten() {
+        if entry.file_name().to_string_lossy().starts_with("catalog.db") {
+            std::fs::remove_file(entry.path()).expect("removes");
+        }
+    }
+}
+
+fn open_catalog(dir: &std::path::Path) -> Arc<dyn Catalog> {
+    let Ok(url) = std::fs::read_to_string(dir.join(ADDRESS)) else {
+        let options = OpenOptions { durability: sqlite::Durability::Os };
+        return Arc::new(SqliteCatalog::open(&dir.join("catalog.db"), options).expect("opens"));
+    };
+    let open = async { PostgresCatalog::open(&Secret::new(&url), postgres::OpenOptions { lazily: true }).await };
+    let catalog = tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(open));
+    Arc::new(catalog.expect("opens"))
+}
+
 fn open_over(provider: Arc<dyn Provider>, layout: Layout, dir: &std::path::Path) -> Store {
-    let options = OpenOptions { durability: sqlite::Durability::Os };
-    let catalog = SqliteCatalog::open(&dir.join("catalog.db"), options).expect("opens");
     Store::new(StoreParts {
-        catalog: Arc::new(catalog),
+        catalog: open_catalog(dir),
         providers: BTreeMap::from([("default".to_owned(), provider.into())]),
         default_provider: "default".into(),
         inline_bytes_max: longshore::config::limits::INLINE_BYTES_MAX,
@@ -365,6 +399,20 @@ const INLINE: &[Behaviour] = behaviours![
     sealed::kept_bytes_are_sealed_too,
 ];
 
+/// The same with catalogs in Postgres.
+async fn run_shared(kind: Kind, layout: Layout, behaviours: &[Behaviour]) {
+    for (name, behaviour) in behaviours {
+        println!("behaviour: {name}");
+        let dir = tempfile::tempdir().expect("a directory");
+        if !share_catalog(dir.path(), "the store over a catalog in Postgres") {
+            return;
+        }
+        let provider = provider(kind, dir.path());
+        let mut bed = Bed::over(provider, kind, layout, dir).await;
+        behaviour(&mut bed).await;
+    }
+}
+
 async fn run(kind: Kind, layout: Layout, behaviours: &[Behaviour]) {
     for (name, behaviour) in behaviours {
         println!("behaviour: {name}");
@@ -407,4 +455,20 @@ async fn store_over_memory_natural() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn store_over_memory_managed() {
     run(Kind::Memory, Layout::Managed, EVERYWHERE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn store_over_memory_managed_by_postgres() {
+    run_shared(Kind::Memory, Layout::Managed, EVERYWHERE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn store_over_fs_natural_by_postgres() {
+    run_shared(Kind::Fs, Layout::Natural, EVERYWHERE).await;
+    run_shared(Kind::Fs, Layout::Natural, ON_FILES).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn store_over_synced_fs_natural_by_postgres() {
+    run_shared(Kind::Synced, Layout::Natural, INLINE).await;
 }

@@ -298,11 +298,7 @@ pub(super) async fn a_rebuild_after_a_crash_takes_the_newest(bed: &mut Bed) {
 /// The server ends without a clean stop, and its catalog is gone.
 async fn lose_the_catalog(bed: &mut Bed) {
     bed.store = super::open(Kind::Memory, bed.layout, bed.dir.path());
-    for entry in std::fs::read_dir(bed.dir.path()).expect("reads").flatten() {
-        if entry.file_name().to_string_lossy().starts_with("catalog.db") {
-            std::fs::remove_file(entry.path()).expect("removes");
-        }
-    }
+    super::lose_catalog(bed.dir.path());
     bed.store = super::open(Kind::Fs, bed.layout, bed.dir.path());
 }
 

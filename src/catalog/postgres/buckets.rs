@@ -1,0 +1,179 @@
+//! Rows of buckets.
+//!
+//! **Invariant:** every change of a bucket's row moves the generation, so that whoever cached it looks again. Whether
+//! anyone may read it stands where the tables of Supabase have it, and nowhere else.
+
+use std::sync::Arc;
+
+use tokio_postgres::Row;
+
+use super::commit::alone;
+use super::pool::{Begin, Call, Pool};
+use super::rows::{self, get};
+use super::{failure::Fault, span, statements as sql};
+use crate::catalog::{NewBucket, Progress, Result};
+use crate::model::bucket::{Bucket, BucketConfig, BucketSettings, Quota};
+use crate::model::id::BucketId;
+use crate::model::name::BucketName;
+use crate::model::page::Seek;
+use crate::model::time::Timestamp;
+
+/// A row of a bucket.
+pub(super) fn read(row: &Row) -> Result<Bucket> {
+    let settings: BucketSettings = rows::json(row, 6)?;
+    Ok(Bucket {
+        id: BucketId(get(row, 0)?),
+        name: rows::bucket_name(row, 1)?,
+        provider: get(row, 2)?,
+        container: rows::bucket_name(row, 3)?,
+        owner: get(row, 4)?,
+        created: rows::timestamp(row, 5)?,
+        settings: BucketSettings { public: get(row, 10)?, ..settings },
+        config: Arc::new(rows::json(row, 8)?),
+        revision: rows::unsigned(row, 9)?,
+        indexed: get::<_>(row, 7).map(|at: Option<i64>| at.map(Timestamp))?,
+    })
+}
+
+async fn ask(pool: &Pool, call: Call) -> Result<Vec<Row>> {
+    Ok(pool.run(Begin::Read, &[call]).await?.pop().unwrap_or_default())
+}
+
+/// The number that moves with every change of a bucket, a user or a key, by whichever process.
+pub(super) async fn generation(pool: &Pool) -> Result<u64> {
+    let rows = ask(pool, Call::new(sql::GENERATION)).await?;
+    rows::unsigned(rows.first().ok_or(Fault::Malformed("the generation"))?, 0)
+}
+
+/// Makes a bucket.
+pub(super) async fn create(pool: &Pool, new: NewBucket) -> Result<Bucket> {
+    let insert = Call::new(sql::INSERT_BUCKET)
+        .with(new.name.as_str().to_owned())
+        .with(new.provider.clone())
+        .with(new.container.as_str().to_owned())
+        .with(new.owner.clone())
+        .with(new.created.0)
+        .with(rows::to_json(&new.settings)?)
+        .with(new.indexed.map(|at| at.0))
+        .with(rows::to_json(&new.config)?)
+        .with(new.settings.public)
+        .with(!new.config.quota.is_none());
+    let made = if new.config.quota.is_none() {
+        pool.run(Begin::Write, &[insert]).await?
+    } else {
+        let (transaction, made) = pool.begin(Begin::Write, &[insert]).await?;
+        transaction.finish(&[set_quota(id_of(&made)?, new.config.quota)?]).await?;
+        made
+    };
+    let id = id_of(&made)?;
+    let NewBucket { name, provider, container, owner, created, settings, config, indexed } = new;
+    let config = Arc::new(config);
+    Ok(Bucket { id, name, provider, container, owner, created, settings, config, revision: 0, indexed })
+}
+
+fn id_of(made: &[Vec<Row>]) -> Result<BucketId> {
+    let row = made.first().and_then(|rows| rows.first()).ok_or(Fault::Malformed("the number of a bucket"))?;
+    get(row, 1).map(BucketId)
+}
+
+/// One bucket.
+pub(super) async fn get_one(pool: &Pool, name: &BucketName) -> Result<Option<Bucket>> {
+    ask(pool, Call::new(sql::BUCKET).with(name.as_str().to_owned())).await?.first().map(read).transpose()
+}
+
+/// Buckets in the order of their names.
+pub(super) async fn list(pool: &Pool, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Bucket>> {
+    let seek = after.map_or_else(|| Seek::From(prefix.to_owned()), |name| Seek::After(name.to_owned()));
+    let Some(span) = span::span(prefix, seek) else { return Ok(Vec::new()) };
+    let call = Call::new(sql::BUCKETS).with(span.from).with(span.until).with(rows::limit(limit));
+    ask(pool, call).await?.iter().map(read).collect()
+}
+
+/// Changes the settings.
+pub(super) async fn set(pool: &Pool, bucket: BucketId, settings: &BucketSettings) -> Result<()> {
+    let call = Call::new(sql::SET_SETTINGS).with(bucket.0).with(rows::to_json(settings)?).with(settings.public);
+    alone(pool, bucket, vec![call]).await.map(|_| ())
+}
+
+/// Begins to count, with what is there now, or ends it. Nobody changes objects of the bucket meanwhile.
+fn set_quota(bucket: BucketId, quota: Quota) -> Result<Call> {
+    if quota.is_none() {
+        return Ok(Call::new(sql::END_QUOTA).with(bucket.0));
+    }
+    let most = |most: Option<u64>| most.map(rows::signed).transpose();
+    Ok(Call::new(sql::SET_QUOTA).with(bucket.0).with(most(quota.objects)?).with(most(quota.bytes)?))
+}
+
+/// A change of the configuration, with the counting that it asks for.
+async fn change_config(pool: &Pool, bucket: BucketId, change: Call, quota: Quota) -> Result<()> {
+    // The row that the change is about is held alone by it, before what there is is counted.
+    alone(pool, bucket, vec![change, set_quota(bucket, quota)?]).await.map(|_| ())
+}
+
+/// Gives an adopted bucket its owner, date and settings back.
+pub(super) async fn restore(
+    pool: &Pool,
+    bucket: BucketId,
+    owner: &str,
+    created: Timestamp,
+    settings: &BucketSettings,
+    config: &BucketConfig,
+) -> Result<()> {
+    let change = Call::new(sql::RESTORE_BUCKET)
+        .with(bucket.0)
+        .with(rows::to_json(settings)?)
+        .with(settings.public)
+        .with(owner.to_owned())
+        .with(created.0)
+        .with(rows::to_json(config)?)
+        .with(!config.quota.is_none());
+    change_config(pool, bucket, change, config.quota).await
+}
+
+/// Replaces the configuration, if it is still that of `revision`.
+pub(super) async fn set_config(pool: &Pool, bucket: BucketId, seen: u64, config: &BucketConfig) -> Result<()> {
+    let change = Call::new(sql::SET_CONFIG).with(bucket.0).with(rows::signed(seen)?).with(rows::to_json(config)?);
+    change_config(pool, bucket, change.with(!config.quota.is_none()), config.quota).await
+}
+
+/// Notes when the bucket was last walked.
+pub(super) async fn set_indexed(pool: &Pool, bucket: BucketId, at: Option<Timestamp>) -> Result<()> {
+    let call = Call::new(sql::SET_INDEXED).with(bucket.0).with(at.map(|at| at.0));
+    alone(pool, bucket, vec![call]).await.map(|_| ())
+}
+
+/// Notes how a walk goes. Nobody caches it, so the generation stays.
+pub(super) async fn note_progress(pool: &Pool, bucket: BucketId, progress: &Progress) -> Result<()> {
+    let call = Call::new(sql::NOTE_PROGRESS).with(bucket.0).with(rows::to_json(progress)?);
+    pool.run(Begin::Hint, &[call]).await.map(|_| ())
+}
+
+/// How the latest walk went.
+pub(super) async fn progress(pool: &Pool, bucket: BucketId) -> Result<Option<Progress>> {
+    ask(pool, Call::new(sql::PROGRESS).with(bucket.0)).await?.first().map(|row| rows::json(row, 0)).transpose()
+}
+
+/// How much more the bucket may hold.
+pub(super) async fn room(pool: &Pool, bucket: BucketId) -> Result<Option<Quota>> {
+    let rows = ask(pool, Call::new(sql::QUOTA).with(bucket.0)).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let left = |held: usize, most: usize| -> Result<Option<u64>> {
+        let most: Option<i64> = get(row, most)?;
+        let held: i64 = get(row, held)?;
+        Ok(most.map(|most| u64::try_from(most.saturating_sub(held)).unwrap_or(0)))
+    };
+    Ok(Some(Quota { objects: left(0, 2)?, bytes: left(1, 3)? }))
+}
+
+/// Removes a bucket with all that hangs on it.
+pub(super) async fn delete(pool: &Pool, bucket: BucketId, with_objects: bool) -> Result<()> {
+    let mut texts = vec![sql::LOCK_BUCKET_ALONE];
+    if with_objects {
+        texts.extend(sql::DELETE_BUCKET_OBJECTS);
+    } else {
+        texts.push(sql::BUCKET_IS_EMPTY);
+    }
+    texts.extend(sql::DELETE_BUCKET);
+    let calls = texts.into_iter().map(|text| Call::new(text).with(bucket.0)).collect();
+    alone(pool, bucket, calls).await.map(|_| ())
+}

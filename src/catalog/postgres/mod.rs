@@ -1,0 +1,403 @@
+//! The catalog in Postgres, which any number of processes share.
+//!
+//! Current versions are rows of Supabase's own tables, so that its policies and queries hold for what is written through
+//! any door; what an object is besides stands in the schema `longshore`, joined by the version. A lookup is one round trip
+//! and so is a commit: see [`pool`] and [`commit`].
+//!
+//! **Invariant:** only rows and their locks decide, never this process: whatever is remembered here may be old and costs
+//! a second try, no more.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::catalog::{
+    AccessKey, Catalog, Commit, Error, Event, Intent, NewBucket, PartAdded, Progress, Result, Scope, Task, Unnamed,
+    VersionWindow, Window,
+};
+use crate::config::limits::{CATALOG_CONNECTIONS_MAX, CATALOG_WALKS_MAX};
+use crate::model::bucket::{Bucket, BucketConfig, BucketSettings, Quota};
+use crate::model::caller::User;
+use crate::model::id::{BucketId, CatalogId, UploadId, VersionId};
+use crate::model::name::{BucketName, ObjectKey};
+use crate::model::object::{Entry, Object};
+use crate::model::place::Place;
+use crate::model::secret::Secret;
+use crate::model::time::Timestamp;
+use crate::model::upload::{Part, Upload, UploadState};
+use crate::model::versioning::VersionRef;
+
+mod buckets;
+mod commit;
+mod connect;
+mod failure;
+mod identities;
+mod migrations;
+mod objects;
+mod outbox;
+mod pool;
+mod roles;
+mod rows;
+mod span;
+mod statements;
+mod uploads;
+
+use commit::Counted;
+use connect::Address;
+use pool::{Begin, Call, Pool};
+
+/// How to open a catalog in Postgres.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OpenOptions {
+    /// A commit counts as kept before the server has it on stable storage.
+    pub lazily: bool,
+}
+
+/// The catalog in Postgres.
+#[derive(Debug)]
+pub struct PostgresCatalog {
+    id: CatalogId,
+    /// For what is short.
+    pool: Pool,
+    /// For listings and other walks, so that no number of them delays a lookup.
+    walks: Pool,
+    counted: Counted,
+    begin: Begin,
+}
+
+/// Whether a statement may run under this scope.
+fn admit(scope: &Scope) -> Result<()> {
+    match scope {
+        Scope::Service => Ok(()),
+        Scope::As(_) => Err(Error::NoRoles),
+    }
+}
+
+impl PostgresCatalog {
+    /// Opens the catalog at `postgres://user:password@host/database` and brings its schema up to date, if the login may.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] with the reason: an address that is none, a newer schema, a login without the rights.
+    /// [`Error::Unavailable`]: the database does not answer.
+    pub async fn open(url: &Secret, options: OpenOptions) -> Result<Self> {
+        let address = Address::parse(url)?;
+        let id = migrations::open(&address).await?;
+        Ok(Self {
+            id,
+            pool: Pool::new(address.clone(), CATALOG_CONNECTIONS_MAX),
+            walks: Pool::new(address, CATALOG_WALKS_MAX),
+            counted: Counted::default(),
+            begin: if options.lazily { Begin::Hint } else { Begin::Write },
+        })
+    }
+
+    /// Brings the schema of a database up to date, by a login that may, and lets another login use it.
+    ///
+    /// # Errors
+    /// As [`PostgresCatalog::open`].
+    pub async fn prepare(url: &Secret, login: Option<&str>) -> Result<()> {
+        migrations::prepare(&Address::parse(url)?, login).await
+    }
+
+    /// An address as it may be shown: host and database.
+    ///
+    /// # Errors
+    /// [`Error::Failed`]: it is no address.
+    pub fn place(url: &Secret) -> Result<String> {
+        Address::parse(url).map(|address| address.to_string())
+    }
+}
+
+#[async_trait]
+impl Catalog for PostgresCatalog {
+    fn id(&self) -> CatalogId {
+        self.id
+    }
+
+    async fn generation(&self) -> Result<u64> {
+        buckets::generation(&self.pool).await
+    }
+
+    async fn ping(&self) -> Result<()> {
+        self.generation().await.map(|_| ())
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.walks.close().await;
+        self.pool.close().await;
+        Ok(())
+    }
+
+    async fn create_bucket(&self, scope: &Scope, bucket: NewBucket) -> Result<Bucket> {
+        admit(scope)?;
+        buckets::create(&self.pool, bucket).await
+    }
+
+    async fn bucket(&self, scope: &Scope, name: &BucketName) -> Result<Option<Bucket>> {
+        match scope {
+            Scope::Service => buckets::get_one(&self.pool, name).await,
+            Scope::As(acting) => roles::bucket(&self.pool, acting, name).await,
+        }
+    }
+
+    async fn buckets(&self, scope: &Scope, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Bucket>> {
+        match scope {
+            Scope::Service => buckets::list(&self.walks, prefix, after, limit).await,
+            Scope::As(acting) => roles::buckets(&self.walks, acting, prefix, after, limit).await,
+        }
+    }
+
+    async fn set_bucket(&self, scope: &Scope, bucket: BucketId, settings: BucketSettings) -> Result<()> {
+        admit(scope)?;
+        buckets::set(&self.pool, bucket, &settings).await
+    }
+
+    async fn set_bucket_config(
+        &self,
+        scope: &Scope,
+        bucket: BucketId,
+        revision: u64,
+        config: BucketConfig,
+    ) -> Result<()> {
+        admit(scope)?;
+        buckets::set_config(&self.pool, bucket, revision, &config).await
+    }
+
+    async fn restore_bucket(
+        &self,
+        scope: &Scope,
+        bucket: BucketId,
+        owner: &str,
+        created: Timestamp,
+        settings: BucketSettings,
+        config: BucketConfig,
+    ) -> Result<()> {
+        admit(scope)?;
+        buckets::restore(&self.pool, bucket, owner, created, &settings, &config).await
+    }
+
+    async fn set_indexed(&self, scope: &Scope, bucket: BucketId, at: Option<Timestamp>) -> Result<()> {
+        admit(scope)?;
+        buckets::set_indexed(&self.pool, bucket, at).await
+    }
+
+    async fn delete_bucket(&self, scope: &Scope, bucket: BucketId, with_objects: bool) -> Result<()> {
+        admit(scope)?;
+        buckets::delete(&self.pool, bucket, with_objects).await
+    }
+
+    async fn object(&self, scope: &Scope, bucket: BucketId, key: &ObjectKey) -> Result<Option<Object>> {
+        match scope {
+            Scope::Service => objects::get_current(&self.pool, bucket, key).await,
+            Scope::As(acting) => roles::object(&self.pool, acting, bucket, key).await,
+        }
+    }
+
+    async fn may(&self, scope: &Scope, bucket: BucketId, key: &ObjectKey, intent: &Intent) -> Result<()> {
+        match scope {
+            Scope::Service => Ok(()),
+            Scope::As(acting) => roles::may(&self.pool, acting, bucket, key, intent).await,
+        }
+    }
+
+    async fn version(
+        &self,
+        scope: &Scope,
+        bucket: BucketId,
+        key: &ObjectKey,
+        version: VersionRef,
+    ) -> Result<Option<Object>> {
+        admit(scope)?;
+        objects::version(&self.pool, bucket, key, version).await
+    }
+
+    async fn history(&self, scope: &Scope, bucket: BucketId, key: &ObjectKey, limit: usize) -> Result<Vec<Object>> {
+        admit(scope)?;
+        objects::history(&self.pool, bucket, key, limit).await
+    }
+
+    async fn list_versions(&self, scope: &Scope, bucket: BucketId, window: VersionWindow) -> Result<Vec<Entry>> {
+        admit(scope)?;
+        objects::list_versions(&self.walks, bucket, window).await
+    }
+
+    async fn room(&self, scope: &Scope, bucket: BucketId) -> Result<Option<Quota>> {
+        admit(scope)?;
+        buckets::room(&self.pool, bucket).await
+    }
+
+    async fn list(&self, scope: &Scope, bucket: BucketId, window: Window) -> Result<Vec<Entry>> {
+        match scope {
+            Scope::Service => objects::list(&self.walks, bucket, window).await,
+            Scope::As(acting) => roles::list(&self.walks, acting, bucket, window).await,
+        }
+    }
+
+    async fn usage(&self, scope: &Scope, bucket: BucketId) -> Result<(u64, u64)> {
+        admit(scope)?;
+        objects::usage(&self.walks, bucket).await
+    }
+
+    async fn commit(&self, scope: &Scope, commit: Commit) -> Result<Vec<Task>> {
+        match scope {
+            Scope::Service => commit::commit(&self.pool, &self.counted, self.begin, commit).await,
+            Scope::As(acting) => roles::commit(&self.pool, &self.counted, self.begin, acting, commit).await,
+        }
+    }
+
+    async fn named(&self, scope: &Scope, bucket: BucketId, versions: &[VersionId]) -> Result<Vec<VersionId>> {
+        admit(scope)?;
+        outbox::named(&self.walks, bucket, versions).await
+    }
+
+    async fn give_up(&self, scope: &Scope, bucket: BucketId, files: Vec<Unnamed>) -> Result<Vec<Task>> {
+        admit(scope)?;
+        outbox::give_up(&self.pool, bucket, files).await
+    }
+
+    async fn note_progress(&self, scope: &Scope, bucket: BucketId, progress: Progress) -> Result<()> {
+        admit(scope)?;
+        buckets::note_progress(&self.pool, bucket, &progress).await
+    }
+
+    async fn progress(&self, scope: &Scope, bucket: BucketId) -> Result<Option<Progress>> {
+        admit(scope)?;
+        buckets::progress(&self.pool, bucket).await
+    }
+
+    async fn tasks(&self, scope: &Scope, after: i64, limit: usize) -> Result<Vec<Task>> {
+        admit(scope)?;
+        outbox::tasks(&self.walks, after, limit).await
+    }
+
+    async fn tasks_of(&self, scope: &Scope, bucket: BucketId, key: &ObjectKey) -> Result<Vec<Task>> {
+        admit(scope)?;
+        outbox::tasks_of(&self.pool, bucket, key).await
+    }
+
+    async fn inline(&self, scope: &Scope, bucket: BucketId, version: VersionId) -> Result<Option<Bytes>> {
+        admit(scope)?;
+        outbox::inline(&self.pool, bucket, version).await
+    }
+
+    async fn tasks_done(&self, scope: &Scope, done: &[i64]) -> Result<()> {
+        admit(scope)?;
+        self.forget(statements::DELETE_TASKS, done).await
+    }
+
+    async fn events(&self, scope: &Scope, target: &str, limit: usize) -> Result<Vec<Event>> {
+        admit(scope)?;
+        outbox::events(&self.walks, target.to_owned(), limit).await
+    }
+
+    async fn events_done(&self, scope: &Scope, done: &[i64]) -> Result<()> {
+        admit(scope)?;
+        self.forget(statements::DELETE_EVENTS, done).await
+    }
+
+    async fn forget_events(&self, scope: &Scope, before: Timestamp, most: u64) -> Result<u64> {
+        admit(scope)?;
+        outbox::forget_events(&self.walks, before, most).await
+    }
+
+    async fn set_place(
+        &self,
+        scope: &Scope,
+        bucket: BucketId,
+        key: &ObjectKey,
+        version: VersionId,
+        place: &Place,
+    ) -> Result<()> {
+        admit(scope)?;
+        objects::set_place(&self.pool, bucket, key, version, place).await
+    }
+
+    async fn create_upload(&self, scope: &Scope, upload: Upload) -> Result<()> {
+        admit(scope)?;
+        uploads::create(&self.pool, upload).await
+    }
+
+    async fn upload(&self, scope: &Scope, id: UploadId) -> Result<Option<Upload>> {
+        admit(scope)?;
+        uploads::get_one(&self.pool, id).await
+    }
+
+    async fn uploads(
+        &self,
+        scope: &Scope,
+        bucket: BucketId,
+        prefix: &str,
+        after: Option<(&str, Option<UploadId>)>,
+        limit: usize,
+    ) -> Result<Vec<Upload>> {
+        admit(scope)?;
+        uploads::list(&self.walks, bucket, prefix, after, limit).await
+    }
+
+    async fn set_upload_state(
+        &self,
+        scope: &Scope,
+        id: UploadId,
+        from: &UploadState,
+        to: UploadState,
+    ) -> Result<Option<Task>> {
+        admit(scope)?;
+        uploads::set_state(&self.pool, id, from, &to).await
+    }
+
+    async fn tidy_uploads(&self, scope: &Scope, reopen: bool, before: Timestamp) -> Result<()> {
+        admit(scope)?;
+        uploads::tidy(&self.walks, reopen, before).await
+    }
+
+    async fn add_part(&self, scope: &Scope, upload: UploadId, part: Part) -> Result<PartAdded> {
+        admit(scope)?;
+        uploads::add_part(&self.pool, upload, &part).await
+    }
+
+    async fn parts(&self, scope: &Scope, upload: UploadId, after: u32, limit: usize) -> Result<Vec<Part>> {
+        admit(scope)?;
+        uploads::parts(&self.walks, upload, after, limit).await
+    }
+
+    async fn put_user(&self, user: User, replace: bool) -> Result<()> {
+        identities::put_user(&self.pool, user, replace).await
+    }
+
+    async fn user(&self, name: &str) -> Result<Option<User>> {
+        identities::user(&self.pool, name).await
+    }
+
+    async fn users(&self, after: Option<&str>, limit: usize) -> Result<Vec<User>> {
+        identities::users(&self.walks, after, limit).await
+    }
+
+    async fn delete_user(&self, name: &str) -> Result<()> {
+        identities::delete_user(&self.pool, name).await
+    }
+
+    async fn add_key(&self, key: AccessKey) -> Result<()> {
+        identities::add_key(&self.pool, key).await
+    }
+
+    async fn key(&self, access_key: &str) -> Result<Option<AccessKey>> {
+        identities::key(&self.pool, access_key).await
+    }
+
+    async fn keys(&self, user: &str) -> Result<Vec<AccessKey>> {
+        identities::keys(&self.walks, user).await
+    }
+
+    async fn delete_key(&self, access_key: &str) -> Result<()> {
+        identities::delete_key(&self.pool, access_key).await
+    }
+}
+
+impl PostgresCatalog {
+    /// Removes rows by their numbers. What a loss of power brings back is only done again.
+    async fn forget(&self, text: &'static str, ids: &[i64]) -> Result<()> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        self.pool.run(Begin::Hint, &[Call::new(text).with(ids.to_vec())]).await.map(|_| ())
+    }
+}
