@@ -25,6 +25,7 @@ use crate::provider::PartRef;
 use crate::store::bound::{Bound, is_absent};
 use crate::store::error::{Error, Result};
 use crate::store::events::{Cause, How};
+use crate::store::put::takes;
 use crate::store::request::{CompleteRequest, Completed, ListedPart};
 use crate::store::write::{EndOfUpload, Write, check_write};
 use crate::store::{SERVICE, Store};
@@ -112,6 +113,7 @@ impl Store {
         let stored = self.all_parts(&row).await?;
         let chosen = choose(&request.parts, &stored)?;
         let draft = draft(&row, &chosen, &request)?;
+        takes(&bound, &draft.key, &draft.content, Some(draft.size))?;
         let parts: Vec<_> = chosen
             .iter()
             .map(|p| PartRef { attempt: p.attempt, stamp: p.stamp.clone(), size: stored_of(&row, p) })

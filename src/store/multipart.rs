@@ -23,7 +23,7 @@ use crate::store::bound::{Bound, is_absent};
 use crate::store::error::{Error, Result};
 use crate::store::get::{Named, blocks};
 use crate::store::ingest::{Digest, pour, receive};
-use crate::store::put::owner_of_write;
+use crate::store::put::{owner_of_write, takes};
 use crate::store::request::{
     CreateUpload, Incoming, PartCopy, PartPage, PartStored, UploadPage, UploadQuery, UploadRef,
 };
@@ -38,6 +38,7 @@ impl Store {
     pub async fn create_upload(&self, caller: &Caller, request: CreateUpload) -> Result<Upload> {
         let bound = self.enter_object(caller, &request.bucket, &request.key, Action::PutObject).await?;
         bound.writable()?;
+        takes(&bound, &request.key, &request.content, None)?;
         let sealed = self.sealing_for(&bound, &request.key, &request.given.encryption)?;
         let (owner, attached) = self.accept(&bound, owner_of_write(&bound, caller), &request.given).await?;
         let handle = match bound.provider.begin_upload(bound.place(), VersionId::fresh()).await {
@@ -113,7 +114,8 @@ impl Store {
         let attempt = VersionId::fresh();
         let stage = self.stage_part(&bound, &row, number, attempt).await?;
         let mut stage = SealedStage::over(stage, key.as_ref(), number);
-        let digest = receive(body, &mut stage, PUT_BYTES_MAX).await?;
+        let bytes_max = takes(&bound, &row.key, &row.content, None)?;
+        let digest = receive(body, &mut stage, bytes_max).await?;
         self.add_part(bound, row, number, attempt, (stage, key), digest, sent.or(algorithm)).await
     }
 
@@ -325,6 +327,7 @@ fn may_go_on(caller: &Caller, bound: &Bound, upload: &Upload) -> bool {
     match &caller.who {
         Who::Root => true,
         Who::User(user) => user.name == upload.initiator || user.name == bound.bucket.owner || user.policy == "admin",
+        Who::Token(token) => token.is_service() || caller.id() == upload.initiator,
         Who::Anonymous => caller.id() == upload.initiator,
     }
 }
