@@ -305,7 +305,6 @@ pub async fn serve(config: &Config) -> Result<(), AppError> {
     let s3 = bind(config.server.s3_listen).await?;
     let rest = bind(config.server.rest_listen).await?;
     let ready = format!("longshore ready s3=http://{} rest=http://{}\n", s3.address()?, rest.address()?);
-
     for error in &app.failed {
         let cause = error.source().map(ToString::to_string).unwrap_or_default();
         tracing::error!(%error, cause, "its buckets are unavailable; it is tried again");
@@ -380,6 +379,7 @@ fn rest_exchange(config: &Config, app: &App, tokens: Tokens) -> Exchange<Rest> {
     let options = SupabaseOptions {
         file_bytes_max: config.supabase.file_size_limit,
         signed_upload_seconds: config.supabase.signed_upload_seconds,
+        upload_seconds: config.supabase.upload_seconds,
     };
     let supabase = supabase::router(Supabase::new(app.store.clone(), tokens, options));
     Exchange::new(Rest(ops::router(ops).merge(supabase)), Arc::clone(&app.metrics))

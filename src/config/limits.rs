@@ -237,3 +237,9 @@ pub const LIST_SORTED_MAX: usize = 10_000;
 pub const DELETES_AT_ONCE: usize = 8;
 /// Seconds for which an address to upload to counts, unless it is configured: as long as Supabase's own.
 pub const SIGNED_UPLOAD_SECONDS: u64 = 2 * 60 * 60;
+/// Seconds for which a resumable upload can be gone on with, unless it is configured.
+pub const RESUMABLE_UPLOAD_SECONDS: u64 = 24 * 60 * 60;
+/// Bytes after which what comes of a resumable upload is made durable, so that no more is sent again.
+pub const PIECE_BYTES: u64 = 16 * 1024 * 1024;
+/// Seconds that a request for a resumable upload waits for the one before it to end.
+pub const TURN_SECONDS_MAX: u64 = 10;

@@ -236,7 +236,29 @@ impl Store {
     /// [`Error::NoSuchUpload`] also after it was completed or given up; [`Error::ConditionalConflict`] while it is being
     /// completed.
     pub async fn abort_upload(&self, caller: &Caller, upload: &UploadRef) -> Result<()> {
-        let (bound, row) = self.enter_upload(caller, upload, Action::AbortMultipartUpload).await?;
+        self.abort_as(caller, upload, Action::AbortMultipartUpload).await
+    }
+
+    /// The same, for interfaces where who may write may also give up what it began.
+    ///
+    /// # Errors
+    /// As [`Store::abort_upload`].
+    pub async fn give_up_upload(&self, caller: &Caller, upload: &UploadRef) -> Result<()> {
+        self.abort_as(caller, upload, Action::PutObject).await
+    }
+
+    /// How far an upload has come, with all its parts, for a caller who may write parts to it.
+    ///
+    /// # Errors
+    /// As [`Store::upload`].
+    pub async fn upload_progress(&self, caller: &Caller, upload: &UploadRef) -> Result<(UploadState, Vec<Part>)> {
+        let (_, row) = self.enter_upload(caller, upload, Action::PutObject).await?;
+        let limit = usize::try_from(PART_NUMBER_MAX).unwrap_or(usize::MAX);
+        Ok((row.state, self.catalog().parts(&SERVICE, row.id, 0, limit).await?))
+    }
+
+    async fn abort_as(&self, caller: &Caller, upload: &UploadRef, action: Action) -> Result<()> {
+        let (bound, row) = self.enter_upload(caller, upload, action).await?;
         match row.state {
             UploadState::Open => {}
             UploadState::Completing => self.reopen_if_left(row.id).await?,

@@ -7,6 +7,7 @@ mod changes;
 mod lists;
 mod objects;
 mod reads;
+mod resumable;
 mod rights;
 mod signed;
 mod tokens;
@@ -77,6 +78,13 @@ impl Site {
         let given = options.env.iter().any(|(name, _)| name == "LONGSHORE_JWT_SECRET");
         let options = if given { options } else { options.env("LONGSHORE_JWT_SECRET", SECRET) };
         let server = Server::with(options);
+        let rest = Client::new(server.rest, None);
+        Self { server, rest }
+    }
+
+    /// The same, restarted.
+    pub(super) fn again(self) -> Self {
+        let server = self.server.restart();
         let rest = Client::new(server.rest, None);
         Self { server, rest }
     }

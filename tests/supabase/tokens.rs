@@ -66,9 +66,8 @@ async fn the_command_makes_tokens_of_the_secret_that_is_kept() {
         assert_eq!(site.server.command(&args).status.code(), Some(2), "{args:?}");
     }
     // The secret outlives the server.
-    let site = Site { server: site.server.restart(), ..site };
-    let rest = crate::harness::Client::new(site.server.rest, None);
-    let call = rest.call("GET", "/bucket").header("authorization", &format!("Bearer {}", text.trim()));
+    let site = site.again();
+    let call = site.call(As::Nobody, "GET", "/bucket").header("authorization", &format!("Bearer {}", text.trim()));
     assert_eq!(body(&call.send().await.expect(200)), Value::Array(Vec::new()));
 }
 

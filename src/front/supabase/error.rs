@@ -37,6 +37,11 @@ impl Refusal {
         Self { http: 400, status, label: label.into(), message: message.into(), code, cause: None }
     }
 
+    /// With this status meant.
+    pub(super) fn meaning(self, status: u16) -> Self {
+        Self { status, ..self }
+    }
+
     /// Under this status itself.
     pub(super) fn plainly(self, http: u16) -> Self {
         Self { http, ..self }

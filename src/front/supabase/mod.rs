@@ -26,11 +26,13 @@ mod dates;
 mod error;
 mod form;
 mod health;
+mod intake;
 mod list;
 mod meta;
 mod names;
 mod read;
 mod remove;
+mod resumable;
 mod route;
 mod row;
 mod schema;
@@ -52,6 +54,8 @@ pub struct SupabaseOptions {
     pub file_bytes_max: u64,
     /// Seconds for which an address to upload to counts.
     pub signed_upload_seconds: u64,
+    /// Seconds for which a resumable upload can be gone on with.
+    pub upload_seconds: u64,
 }
 
 /// What the routes need.
@@ -60,13 +64,14 @@ pub struct Supabase {
     store: Store,
     tokens: Tokens,
     options: Arc<SupabaseOptions>,
+    turns: intake::Turns,
 }
 
 impl Supabase {
     /// Over a store, for callers with these tokens.
     #[must_use]
     pub fn new(store: Store, tokens: Tokens, options: SupabaseOptions) -> Self {
-        Self { store, tokens, options: Arc::new(options) }
+        Self { store, tokens, options: Arc::new(options), turns: intake::Turns::default() }
     }
 }
 
@@ -97,7 +102,7 @@ impl Asked {
 /// The routes, at the root and under `/storage/v1`.
 pub fn router(supabase: Supabase) -> Router {
     let mut router = Router::new().route(&format!("{BASE}/{{*rest}}"), any(serve));
-    for first in ["bucket", "object", "cdn", "health", "status", "version"] {
+    for first in ["bucket", "object", "upload", "cdn", "health", "status", "version"] {
         router = router.route(&format!("/{first}"), any(serve)).route(&format!("/{first}/"), any(serve));
         router = router.route(&format!("/{first}/{{*rest}}"), any(serve));
     }
@@ -164,6 +169,7 @@ impl Supabase {
             Op::Status => Ok(health::status()),
             Op::Version => Ok(health::version()),
             Op::PurgeCache => health::purge(self, &asked),
+            Op::Resume | Op::ResumeSigned => resumable::serve(self, &asked, body).await,
         }
     }
 }

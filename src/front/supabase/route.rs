@@ -57,6 +57,8 @@ operations! {
     Status = "storage.status",
     Version = "storage.version",
     PurgeCache = "storage.cdn.purge",
+    Resume = "storage.tus.upload",
+    ResumeSigned = "storage.tus.upload_signed",
 }
 
 /// What a request names.
@@ -112,6 +114,16 @@ pub(super) fn find(method: &Method, path: &str) -> Result<Route> {
         ("GET", ["version"]) => (Op::Version, "", &[][..]),
         ("DELETE", ["cdn"]) => (Op::PurgeCache, "", &[][..]),
         ("DELETE", ["cdn", bucket, key @ ..]) => (Op::PurgeCache, *bucket, key),
+        ("POST" | "OPTIONS", ["upload", "resumable", "sign"] | ["upload", "resumable", "sign", ""]) => {
+            (Op::ResumeSigned, "", &[][..])
+        }
+        ("POST" | "OPTIONS", ["upload", "resumable"] | ["upload", "resumable", ""]) => (Op::Resume, "", &[][..]),
+        ("HEAD" | "PATCH" | "DELETE" | "OPTIONS", ["upload", "resumable", "sign", ticket]) => {
+            (Op::ResumeSigned, "", std::slice::from_ref(ticket))
+        }
+        ("HEAD" | "PATCH" | "DELETE" | "OPTIONS", ["upload", "resumable", ticket]) => {
+            (Op::Resume, "", std::slice::from_ref(ticket))
+        }
         _ => return Err(Refusal::no_route(method.as_str(), path)),
     };
     let (op, bucket, key) = found;
