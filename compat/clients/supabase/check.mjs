@@ -1,10 +1,12 @@
 #!/usr/bin/env node
 // @supabase/storage-js: every method of buckets and files, as service_role, authenticated and anon.
+// tus-js-client: uploads in chunks, one that breaks off and is resumed, one by a signed address, one without a length.
 // The report is the one of harness.py: a line per check group; a comparison of ours that fails says "differs".
 import assert from "node:assert/strict";
 import { createHmac, randomBytes, randomUUID } from "node:crypto";
 import { Readable } from "node:stream";
 import { StorageClient } from "@supabase/storage-js";
+import * as tus from "tus-js-client";
 
 const env = process.env;
 if (!env.REST_ENDPOINT || !env.LONGSHORE_JWT_SECRET) {
@@ -176,6 +178,48 @@ await group("signed addresses: one, many, download, upload, upsert", async () =>
   await ok(anon.from(priv).uploadToSignedUrl(over.path, over.token, new Blob(["replaced"], { type: "text/plain" })));
   same(await text(files.download("up/a.txt")), "replaced", "upsert");
   await refused(anon.from(priv).uploadToSignedUrl("up/b.txt", over.token, "x"), "InvalidSignature", "400");
+});
+
+/** Uploads by TUS; `stop` says after how many bytes it is broken off. */
+function resumable(objectName, content, options = {}) {
+  const { stop, endpoint = `${base}/upload/resumable`, headers, ...more } = options;
+  return new Promise((resolve, reject) => {
+    const upload = new tus.Upload(content, {
+      endpoint, retryDelays: null, chunkSize: 6 * 1024 * 1024, removeFingerprintOnSuccess: true,
+      headers: headers ?? { authorization: `Bearer ${token({ role: "service_role" })}`, "x-upsert": "false" },
+      metadata: { bucketName: priv, objectName, contentType: "application/x-tus", cacheControl: "3600", metadata: JSON.stringify({ by: "tus" }) },
+      onError: reject,
+      onProgress: (sent) => { if (stop && sent >= stop) upload.abort().then(() => resolve(upload.url), reject); },
+      onSuccess: () => resolve(upload.url),
+      ...more,
+    });
+    upload.start();
+  });
+}
+
+await group("resumable: chunks, a break, a signed address, no length", async () => {
+  const files = service.from(priv);
+  const large = randomBytes(20 * 1024 * 1024 + 1);
+  const matches = async (name, wanted) => {
+    const got = Buffer.from(await (await ok(files.download(name))).arrayBuffer());
+    same([got.length, got.equals(wanted)], [wanted.length, true], `bytes of ${name}`);
+  };
+  await resumable("tus/chunks.bin", large);
+  await matches("tus/chunks.bin", large);
+  const info = await ok(files.info("tus/chunks.bin"));
+  same([info.contentType, info.cacheControl, info.metadata], ["application/x-tus", "max-age=3600", { by: "tus" }], "info");
+  const url = await resumable("tus/broken.bin", large, { stop: 7 * 1024 * 1024 });
+  same((await files.exists("tus/broken.bin")).data, false, "before the end");
+  await resumable("tus/broken.bin", large, { uploadUrl: url });
+  await matches("tus/broken.bin", large);
+  await resumable("tus/whole.bin", large, { chunkSize: Infinity });
+  await matches("tus/whole.bin", large);
+  await resumable("tus/stream.bin", Readable.from([large.subarray(0, 100), large.subarray(100, 9_000_000)]), { uploadLengthDeferred: true });
+  await matches("tus/stream.bin", large.subarray(0, 9_000_000));
+  await assert.rejects(resumable("tus/chunks.bin", large), /409/);
+  const signed = await ok(files.createSignedUploadUrl("tus/signed.bin"));
+  await resumable("tus/signed.bin", large, { endpoint: `${base}/upload/resumable/sign`, headers: { "x-signature": signed.token } });
+  await matches("tus/signed.bin", large);
 });
 
 await group("policies: a folder for each user, nothing for others", async () => {
