@@ -337,9 +337,8 @@ impl Provider for MemoryProvider {
     }
 
     async fn look(&self, container: &BucketName, place: &Place) -> Result<(Option<Stat>, Option<Bytes>)> {
-        self.state.within(container, |vault| {
-            Ok((vault.file(place).ok().map(File::stat), vault.notes.get(Note::Id.name()).cloned()))
-        })
+        let id = |vault: &Vault| vault.notes.get(Note::Id.name()).cloned();
+        self.state.within(container, |vault| Ok((vault.file(place).ok().map(File::stat), id(vault))))
     }
 
     async fn read(&self, container: &BucketName, place: &Place, stamp: &Stamp, range: Range<u64>) -> Result<Body> {
