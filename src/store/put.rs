@@ -52,10 +52,8 @@ impl Store {
         if bound.bucket.config.quota.is_none() {
             return Ok(());
         }
-        // What is not counted cannot be held against a quota.
-        let uncounted = || Error::Internal("what the bucket holds is not counted".into());
-        let room = self.catalog().room(&SERVICE, bound.bucket.id).await?.ok_or_else(uncounted)?;
-        let (Some(room), bytes) = (room.bytes, bytes.unwrap_or(0)) else { return Ok(()) };
+        let room = self.catalog().room(&SERVICE, bound.bucket.id).await?.and_then(|room| room.bytes);
+        let (Some(room), bytes) = (room, bytes.unwrap_or(0)) else { return Ok(()) };
         if bytes <= room {
             return Ok(());
         }
