@@ -151,6 +151,7 @@ pub enum Ownership {
 
 /// Four switches against public access.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 #[expect(clippy::struct_excessive_bools, reason = "four switches of the protocol")]
 pub struct PublicAccessBlock {
     /// Public lists are refused.
@@ -165,6 +166,7 @@ pub struct PublicAccessBlock {
 
 /// The most a bucket may hold, all versions together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Quota {
     /// Bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]

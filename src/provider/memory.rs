@@ -326,10 +326,7 @@ impl Provider for MemoryProvider {
     }
 
     async fn write_note(&self, container: &BucketName, note: Note, text: Bytes) -> Result<()> {
-        self.state.within(container, |vault| {
-            vault.notes.insert(note.name(), text);
-            Ok(())
-        })
+        self.state.within(container, |vault| Ok(vault.notes.insert(note.name(), text))).map(drop)
     }
 
     async fn stat(&self, container: &BucketName, place: &Place) -> Result<Stat> {
