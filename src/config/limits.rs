@@ -266,3 +266,11 @@ pub const RESUMABLE_UPLOAD_SECONDS: u64 = 24 * 60 * 60;
 pub const PIECE_BYTES: u64 = 16 * 1024 * 1024;
 /// Seconds that a request for a resumable upload waits for the one before it to end.
 pub const TURN_SECONDS_MAX: u64 = 10;
+/// Largest image that is transformed, in bytes.
+pub const RENDER_BYTES_MAX: u64 = 25 * 1024 * 1024;
+/// Most pixels of an image that is transformed: four bytes each, and as much again while it is resized.
+pub const RENDER_PIXELS_MAX: u32 = 32 * 1024 * 1024;
+/// Longest side of an image that is made, in pixels.
+pub const RENDER_SIDE_MAX: u32 = 2500;
+/// Images that are transformed at a time: their pixels are in memory.
+pub const RENDERS_AT_ONCE: usize = 2;

@@ -7,6 +7,7 @@ mod changes;
 mod lists;
 mod objects;
 mod reads;
+mod render;
 mod resumable;
 mod rights;
 mod signed;

@@ -16,6 +16,7 @@ use axum::routing::any;
 use http::request::Parts;
 
 use crate::auth::jwt::Tokens;
+use crate::config::limits::RENDERS_AT_ONCE;
 use crate::front::facts::RequestFacts;
 use crate::store::Store;
 
@@ -32,6 +33,7 @@ mod meta;
 mod names;
 mod read;
 mod remove;
+mod render;
 mod resumable;
 mod route;
 mod row;
@@ -65,13 +67,16 @@ pub struct Supabase {
     tokens: Tokens,
     options: Arc<SupabaseOptions>,
     turns: intake::Turns,
+    /// Who may transform an image now.
+    renders: Arc<tokio::sync::Semaphore>,
 }
 
 impl Supabase {
     /// Over a store, for callers with these tokens.
     #[must_use]
     pub fn new(store: Store, tokens: Tokens, options: SupabaseOptions) -> Self {
-        Self { store, tokens, options: Arc::new(options), turns: intake::Turns::default() }
+        let renders = Arc::new(tokio::sync::Semaphore::new(RENDERS_AT_ONCE));
+        Self { store, tokens, options: Arc::new(options), turns: intake::Turns::default(), renders }
     }
 }
 
@@ -102,7 +107,7 @@ impl Asked {
 /// The routes, at the root and under `/storage/v1`.
 pub fn router(supabase: Supabase) -> Router {
     let mut router = Router::new().route(&format!("{BASE}/{{*rest}}"), any(serve));
-    for first in ["bucket", "object", "upload", "cdn", "health", "status", "version"] {
+    for first in ["bucket", "object", "upload", "render", "cdn", "health", "status", "version"] {
         router = router.route(&format!("/{first}"), any(serve)).route(&format!("/{first}/"), any(serve));
         router = router.route(&format!("/{first}/{{*rest}}"), any(serve));
     }
@@ -169,6 +174,7 @@ impl Supabase {
             Op::Status => Ok(health::status()),
             Op::Version => Ok(health::version()),
             Op::PurgeCache => health::purge(self, &asked),
+            Op::RenderAuthenticated | Op::RenderPublic | Op::RenderSigned => render::serve(self, &asked).await,
             Op::Resume | Op::ResumeSigned => resumable::serve(self, &asked, body).await,
         }
     }

@@ -94,7 +94,7 @@ impl Supabase {
     }
 
     /// Why something is not read: who shows no token learns of a bucket that is not public no more than that.
-    async fn unread(&self, known: &Known, bucket: &BucketName, error: Error) -> Refusal {
+    pub(super) async fn unread(&self, known: &Known, bucket: &BucketName, error: Error) -> Refusal {
         match error {
             Error::AccessDenied => match self.store.is_open(bucket).await {
                 Ok(open) if open || known.verified => Refusal::no_key(),
@@ -236,7 +236,7 @@ fn show_type(headers: &mut HeaderMap, kind: &str) {
     }
 }
 
-fn disposition(name: &str) -> String {
+pub(super) fn disposition(name: &str) -> String {
     if name.is_empty() {
         return "attachment;".to_owned();
     }
@@ -245,7 +245,7 @@ fn disposition(name: &str) -> String {
 }
 
 /// Sets a header; what cannot be one is left out.
-fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+pub(super) fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);
     }
@@ -257,7 +257,7 @@ fn portion(headers: &HeaderMap) -> Result<Portion> {
     range.map(Portion::Range).ok_or_else(Refusal::range)
 }
 
-fn conditions(headers: &HeaderMap) -> Conditions {
+pub(super) fn conditions(headers: &HeaderMap) -> Conditions {
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     Conditions {
         if_match: text(IF_MATCH).map(TagMatch::parse),

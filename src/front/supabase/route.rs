@@ -57,6 +57,9 @@ operations! {
     Status = "storage.status",
     Version = "storage.version",
     PurgeCache = "storage.cdn.purge",
+    RenderAuthenticated = "storage.render.image_authenticated",
+    RenderPublic = "storage.render.image_public",
+    RenderSigned = "storage.render.image_sign",
     Resume = "storage.tus.upload",
     ResumeSigned = "storage.tus.upload_signed",
 }
@@ -114,6 +117,20 @@ pub(super) fn find(method: &Method, path: &str) -> Result<Route> {
         ("GET", ["version"]) => (Op::Version, "", &[][..]),
         ("DELETE", ["cdn"]) => (Op::PurgeCache, "", &[][..]),
         ("DELETE", ["cdn", bucket, key @ ..]) => (Op::PurgeCache, *bucket, key),
+        _ => find_other(method, &segments).ok_or_else(|| Refusal::no_route(method.as_str(), path))?,
+    };
+    let (op, bucket, key) = found;
+    let decoded = |text: &str| decode(text).ok_or_else(|| Refusal::path(path));
+    Ok(Route { op, bucket: decoded(bucket)?, key: decoded(&key.join("/"))? })
+}
+
+/// What is named and what stands behind it.
+type Found<'a> = (Op, &'a str, &'a [&'a str]);
+
+/// Resumable uploads and images.
+fn find_other<'a>(method: &Method, segments: &'a [&'a str]) -> Option<Found<'a>> {
+    let reads = *method == Method::GET || *method == Method::HEAD;
+    Some(match (method.as_str(), segments) {
         ("POST" | "OPTIONS", ["upload", "resumable", "sign"] | ["upload", "resumable", "sign", ""]) => {
             (Op::ResumeSigned, "", &[][..])
         }
@@ -124,11 +141,14 @@ pub(super) fn find(method: &Method, path: &str) -> Result<Route> {
         ("HEAD" | "PATCH" | "DELETE" | "OPTIONS", ["upload", "resumable", ticket]) => {
             (Op::Resume, "", std::slice::from_ref(ticket))
         }
-        _ => return Err(Refusal::no_route(method.as_str(), path)),
-    };
-    let (op, bucket, key) = found;
-    let decoded = |text: &str| decode(text).ok_or_else(|| Refusal::path(path));
-    Ok(Route { op, bucket: decoded(bucket)?, key: decoded(&key.join("/"))? })
+        (_, ["render", "image", kind, bucket, key @ ..]) if reads && !key.is_empty() => match *kind {
+            "authenticated" => (Op::RenderAuthenticated, *bucket, key),
+            "public" => (Op::RenderPublic, *bucket, key),
+            "sign" => (Op::RenderSigned, *bucket, key),
+            _ => return None,
+        },
+        _ => return None,
+    })
 }
 
 /// A text without its escapes; `None` if one of them is none, or what comes out is no text.

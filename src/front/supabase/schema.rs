@@ -38,6 +38,11 @@ impl Fields {
         Self { at: "querystring", map, problems: Vec::new() }
     }
 
+    /// Members that stand in a text of their own.
+    pub(super) fn of_map(map: Map<String, Value>) -> Self {
+        Self { at: "querystring", map, problems: Vec::new() }
+    }
+
     /// The members of a body.
     pub(super) async fn of_body(headers: &HeaderMap, body: Body) -> Result<Self> {
         let Some(text) = read(headers, body).await? else { return Err(Refusal::schema("body must be object")) };

@@ -51,6 +51,9 @@ pub(super) struct Address {
     pub(super) key: String,
     pub(super) owner: Option<String>,
     pub(super) upsert: bool,
+    /// What is to be made of an image, and in which format.
+    pub(super) transform: String,
+    pub(super) format: Option<String>,
     /// When it ends, in seconds since 1970.
     pub(super) ends: Option<i64>,
 }
@@ -92,6 +95,8 @@ impl Supabase {
             key: key.to_owned(),
             owner: claims.get("owner").and_then(Value::as_str).map(str::to_owned),
             upsert: claims.get("upsert").and_then(Value::as_bool).unwrap_or(false),
+            transform: claims.get("transformations").and_then(Value::as_str).unwrap_or_default().to_owned(),
+            format: claims.get("format").and_then(Value::as_str).map(str::to_owned),
             ends: claims.get("exp").and_then(Value::as_f64).map(|ends| ends as i64),
         })
     }
@@ -126,7 +131,8 @@ impl Supabase {
             }
         }
         let token = self.signed(claims)?;
-        Ok(format!("/object/sign/{}/{}?token={token}", escaped(bucket.as_str()), escaped(key.as_str())))
+        let door = if transform.is_empty() { "object" } else { "render/image" };
+        Ok(format!("/{door}/sign/{}/{}?token={token}", escaped(bucket.as_str()), escaped(key.as_str())))
     }
 
     /// Whether the caller may read an object that is there.
