@@ -271,6 +271,6 @@ pub(super) fn conditions(headers: &HeaderMap) -> Conditions {
 fn outgoing(body: Bytes) -> Body {
     match body {
         Bytes::Whole(bytes) => Body::from(bytes),
-        Bytes::Blocks(blocks) => Body::from_stream(blocks.map_err(|error| axum::Error::new(error))),
+        Bytes::Blocks(blocks) => Body::from_stream(blocks.map_err(axum::Error::new)),
     }
 }
