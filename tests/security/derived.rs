@@ -168,12 +168,15 @@ async fn until_refused(what: &str, ask: impl AsyncFn() -> Answer) -> Answer {
     }
 }
 
+/// How what a credential rests on is taken away.
+type End = fn(&Server, &Client);
+
 #[tokio::test]
 async fn what_was_signed_ends_with_the_right_the_key_and_the_user() {
     let server = Server::start();
     let ann = server.user("ann", "readwrite");
     let vault = Vault::new(&ann, "anns".to_owned()).await;
-    let ends: [(&str, fn(&Server, &Client)); 4] = [
+    let ends: [(&str, End); 4] = [
         ("its key is deleted", |server, bob| {
             server.run(&["key", "delete", "--access-key", &bob.keys().expect("keys").access_key]);
         }),
