@@ -214,7 +214,7 @@ async fn connections_leak_nothing() {
                     assert_eq!(seen.is_some(), wanted.contains(&hers), "{scope:?}");
                 }
             });
-            if i % 7 == 0 {
+            if i.is_multiple_of(7) {
                 caller.abort();
             }
             caller
