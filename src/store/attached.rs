@@ -3,6 +3,8 @@
 //! **Invariant:** a change is made to the version and the facts that were decided upon, or not at all; a lock that does
 //! not allow it refuses it, whoever asks.
 
+use std::sync::Arc;
+
 use crate::catalog::{self, Change, Commit, History, NewTask, Step};
 use crate::config::limits::COMMIT_TRIES_MAX;
 use crate::model::action::Action;
@@ -51,9 +53,7 @@ impl Store {
         if held && bound.bucket.config.lock.is_none() {
             return Err(NO_LOCK);
         }
-        if version.is_none_or(|version| version == VersionRef::Null) {
-            self.adopt_file(&bound, key).await?;
-        }
+        self.adopt_unknown(&bound, key, version).await?;
         Ok(self.row_of(caller, &bound, key, version).await?.0)
     }
 
@@ -83,7 +83,7 @@ impl Store {
         if bypass_governance {
             self.enter_version(caller, bucket, key, version, Action::BypassGovernanceRetention).await?;
         }
-        self.adopt_file(&bound, key).await?;
+        self.adopt_unknown(&bound, key, version).await?;
         for _ in 0..COMMIT_TRIES_MAX {
             let _order = self.0.locks.lock(bound.bucket.id, key).await;
             let (held, current) = self.row_of(caller, &bound, key, version).await?;
@@ -100,6 +100,16 @@ impl Store {
             }
         }
         Err(Error::ConditionalConflict)
+    }
+
+    /// Adopts a file that nobody knows yet, which can only be the version `null`.
+    async fn adopt_unknown(&self, bound: &Arc<Bound>, key: &ObjectKey, version: Option<VersionRef>) -> Result<()> {
+        if version.is_none_or(|version| version == VersionRef::Null)
+            && self.catalog().object(&SERVICE, bound.bucket.id, key).await?.is_none()
+        {
+            self.adopt_file(bound, key).await?;
+        }
+        Ok(())
     }
 
     /// The object with the change made.

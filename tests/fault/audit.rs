@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use rusqlite::{Connection, OpenFlags};
@@ -16,6 +17,8 @@ use crate::harness::{Client, Server};
 
 /// Requests under way at a time.
 const AT_ONCE: usize = 8;
+/// How long a file that was taken away may take to be put back to its key.
+const PUT_BACK_MAX: Duration = Duration::from_secs(20);
 
 /// Holds everything against the ledger, and returns how many keys were looked at.
 pub(super) async fn audit(server: &Server, ledger: &Ledger) -> usize {
@@ -68,16 +71,23 @@ async fn check(server: &Server, root: &Client, ledger: &Ledger, name: &Name, lis
         let told = (head.etag().to_owned(), head.header("content-length").expect("a length").to_owned());
         assert_eq!(told, (value.etag.clone(), value.len().to_string()), "HEAD {name:?}");
     }
-    check_file(server, name, found.as_ref());
+    check_file(server, name, found.as_ref()).await;
     ledger.settle(name, found);
 }
 
-/// In natural layout an object is the file at its key, unless another key lies below it.
-fn check_file(server: &Server, (bucket, key): &Name, value: Option<&Value>) {
+/// In natural layout an object is the file at its key, unless another key lies below it. A delete that was killed before its
+/// commit has taken the file away, and the read that found it so puts it back beside its answer: what is missing is waited
+/// for, and what lies there is right at once.
+async fn check_file(server: &Server, (bucket, key): &Name, value: Option<&Value>) {
     if bucket != NATURAL || key.ends_with("/b") || key.ends_with("/b/c") {
         return;
     }
-    let file = std::fs::read(server.data().join(bucket).join(key)).ok();
+    let path = server.data().join(bucket).join(key);
+    let deadline = Instant::now() + PUT_BACK_MAX;
+    while value.is_some() && !path.exists() && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let file = std::fs::read(path).ok();
     let told = file.as_ref().map(|bytes| (bytes.len(), md5_hex(bytes)));
     assert!(file == value.map(Value::bytes), "the file of {key} is {told:?}, its object {value:?}");
 }

@@ -169,11 +169,11 @@ pub trait Service: fmt::Debug + Send + Sync + 'static {
     /// `NotFound`.
     async fn head(&self, at: At<'_>) -> Result<Facts>;
 
-    /// Reads a range that is not empty, with what is at the name now. The stream ends with an error if fewer bytes than
-    /// asked for came.
+    /// Reads a range that is not empty, as far as there are bytes, with what is at the name now: both are of one and the
+    /// same write of it. The stream ends with an error if fewer bytes came.
     ///
     /// # Errors
-    /// `NotFound`; `StampMismatch` if the range lies beyond the end.
+    /// `NotFound`; `StampMismatch` if the range begins beyond the end.
     async fn get(&self, at: At<'_>, range: Range<u64>) -> Result<(Facts, Blocks)>;
 
     /// Writes a whole body of at most [`Rules::copy_bytes_max`] with its headers. The service verifies its MD5.

@@ -116,21 +116,15 @@ impl Space {
 
     /// A small object of ours, whole.
     pub(super) async fn small(&self, container: &str, name: &str) -> Result<Option<Bytes>> {
-        let at = At { container, name };
-        let facts = match self.service.head(at).await {
-            Ok(facts) => facts,
-            Err(Error::NotFound) => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        if facts.size == 0 {
-            return Ok(Some(Bytes::new()));
-        }
-        if facts.size > CLOUD_ANSWER_BYTES_MAX as u64 {
-            return Err(Error::Failed(io::Error::other("a note is larger than any of ours")));
-        }
-        match self.service.get(at, 0..facts.size).await {
+        // One request, whatever its size: between two it may be written anew.
+        match self.service.get(At { container, name }, 0..CLOUD_ANSWER_BYTES_MAX as u64).await {
+            Ok((facts, _)) if facts.size > CLOUD_ANSWER_BYTES_MAX as u64 => {
+                Err(Error::Failed(io::Error::other("a note is larger than any of ours")))
+            }
             Ok((_, blocks)) => Ok(Some(collect(blocks).await?)),
             Err(Error::NotFound) => Ok(None),
+            // There is no range of nothing.
+            Err(Error::StampMismatch) => Ok(Some(Bytes::new())),
             Err(error) => Err(error),
         }
     }

@@ -1,5 +1,7 @@
 //! Bodies in and out: staged, published, read, and known by their stamps.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use longshore::config::limits::BLOCK_BYTES;
@@ -23,6 +25,7 @@ behaviours![
     append_copies_what_its_stamp_names,
     records_round_trip_and_die_on_edit,
     records_are_replaced_without_touching_the_stamp,
+    records_that_are_written_anew_are_read_whole,
     big_records_shrink,
     managed_files_are_freed_by_stamp,
     managed_files_are_listed_by_shard,
@@ -204,6 +207,29 @@ async fn records_are_replaced_without_touching_the_stamp(bed: &Bed<'_>) {
     assert_error!(set, Error::StampMismatch);
     let set = bed.provider.set_record(&bed.container, &put.managed(), &put.stamp, &put.record).await;
     assert_error!(set, Error::NotFound);
+}
+
+async fn records_that_are_written_anew_are_read_whole(bed: &Bed<'_>) {
+    const ROUNDS: usize = 20;
+    let put = bed.place("k", b"bytes", 1).await;
+    let mut long = put.record.clone();
+    long.content.user.insert("m".into(), "x".repeat(1500));
+    let done = AtomicBool::new(false);
+    let write = async {
+        for round in 0..ROUNDS {
+            let record = if round % 2 == 0 { &long } else { &put.record };
+            bed.provider.set_record(&bed.container, &natural("k"), &put.stamp, record).await.expect("set");
+        }
+        done.store(true, Ordering::Release);
+    };
+    let read = async {
+        while !done.load(Ordering::Acquire) {
+            let found = bed.provider.stat(&bed.container, &natural("k")).await.expect("there").record;
+            assert!(found.as_ref() == Some(&long) || found.as_ref() == Some(&put.record), "a part of one: {found:?}");
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::join!(write, read);
 }
 
 async fn big_records_shrink(bed: &Bed<'_>) {

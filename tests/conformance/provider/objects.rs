@@ -133,10 +133,11 @@ impl Service for Objects {
 
     async fn get(&self, at: At<'_>, range: Range<u64>) -> Result<(Facts, Blocks)> {
         let thing = self.thing(at)?;
-        if range.end > thing.facts.size {
+        if range.start >= thing.facts.size {
             return Err(Error::StampMismatch);
         }
-        let bytes = thing.bytes.slice(usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap());
+        let end = range.end.min(thing.facts.size);
+        let bytes = thing.bytes.slice(usize::try_from(range.start).unwrap()..usize::try_from(end).unwrap());
         let pieces: Vec<_> = bytes.chunks(100_000).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
         Ok((thing.facts, futures_util::stream::iter(pieces).boxed()))
     }

@@ -39,7 +39,6 @@ impl Amazon {
 
     /// Reads a range, if what is there has the tag.
     pub(super) async fn read(&self, at: At<'_>, range: Range<u64>, tag: Option<&str>) -> Result<(Facts, Blocks)> {
-        let wanted = range.end.saturating_sub(range.start);
         let last = range.end.checked_sub(1).filter(|last| *last >= range.start).ok_or_else(|| odd("an empty range"))?;
         let call = Call::new(Method::GET, self.address.name(at.container, at.name, ""));
         let mut call = call.header("range", &format!("bytes={}-{last}", range.start))?;
@@ -48,11 +47,11 @@ impl Amazon {
         }
         let reply = expect(self.send(&call).await?).await?;
         let given = span(&reply)?;
-        if given.start != range.start || given.end > range.end {
+        if given.start != range.start || given.end != range.end.min(given.size) {
             return Err(odd("another range than was asked for"));
         }
         let facts = facts(&reply.headers, given.size)?;
-        Ok((facts, reply.blocks(wanted)))
+        Ok((facts, reply.blocks(given.end - given.start)))
     }
 
     pub(super) async fn write(&self, at: At<'_>, body: &Payload, content: &Content, when: When<'_>) -> Result<String> {
