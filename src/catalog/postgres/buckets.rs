@@ -45,9 +45,9 @@ pub(super) async fn generation(pool: &Pool) -> Result<u64> {
     rows::unsigned(rows.first().ok_or(Fault::Malformed("the generation"))?, 0)
 }
 
-/// Makes a bucket.
-pub(super) async fn create(pool: &Pool, new: NewBucket) -> Result<Bucket> {
-    let insert = Call::new(sql::INSERT_BUCKET)
+/// The statement that makes a bucket.
+pub(super) fn insertion(new: &NewBucket) -> Result<Call> {
+    Ok(Call::new(sql::INSERT_BUCKET)
         .with(new.name.as_str().to_owned())
         .with(new.provider.clone())
         .with(new.container.as_str().to_owned())
@@ -57,7 +57,12 @@ pub(super) async fn create(pool: &Pool, new: NewBucket) -> Result<Bucket> {
         .with(new.indexed.map(|at| at.0))
         .with(rows::to_json(&new.config)?)
         .with(new.settings.public)
-        .with(!new.config.quota.is_none());
+        .with(!new.config.quota.is_none()))
+}
+
+/// Makes a bucket.
+pub(super) async fn create(pool: &Pool, new: NewBucket) -> Result<Bucket> {
+    let insert = insertion(&new)?;
     let made = if new.config.quota.is_none() {
         pool.run(Begin::Write, &[insert]).await?
     } else {
@@ -65,7 +70,12 @@ pub(super) async fn create(pool: &Pool, new: NewBucket) -> Result<Bucket> {
         transaction.finish(&[set_quota(id_of(&made)?, new.config.quota)?]).await?;
         made
     };
-    let id = id_of(&made)?;
+    bucket_of(new, &made)
+}
+
+/// The bucket that the statement made.
+pub(super) fn bucket_of(new: NewBucket, made: &[Vec<Row>]) -> Result<Bucket> {
+    let id = id_of(made)?;
     let NewBucket { name, provider, container, owner, created, settings, config, indexed } = new;
     let config = Arc::new(config);
     Ok(Bucket { id, name, provider, container, owner, created, settings, config, revision: 0, indexed })
@@ -89,10 +99,14 @@ pub(super) async fn list(pool: &Pool, prefix: &str, after: Option<&str>, limit: 
     ask(pool, call).await?.iter().map(read).collect()
 }
 
+/// The statement that changes the settings.
+pub(super) fn setting(bucket: BucketId, settings: &BucketSettings) -> Result<Call> {
+    Ok(Call::new(sql::SET_SETTINGS).with(bucket.0).with(rows::to_json(settings)?).with(settings.public))
+}
+
 /// Changes the settings.
 pub(super) async fn set(pool: &Pool, bucket: BucketId, settings: &BucketSettings) -> Result<()> {
-    let call = Call::new(sql::SET_SETTINGS).with(bucket.0).with(rows::to_json(settings)?).with(settings.public);
-    alone(pool, bucket, vec![call]).await.map(|_| ())
+    alone(pool, bucket, vec![setting(bucket, settings)?]).await.map(|_| ())
 }
 
 /// Begins to count, with what is there now, or ends it. Nobody changes objects of the bucket meanwhile.
@@ -167,13 +181,17 @@ pub(super) async fn room(pool: &Pool, bucket: BucketId) -> Result<Option<Quota>>
 
 /// Removes a bucket with all that hangs on it.
 pub(super) async fn delete(pool: &Pool, bucket: BucketId, with_objects: bool) -> Result<()> {
-    let mut texts = vec![sql::LOCK_BUCKET_ALONE];
+    let mut calls = vec![Call::new(sql::LOCK_BUCKET_ALONE).with(bucket.0)];
     if with_objects {
-        texts.extend(sql::DELETE_BUCKET_OBJECTS);
+        calls.extend(sql::DELETE_BUCKET_OBJECTS.iter().map(|text| Call::new(text).with(bucket.0)));
     } else {
-        texts.push(sql::BUCKET_IS_EMPTY);
+        calls.push(Call::new(sql::BUCKET_IS_EMPTY).with(bucket.0));
     }
-    texts.extend(sql::DELETE_BUCKET);
-    let calls = texts.into_iter().map(|text| Call::new(text).with(bucket.0)).collect();
+    calls.extend(deletion(bucket));
     alone(pool, bucket, calls).await.map(|_| ())
+}
+
+/// The statements that remove an empty bucket which is held alone.
+pub(super) fn deletion(bucket: BucketId) -> impl Iterator<Item = Call> {
+    sql::DELETE_BUCKET.iter().map(move |text| Call::new(text).with(bucket.0))
 }
