@@ -7,7 +7,7 @@ VENV := .venv
 REQUIREMENTS := compat/clients/requirements.txt
 # What wants other versions of the same packages, beside them.
 S3FS_REQUIREMENTS := compat/clients/requirements-s3fs.txt
-JS := compat/clients/js
+JS := compat/clients/js compat/clients/supabase
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= $(notdir $(wildcard tests/fuzz/seeds/*))
 FUZZ_FLAGS := -Cpasses=sancov-module $(addprefix -Cllvm-args=-sanitizer-coverage-,level=4 inline-8bit-counters pc-table trace-compares)
@@ -77,7 +77,7 @@ bench: build tools ## measure beside rclone and nginx on the same files
 
 clean: ## remove what was built and installed here; ./data stays
 	$(CARGO) clean
-	rm -rf $(VENV) $(JS)/node_modules
+	rm -rf $(VENV) $(addsuffix /node_modules,$(JS))
 
 tools: $(VENV)/.installed
 	missing=
@@ -85,7 +85,7 @@ tools: $(VENV)/.installed
 	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then
 	  apt-get update -q && apt-get install -qy --no-install-recommends $$missing
 	fi
-	if [ -f $(JS)/package.json ] && [ ! -d $(JS)/node_modules ]; then npm --prefix $(JS) ci --no-audit --no-fund; fi
+	for client in $(JS); do [ -d $$client/node_modules ] || npm --prefix $$client ci --no-audit --no-fund; done
 	compat/backends/install
 
 $(VENV)/.installed: $(wildcard $(REQUIREMENTS) $(S3FS_REQUIREMENTS))

@@ -16,6 +16,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::auth::jwt::Tokens;
 use crate::catalog::postgres::PostgresCatalog;
 use crate::catalog::sqlite::SqliteCatalog;
 use crate::catalog::{self, Catalog, postgres, sqlite};
@@ -24,6 +25,7 @@ use crate::config::state::{State, StateError};
 use crate::config::{CommonConfig, Config, Durability, KeyError, ProviderConfig, ProviderKind};
 use crate::front::ops::{self, Ops};
 use crate::front::s3::{self, FIRST_REGION, S3Options};
+use crate::front::supabase::{self, Supabase, SupabaseOptions};
 use crate::metrics::Metrics;
 use crate::provider::cloud::CloudProvider;
 use crate::provider::cloud::amazon::Amazon;
@@ -36,6 +38,8 @@ use crate::provider::{self, Provider};
 use crate::server::fronts::{Rest, S3};
 use crate::server::{Exchange, Listener};
 use crate::store::{self, Mounted, RootCredentials, Store, StoreParts, Upkeep};
+
+pub mod tokens;
 
 /// The most that opening a provider may take: some ask for credentials first.
 const OPEN_LIMIT: Duration = Duration::from_secs(4);
@@ -64,6 +68,9 @@ pub enum AppError {
     /// An encryption key.
     #[error(transparent)]
     EncryptionKey(#[from] KeyError),
+    /// The keys of tokens.
+    #[error("the keys of tokens (jwks_file) cannot be read")]
+    TokenKeys(#[source] io::Error),
     /// A provider.
     #[error("the provider {0:?} cannot be opened")]
     Provider(String, #[source] io::Error),
@@ -312,6 +319,7 @@ pub async fn serve(config: &Config) -> Result<(), AppError> {
     let lock = state.lock()?;
     let root = root_of_server(&state)?;
     raise_descriptor_limit();
+    let tokens = tokens::of_server(config, &state)?;
     let app = App::open(config, &state, root, true).await?;
     let drain = Duration::from_secs(config.limits.drain_seconds_max);
     let bind = |address| async move {
@@ -321,7 +329,6 @@ pub async fn serve(config: &Config) -> Result<(), AppError> {
     let s3 = bind(config.server.s3_listen).await?;
     let rest = bind(config.server.rest_listen).await?;
     let ready = format!("longshore ready s3=http://{} rest=http://{}\n", s3.address()?, rest.address()?);
-
     for error in &app.failed {
         let cause = error.source().map(ToString::to_string).unwrap_or_default();
         tracing::error!(%error, cause, "its buckets are unavailable; it is tried again");
@@ -356,8 +363,9 @@ pub async fn serve(config: &Config) -> Result<(), AppError> {
         let (store, metrics, background) = (app.store.clone(), Arc::clone(&app.metrics), background.clone());
         tokio::spawn(keep_mounting(config.clone(), state, store, metrics, background))
     };
+    tokens::keep_keys(config, &tokens, &background);
     let s3 = tokio::spawn(s3.serve(s3_exchange(config, &app), stop.clone()));
-    let rest = tokio::spawn(rest.serve(rest_exchange(config, &app), stop.clone()));
+    let rest = tokio::spawn(rest.serve(rest_exchange(config, &app, tokens), stop.clone()));
     announce(&ready);
 
     signals.wait().await;
@@ -386,13 +394,19 @@ fn s3_exchange(config: &Config, app: &App) -> Exchange<S3> {
     Exchange::new(S3(s3::service(app.store.clone(), options)), Arc::clone(&app.metrics))
 }
 
-fn rest_exchange(config: &Config, app: &App) -> Exchange<Rest> {
+fn rest_exchange(config: &Config, app: &App, tokens: Tokens) -> Exchange<Rest> {
     let ops = Ops {
         store: app.store.clone(),
         metrics: Arc::clone(&app.metrics),
         metrics_token: config.server.metrics_token.clone(),
     };
-    Exchange::new(Rest(ops::router(ops)), Arc::clone(&app.metrics))
+    let options = SupabaseOptions {
+        file_bytes_max: config.supabase.file_size_limit,
+        signed_upload_seconds: config.supabase.signed_upload_seconds,
+        upload_seconds: config.supabase.upload_seconds,
+    };
+    let supabase = supabase::router(Supabase::new(app.store.clone(), tokens, options));
+    Exchange::new(Rest(ops::router(ops).merge(supabase)), Arc::clone(&app.metrics))
 }
 
 /// A server whose starter has closed the pipe serves all the same.

@@ -8,3 +8,4 @@ mod harness;
 mod model;
 mod s3;
 mod security;
+mod supabase;

@@ -12,9 +12,11 @@ JSON object with `op` and its arguments, bytes in base64; each line of standard 
     containers
 """
 import base64
+import http.client
 import json
 import os
 import sys
+import urllib.parse
 
 env = os.environ
 
@@ -182,27 +184,62 @@ class Openstack:
         entry = next(entry for entry in said["catalog"] if entry["type"] == "object-store")
         return next(e["url"] for e in entry["endpoints"] if e["interface"] == "public"), token
 
+    def raw(self, method, container, key, data=None):
+        """One request for an object whose name has segments `.` or `..`, as (headers, body), or nothing for a 404: to Swift they
+        are like any others, but the library that swiftclient sends with would take them out."""
+        if not self.swift.url:
+            self.swift.url, self.swift.token = self.swift.get_auth()
+        place = urllib.parse.urlsplit(self.swift.url)
+        path = f"{place.path}/{urllib.parse.quote(container)}/{urllib.parse.quote(key)}"
+        connection = http.client.HTTPConnection(place.hostname, place.port)
+        try:
+            connection.request(method, path, data, {"X-Auth-Token": self.swift.token})
+            answer = connection.getresponse()
+            headers, body = {name.lower(): value for name, value in answer.getheaders()}, answer.read()
+        finally:
+            connection.close()
+        if answer.status == 404:
+            return None
+        if answer.status >= 300:
+            raise RuntimeError(f"{method} {path}: {answer.status} {body[:200]}")
+        return headers, body
+
+    @staticmethod
+    def dotted(key):
+        return not {".", ".."}.isdisjoint(key.split("/"))
+
+    def found(self, ask, method, container, key):
+        """What a question about an object is answered, as (headers, body), or nothing if it is not there."""
+        if self.dotted(key):
+            return self.raw(method, container, key)
+        try:
+            return ask(container, key)
+        except self.failed as error:
+            if error.http_status == 404:
+                return None
+            raise
+
     def write(self, container, key, data):
-        self.swift.put_object(container, key, data)
+        if self.dotted(key):
+            self.raw("PUT", container, key, data)
+        else:
+            self.swift.put_object(container, key, data)
 
     def remove(self, container, key):
-        self.swift.delete_object(container, key)
+        if self.dotted(key):
+            self.raw("DELETE", container, key)
+        else:
+            self.swift.delete_object(container, key)
 
     def read(self, container, key):
-        try:
-            return self.swift.get_object(container, key)[1]
-        except self.failed as error:
-            if error.http_status == 404:
-                return None
-            raise
+        found = self.found(self.swift.get_object, "GET", container, key)
+        return None if found is None else found[1]
 
     def stat(self, container, key):
-        try:
-            known = self.swift.head_object(container, key)
-        except self.failed as error:
-            if error.http_status == 404:
-                return None
-            raise
+        found = self.found(lambda *place: (self.swift.head_object(*place), b""), "HEAD", container, key)
+        if found is None:
+            return None
+        known = found[0]
         metadata = {name[14:]: value for name, value in known.items() if name.startswith("x-object-meta-")}
         return {"size": int(known["content-length"]), "type": known["content-type"], "metadata": metadata,
                 "etag": known["etag"]}
@@ -218,7 +255,7 @@ class Openstack:
 
     def clear(self, container):
         for name in self.names(container):
-            self.swift.delete_object(container, name)
+            self.remove(container, name)
         self.swift.delete_container(container)
 
 

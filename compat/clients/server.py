@@ -18,13 +18,16 @@ CLIENTS = {"aws": "aws.py", "boto3": "boto.py", "rclone": "rclone.py", "s5cmd": 
            "deltalake": "delta.py", "lockfile": "lockfile.py",
            "go": "../../target/compat/go-client", "rust": "../../target/compat/debug/longshore-compat-rust",
            "java": "java/check"}
+# What speaks another protocol than S3, on the other listener.
+OTHERS = {"supabase": "supabase/check.mjs"}
+JWT_SECRET = "compat-jwt-secret-of-32-characters-or-more"
 READY_SECONDS, STOP_SECONDS, CLIENT_SECONDS = 30, 60, 4 * 3600
 
 
-def environment(endpoint, access_key, secret_key):
+def environment(endpoint, access_key, secret_key, rest=os.environ.get("REST_ENDPOINT", "")):
     """The whole of what a client script knows about the server."""
     tools = os.pathsep.join([str(ROOT / ".venv/bin"), os.environ.get("PATH", "")])
-    return {**os.environ, "PATH": tools, "S3_ENDPOINT": endpoint, "AWS_ACCESS_KEY_ID": access_key,
+    return {**os.environ, "PATH": tools, "S3_ENDPOINT": endpoint, "REST_ENDPOINT": rest, "AWS_ACCESS_KEY_ID": access_key,
             "AWS_SECRET_ACCESS_KEY": secret_key, "AWS_DEFAULT_REGION": os.environ.get("AWS_DEFAULT_REGION", "us-east-1"),
             "PYTHONDONTWRITEBYTECODE": "1", "NODE_NO_WARNINGS": "1"}
 
@@ -43,6 +46,7 @@ def longshore(binary, problems, entry=""):
     """Starts the server, with more of a configuration; afterwards appends to `problems` what was wrong with its end."""
     data = tempfile.mkdtemp(prefix="compat-longshore-")
     keys = {"LONGSHORE_ROOT_ACCESS_KEY": "compatroot", "LONGSHORE_ROOT_SECRET_KEY": "compat-root-secret"}
+    secret = {"LONGSHORE_JWT_SECRET": JWT_SECRET}
     with open(os.path.join(data, "server.log"), "w+") as log:
         command = [binary, "serve", os.path.join(data, "root"), "--s3-listen", "127.0.0.1:0", "--rest-listen", "127.0.0.1:0"]
         os.mkdir(command[2])
@@ -50,14 +54,15 @@ def longshore(binary, problems, entry=""):
             config = os.path.join(data, "longshore.toml")
             pathlib.Path(config).write_text(entry, encoding="utf-8")
             command += ["--config", config]
-        server = subprocess.Popen(command, env={**os.environ, **keys}, stdout=subprocess.PIPE, stderr=log, text=True)
+        server = subprocess.Popen(command, env={**os.environ, **keys, **secret}, stdout=subprocess.PIPE, stderr=log, text=True)
         try:
             line = ready_line(server)
             if not line.startswith("longshore ready s3="):
                 problems.append(f"FAIL server: start: said {line!r}")
                 yield None
             else:
-                yield environment(line.split("s3=")[1].split()[0], *keys.values())
+                rest = line.split("rest=")[1].split()[0]
+                yield {**environment(line.split("s3=")[1].split()[0], *keys.values(), rest), **secret}
         finally:
             server.send_signal(signal.SIGTERM)
             try:
@@ -73,16 +78,16 @@ def longshore(binary, problems, entry=""):
             shutil.rmtree(data, ignore_errors=True)
 
 
-def node_client():
-    """Installs what package-lock.json names, once; returns why that failed."""
+def node_client(name):
+    """Installs what the package-lock.json of a client names, once; returns why that failed."""
     if not shutil.which("node"):
         return "no node on the PATH"
-    lock, done = HERE / "js/package-lock.json", HERE / "js/node_modules/.package-lock.json"
+    lock, done = HERE / name / "package-lock.json", HERE / name / "node_modules/.package-lock.json"
     if done.exists() and done.stat().st_mtime >= lock.stat().st_mtime:
         return None
     if not shutil.which("npm"):
         return "no npm on the PATH"
-    installed = subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=HERE / "js", capture_output=True, text=True)
+    installed = subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=HERE / name, capture_output=True, text=True)
     return None if installed.returncode == 0 else f"npm ci: {installed.stderr.strip().splitlines()[-1:]}"
 
 
@@ -115,7 +120,7 @@ def java_client():
 
 
 # What is built or installed before a client can run.
-PREPARED = {"js": node_client, "go": go_client, "rust": rust_client, "java": java_client}
+PREPARED = {"js": lambda: node_client("js"), "supabase": lambda: node_client("supabase"), "go": go_client, "rust": rust_client, "java": java_client}
 
 
 def run_client(name, env):
@@ -123,7 +128,7 @@ def run_client(name, env):
     if name in PREPARED and (why := PREPARED[name]()):
         return [f"SKIP {name}: {why}"]
     try:
-        done = subprocess.run([HERE / CLIENTS[name]], env=env, capture_output=True, text=True, timeout=CLIENT_SECONDS)
+        done = subprocess.run([HERE / {**CLIENTS, **OTHERS}[name]], env=env, capture_output=True, text=True, timeout=CLIENT_SECONDS)
     except subprocess.TimeoutExpired:
         return [f"FAIL {name}: took longer than {CLIENT_SECONDS} s"]
     lines = [line for line in done.stdout.splitlines() if line.startswith(("PASS ", "FAIL ", "SKIP "))]
@@ -139,7 +144,7 @@ def add_arguments(parser):
     parser.add_argument("--binary")
     parser.add_argument("--endpoint")
     parser.add_argument("--provider", choices=backend.SCRIPTS)
-    parser.add_argument("client", nargs="*", choices=[[], *CLIENTS], default=[])
+    parser.add_argument("client", nargs="*", choices=[[], *CLIENTS, *OTHERS], default=[])
 
 
 @contextlib.contextmanager

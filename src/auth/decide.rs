@@ -14,7 +14,7 @@ use crate::auth::grants;
 use crate::auth::policy::{self, ActionSet, Effect, Malformed, Match, Policy, Question};
 use crate::model::action::Action;
 use crate::model::bucket::{Bucket, Ownership, PublicAccessBlock};
-use crate::model::caller::{Caller, ROOT, User, Who};
+use crate::model::caller::{Caller, ROOT, User, Who, subject_of};
 use crate::model::name::{BucketName, ObjectKey};
 use crate::model::object::Object;
 
@@ -65,6 +65,8 @@ pub enum Verdict {
 pub enum Source {
     /// The caller is the administrator.
     Root,
+    /// The caller shows a token of the service.
+    ServiceRole,
     /// A statement of the caller's policy, by its place in the document.
     UserPolicy {
         /// Its name.
@@ -211,7 +213,7 @@ impl<'a> Clauses<'a> {
 /// Decides.
 #[must_use]
 pub fn decide(caller: &Caller, action: Action, target: Target<'_>) -> Verdict {
-    if caller.who == Who::Root {
+    if caller.is_unbounded() {
         return Verdict::Allowed;
     }
     let question = Question::new(caller, action, target);
@@ -222,8 +224,9 @@ pub fn decide(caller: &Caller, action: Action, target: Target<'_>) -> Verdict {
 /// Decides, and says what decided.
 #[must_use]
 pub fn explain(caller: &Caller, action: Action, target: Target<'_>) -> Decision {
-    if caller.who == Who::Root {
-        return Decision { verdict: Verdict::Allowed, source: Source::Root };
+    if caller.is_unbounded() {
+        let source = if caller.who == Who::Root { Source::Root } else { Source::ServiceRole };
+        return Decision { verdict: Verdict::Allowed, source };
     }
     let question = Question::new(caller, action, target);
     let own = own_policy(caller);
@@ -239,6 +242,7 @@ pub fn policy_counts(caller: &Caller, bucket: &Bucket) -> bool {
     match &caller.who {
         Who::Root => true,
         Who::User(user) => bucket.owner == user.name || bucket.owner == ROOT || is_admin(user),
+        Who::Token(token) => token.is_service(),
         Who::Anonymous => false,
     }
 }
@@ -250,7 +254,7 @@ fn is_admin(user: &User) -> bool {
 fn own_policy(caller: &Caller) -> Option<policy::Compiled> {
     match &caller.who {
         Who::User(user) => Some(policy::remembered(&user.policy)),
-        Who::Root | Who::Anonymous => None,
+        Who::Root | Who::Token(_) | Who::Anonymous => None,
     }
 }
 
@@ -298,6 +302,8 @@ fn add_bucket<'a>(question: &Question<'a>, bucket: &'a Bucket, rules: &'a Rules,
     let inside = match &caller.who {
         Who::Root => true,
         Who::User(user) => user.name == bucket.owner || is_admin(user),
+        // A token that is not the service's is of a person whom the bucket's owner may not know.
+        Who::Token(token) => token.is_service(),
         Who::Anonymous => false,
     };
     if bucket.settings.public && question.action == Action::GetObject {
@@ -399,7 +405,9 @@ fn held(question: &Question<'_>) -> Match {
         Row::Missing => Match::Yes,
         Row::Is(object) => {
             // What nobody in particular wrote is the owner's of the bucket.
-            let own = [bucket.owner.as_str(), ROOT, Caller::ANONYMOUS.id()].contains(&object.owner.as_str());
+            let own = [bucket.owner.as_str(), ROOT, Caller::ANONYMOUS.id()].contains(&object.owner.as_str())
+                // Tokens have no lists to give it with.
+                || subject_of(&object.owner).is_some();
             let given = object.attached.acl.as_ref().is_some_and(|acl| grants::to_user(acl, permission, &bucket.owner));
             Match::from(own || given)
         }

@@ -52,7 +52,8 @@ pub(super) fn is_of_list(permission: Permission) -> bool {
 pub(super) fn by_name(acl: &Acl, permission: Permission, to: To<'_>) -> bool {
     match &to.caller.who {
         Who::User(user) => to.by_name && to_user(acl, permission, &user.name),
-        Who::Root | Who::Anonymous => false,
+        // Of tokens only policies speak.
+        Who::Root | Who::Token(_) | Who::Anonymous => false,
     }
 }
 
@@ -65,7 +66,7 @@ pub(super) fn to_user(acl: &Acl, permission: Permission, name: &str) -> bool {
 pub(super) fn by_group(acl: &Acl, permission: Permission, caller: &Caller) -> bool {
     given(acl, permission).any(|grantee| match grantee {
         Grantee::AllUsers => true,
-        Grantee::AuthenticatedUsers => caller.who != Who::Anonymous,
+        Grantee::AuthenticatedUsers => matches!(caller.who, Who::Root | Who::User(_)),
         Grantee::User(_) | Grantee::LogDelivery => false,
     })
 }

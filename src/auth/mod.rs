@@ -4,6 +4,7 @@
 
 pub mod decide;
 mod grants;
+pub mod jwt;
 pub mod policy;
 pub mod secret;
 mod source;

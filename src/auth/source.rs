@@ -12,6 +12,7 @@ impl Source {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Root => "root",
+            Self::ServiceRole => "service_role",
             Self::UserPolicy { .. } => "user_policy",
             Self::UnreadableUserPolicy => "unreadable_user_policy",
             Self::BucketPolicy { .. } => "bucket_policy",
@@ -40,6 +41,7 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Root => "the caller is root",
+            Self::ServiceRole => "the caller's token is of the service",
             Self::UserPolicy { .. } => "the user's policy",
             Self::UnreadableUserPolicy => "the user's policy cannot be read",
             Self::BucketPolicy { .. } => "the bucket's policy",

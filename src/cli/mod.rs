@@ -13,7 +13,7 @@ use crate::app::{App, AppError, root_of_command};
 use crate::auth::secret::Secret;
 use crate::cli::exit::{EXIT_HELP, Failure, Outcome};
 use crate::config::state::State;
-use crate::config::{Config, Overrides, ProviderConfig, ProviderKind};
+use crate::config::{Config, JWT_SECRET_VARIABLE, Overrides, ProviderConfig, ProviderKind};
 
 mod bucket;
 mod catalog;
@@ -28,6 +28,7 @@ mod progress;
 mod provider;
 mod scan;
 mod serve;
+mod token;
 mod user;
 
 /// The token is no flag: other users of the machine can read flags.
@@ -53,6 +54,9 @@ enum Command {
     /// Make, list and delete access keys of users.
     #[command(subcommand)]
     Key(key::Command),
+    /// Make tokens for the REST interfaces.
+    #[command(subcommand)]
+    Token(token::Command),
     /// Ask why somebody may do something, or not.
     #[command(subcommand)]
     Policy(policy::Command),
@@ -117,12 +121,14 @@ struct Beside {
 impl Places {
     fn overrides(self, dir: Option<PathBuf>) -> Overrides {
         let metrics_token = std::env::var(METRICS_TOKEN_VARIABLE).ok().map(|token| Secret::new(&token));
+        let jwt_secret = std::env::var(JWT_SECRET_VARIABLE).ok().map(|secret| Secret::new(&secret));
         Overrides {
             config: self.config,
             state: self.state,
             catalog: self.catalog,
             dir,
             metrics_token,
+            jwt_secret,
             ..Overrides::default()
         }
     }
@@ -165,6 +171,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => wait(check::run(arguments)),
         Command::User(command) => wait(user::run(command)),
         Command::Key(command) => wait(key::run(command)),
+        Command::Token(command) => wait(token::run(command)),
         Command::Policy(command) => wait(policy::run(command)),
         Command::Provider(command) => wait(provider::run(command)),
         Command::Bucket(command) => wait(bucket::run(command)),

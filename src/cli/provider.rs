@@ -21,13 +21,15 @@ const OPEN_LIMIT: Duration = Duration::from_secs(30);
 
 /// The fronts, and whether they are built.
 const FRONTS: [(&str, bool); 2] = [("S3", true), ("LoopBack, Supabase, FileStore storage APIs", false)];
-/// The capabilities that the table shows.
-const CAPABILITIES: [(&str, &str); 4] = [
-    ("natural", "objects under their own names"),
-    ("records", "a lost catalog can be rebuilt"),
-    ("durable", "survives power loss"),
-    ("inline", "small bodies by way of the catalog"),
+/// The capabilities that the table shows, with what it says where they are there and where not.
+const CAPABILITIES: [(&str, &str, [&str; 2]); 5] = [
+    ("natural", "objects under their own names", YES_NO),
+    ("conditional", "who decides conditional writes", ["catalog and storage", "catalog"]),
+    ("records", "a lost catalog can be rebuilt", YES_NO),
+    ("durable", "survives power loss", YES_NO),
+    ("inline", "small bodies by way of the catalog", YES_NO),
 ];
+const YES_NO: [&str; 2] = ["yes", "no"];
 /// What the other side is in the tests.
 const EMULATED: [(&str, &str); 4] = [("amazon", " ¹"), ("azure", " ¹"), ("google", " ¹"), ("rackspace", " ²")];
 const MARKS: &str = "
@@ -129,10 +131,10 @@ fn matrix(lines: &[Line]) -> String {
             if there { "yes".to_owned() } else { "not yet".to_owned() }
         });
     }
-    for (capability, meaning) in CAPABILITIES {
+    for (capability, meaning, [with, without]) in CAPABILITIES {
         text += &cells(meaning, &|line| {
             let fields = json!(line.capabilities);
-            fields[capability].as_bool().map_or("", |able| if able { "yes" } else { "no" }).to_owned()
+            fields[capability].as_bool().map_or("", |able| if able { with } else { without }).to_owned()
         });
     }
     text + MARKS

@@ -236,3 +236,41 @@ pub const GOOGLE_REWRITES_MAX: usize = 40_960;
 pub const GOOGLE_COMPOSE_SOURCES_MAX: usize = 32;
 /// Least seconds between two renewals of what gives tokens, after a service said that it knows one no more.
 pub const CLOUD_RENEWAL_SECONDS_MIN: u64 = 5;
+/// Most bytes of a token: the headers of a request hold twice as much.
+pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
+/// Most bytes of a set of keys.
+pub const KEY_SET_BYTES_MAX: usize = 256 * 1024;
+/// Most keys of a set.
+pub const KEY_SET_KEYS_MAX: usize = 100;
+/// Seconds that the address of a set of keys may take to answer.
+pub const KEY_SET_FETCH_SECONDS_MAX: u64 = 10;
+/// Seconds after which a set of keys is fetched again.
+pub const KEY_SET_REFRESH_SECONDS: u64 = 10 * 60;
+/// Least seconds between two fetches of a set of keys, also when a token names a key that is not in it.
+pub const KEY_SET_PAUSE_SECONDS: u64 = 30;
+/// Most bytes of a body in JSON.
+pub const JSON_BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Most fields of a form of an upload.
+pub const UPLOAD_FIELDS_MAX: usize = 10;
+/// Most bytes of user metadata in JSON: a page of a listing holds a thousand of them.
+pub const DOCUMENT_BYTES_MAX: usize = 64 * 1024;
+/// Most entries of a listing that are sorted at a time, where the order is not that of the catalog.
+pub const LIST_SORTED_MAX: usize = 10_000;
+/// Deletions of one request that are under way at a time.
+pub const DELETES_AT_ONCE: usize = 8;
+/// Seconds for which an address to upload to counts, unless it is configured: as long as Supabase's own.
+pub const SIGNED_UPLOAD_SECONDS: u64 = 2 * 60 * 60;
+/// Seconds for which a resumable upload can be gone on with, unless it is configured.
+pub const RESUMABLE_UPLOAD_SECONDS: u64 = 24 * 60 * 60;
+/// Bytes after which what comes of a resumable upload is made durable, so that no more is sent again.
+pub const PIECE_BYTES: u64 = 16 * 1024 * 1024;
+/// Seconds that a request for a resumable upload waits for the one before it to end.
+pub const TURN_SECONDS_MAX: u64 = 10;
+/// Largest image that is transformed, in bytes.
+pub const RENDER_BYTES_MAX: u64 = 25 * 1024 * 1024;
+/// Most pixels of an image that is transformed: four bytes each, and as much again while it is resized.
+pub const RENDER_PIXELS_MAX: u32 = 32 * 1024 * 1024;
+/// Longest side of an image that is made, in pixels.
+pub const RENDER_SIDE_MAX: u32 = 2500;
+/// Images that are transformed at a time: their pixels are in memory.
+pub const RENDERS_AT_ONCE: usize = 2;

@@ -19,6 +19,7 @@ use crate::model::place::Layout;
 
 mod encryption;
 mod interval;
+mod jwt;
 pub mod limits;
 mod notification;
 pub mod provider;
@@ -26,12 +27,15 @@ pub mod root;
 mod s3;
 mod section;
 pub mod state;
+mod supabase;
 
 pub use encryption::{EncryptionConfig, KeyError, KeyFrom, NamedKey};
 pub use interval::{Interval, duration};
+pub use jwt::{JWT_SECRET_VARIABLE, JwtConfig};
 pub use notification::TargetConfig;
 pub use provider::{CommonConfig, ProviderConfig, ProviderKind};
 pub use s3::S3Config;
+pub use supabase::SupabaseConfig;
 
 /// The name of the provider that new buckets are made on, unless the configuration says another.
 pub const DEFAULT_PROVIDER: &str = "default";
@@ -55,6 +59,10 @@ pub struct Config {
     pub buckets: BucketRules,
     /// The keys that clients may name to have objects encrypted.
     pub encryption: EncryptionConfig,
+    /// Which signed tokens count.
+    pub jwt: JwtConfig,
+    /// The Supabase Storage interface.
+    pub supabase: SupabaseConfig,
     /// Whom buckets can notify.
     pub targets: Vec<TargetConfig>,
     /// Limits that may be tuned.
@@ -142,6 +150,8 @@ pub struct Overrides {
     pub log_format: Option<LogFormat>,
     /// What a scraper of the metrics must show.
     pub metrics_token: Option<Secret>,
+    /// What signs and verifies tokens.
+    pub jwt_secret: Option<Secret>,
     /// Between two walks of a bucket in the background.
     pub scan_interval: Option<Interval>,
 }
@@ -205,6 +215,8 @@ impl Config {
             providers,
             server,
             encryption: EncryptionConfig::read(top.section("encryption")),
+            jwt: JwtConfig::read(top.section("jwt"), overrides.jwt_secret.as_ref()),
+            supabase: SupabaseConfig::read(top.section("supabase")),
             targets: notification::targets(top.section("notification")),
             limits: LimitsConfig::read(top.section("limits")),
             dir,

@@ -47,7 +47,7 @@ pub(super) fn targets(mut section: Section<'_>) -> Vec<TargetConfig> {
     targets
 }
 
-fn is_address(url: &str) -> bool {
+pub(super) fn is_address(url: &str) -> bool {
     let Ok(uri) = url.parse::<http::Uri>() else { return false };
     let scheme = uri.scheme_str().is_some_and(|scheme| scheme == "http" || scheme == "https");
     scheme && uri.authority().is_some_and(|authority| !authority.as_str().contains('@') && !authority.host().is_empty())

@@ -115,7 +115,7 @@ fn random_text(chars: usize) -> String {
     bytes.iter().map(|byte| char::from(ALPHABET[usize::from(byte & 31)])).collect()
 }
 
-fn is_well_known(secret: &str) -> bool {
+pub(super) fn is_well_known(secret: &str) -> bool {
     let text = secret.to_ascii_lowercase();
     let repeated = |word: &str| text.replace(word, "").is_empty();
     text.is_empty() || WELL_KNOWN.iter().any(|word| repeated(word)) || secret == EXAMPLE

@@ -19,6 +19,7 @@ const CATALOG: &str = "catalog.db";
 const LOCK: &str = "lock";
 const MASTER_KEY: &str = "master.key";
 const ROOT: &str = "root.json";
+const JWT_SECRET: &str = "jwt.secret";
 const NOTES: &str = "notes";
 
 /// Largest file of this module, in bytes.
@@ -165,6 +166,36 @@ impl State {
         let file: RootFile = serde_json::from_str(&text).map_err(|_| StateError::Damaged(path.clone()))?;
         let keys = RootKeys::new(&file.access_key, Secret::new(&file.secret_key));
         keys.map(Some).map_err(|error| StateError::Root(path, error))
+    }
+
+    /// The file of a generated secret of tokens.
+    #[must_use]
+    pub fn jwt_file(&self) -> PathBuf {
+        self.0.join(JWT_SECRET)
+    }
+
+    /// The secret of tokens that is kept here, if one was generated before.
+    ///
+    /// # Errors
+    /// [`StateError::Damaged`].
+    pub fn jwt_secret(&self) -> Result<Option<Secret>, StateError> {
+        let path = self.jwt_file();
+        let Some(text) = read(&path)? else { return Ok(None) };
+        unhex::<32>(text.trim()).map(|_| Some(Secret::new(text.trim()))).ok_or(StateError::Damaged(path))
+    }
+
+    /// Generates the secret of tokens and keeps it. Of two processes that do, both get the one that is kept.
+    ///
+    /// # Errors
+    /// Failures of the file system.
+    pub fn generate_jwt_secret(&self) -> Result<Secret, StateError> {
+        let mut bytes = [0; 32];
+        random(&mut bytes);
+        let text = hex(&bytes);
+        if write_new(&self.jwt_file(), &format!("{text}\n"))? {
+            return Ok(Secret::new(&text));
+        }
+        self.jwt_secret()?.ok_or_else(|| StateError::Damaged(self.jwt_file()))
     }
 
     /// Generates root credentials and keeps them. Of two processes that do, one wins and both get its credentials.

@@ -88,6 +88,54 @@ pub struct BucketConfig {
     /// Where its access log goes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub logging: Option<Logging>,
+    /// Which objects it takes.
+    #[serde(skip_serializing_if = "Intake::is_any")]
+    pub intake: Intake,
+    /// The name that the Supabase interface shows beside its id, if they differ.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+}
+
+/// Which objects a bucket takes, at every door.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct Intake {
+    /// Most bytes of one object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_max: Option<u64>,
+    /// The media types, as `type/subtype` or `type/*`; none: all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub types: Vec<String>,
+}
+
+impl Intake {
+    /// The end of the names of empty objects that stand for directories: they are of any type.
+    const PLACEHOLDER: &str = ".emptyFolderPlaceholder";
+
+    /// Whether everything is taken.
+    #[must_use]
+    pub fn is_any(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether an object of this name and type is taken.
+    #[must_use]
+    pub fn takes_type(&self, key: &str, content_type: &str) -> bool {
+        let (kind, subtype) = content_type.split_once('/').unwrap_or((content_type, ""));
+        let takes = |allowed: &String| {
+            let (a, b) = allowed.split_once('/').unwrap_or((allowed, ""));
+            (a == kind || a == "*" && !b.is_empty()) && (b == subtype || b == "*")
+        };
+        self.types.is_empty() || key.ends_with(Self::PLACEHOLDER) || self.types.iter().any(takes)
+    }
+
+    /// Most bytes of an object of this name, where `bytes_max` is the most of any.
+    #[must_use]
+    pub fn bytes_max(&self, key: &str, bytes_max: u64) -> u64 {
+        // What is of any type holds nothing, or anything could be stored under such a name.
+        let most = if !self.types.is_empty() && key.ends_with(Self::PLACEHOLDER) { Some(0) } else { self.bytes_max };
+        most.map_or(bytes_max, |most| most.min(bytes_max))
+    }
 }
 
 /// Who owns objects, and whether access control lists count.
@@ -103,6 +151,7 @@ pub enum Ownership {
 
 /// Four switches against public access.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 #[expect(clippy::struct_excessive_bools, reason = "four switches of the protocol")]
 pub struct PublicAccessBlock {
     /// Public lists are refused.
@@ -117,6 +166,7 @@ pub struct PublicAccessBlock {
 
 /// The most a bucket may hold, all versions together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Quota {
     /// Bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -83,6 +83,7 @@ impl Lock {
 
 /// For how long new versions of a bucket are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct DefaultRetention {
     /// How strictly.
     pub mode: RetentionMode,
@@ -115,6 +116,7 @@ impl DefaultRetention {
 
 /// Object lock of a bucket.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LockConfig {
     /// What new versions get.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -43,6 +43,13 @@ pub struct Content {
     /// `x-amz-storage-class`; `None` is STANDARD.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub storage_class: Option<String>,
+    /// `X-Robots-Tag`, for what is not to be found by search engines.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub robots: Option<String>,
+    /// User metadata as a JSON object, where it was given as one: it may hold what headers cannot. `user` holds then
+    /// what they can.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub document: Option<String>,
     /// User metadata: lower-case names without `x-amz-meta-`, values as text.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub user: BTreeMap<String, String>,
@@ -78,6 +85,9 @@ pub struct Attached {
     /// How its bytes are encrypted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sealing: Option<Sealing>,
+    /// When the key came to be, if it was overwritten since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created: Option<Timestamp>,
 }
 
 impl Attached {
@@ -146,6 +156,12 @@ impl Object {
     #[must_use]
     pub fn seen(&self) -> Seen {
         Seen { version: self.version, revision: self.revision }
+    }
+
+    /// When the key came to be.
+    #[must_use]
+    pub fn created(&self) -> Timestamp {
+        self.attached.created.unwrap_or(self.modified)
     }
 
     /// How requests name this version.

@@ -326,10 +326,7 @@ impl Provider for MemoryProvider {
     }
 
     async fn write_note(&self, container: &BucketName, note: Note, text: Bytes) -> Result<()> {
-        self.state.within(container, |vault| {
-            vault.notes.insert(note.name(), text);
-            Ok(())
-        })
+        self.state.within(container, |vault| Ok(vault.notes.insert(note.name(), text))).map(drop)
     }
 
     async fn stat(&self, container: &BucketName, place: &Place) -> Result<Stat> {
@@ -337,9 +334,8 @@ impl Provider for MemoryProvider {
     }
 
     async fn look(&self, container: &BucketName, place: &Place) -> Result<(Option<Stat>, Option<Bytes>)> {
-        self.state.within(container, |vault| {
-            Ok((vault.file(place).ok().map(File::stat), vault.notes.get(Note::Id.name()).cloned()))
-        })
+        let id = |vault: &Vault| vault.notes.get(Note::Id.name()).cloned();
+        self.state.within(container, |vault| Ok((vault.file(place).ok().map(File::stat), id(vault))))
     }
 
     async fn read(&self, container: &BucketName, place: &Place, stamp: &Stamp, range: Range<u64>) -> Result<Body> {

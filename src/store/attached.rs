@@ -33,7 +33,7 @@ impl Store {
         }
         let (owner, acl) = self.granted(&given.acl, writer, &bound.bucket).await?;
         let lock = Lock { retention: given.retention, legal_hold: given.legal_hold };
-        Ok((owner, Attached { tags: given.tags.clone(), acl, lock, sealing: None }))
+        Ok((owner, Attached { tags: given.tags.clone(), acl, lock, ..Attached::default() }))
     }
 
     /// The facts of an object, or of one version of it, for a caller who may read this of what is attached to it.

@@ -101,11 +101,15 @@ impl Store {
     /// than is asked for, [`Error::AclWithOwnership`], refusals.
     pub async fn create_bucket(&self, caller: &Caller, name: &BucketName, request: CreateBucket) -> Result<Bucket> {
         Self::allow(caller, Action::CreateBucket, Target::NewBucket(name))?;
-        let acl = unusual(self.resolve(&request.acl, caller.id(), caller.id()).await?, caller.id());
+        let owner = caller.owner().ok_or(Error::AccessDenied)?;
+        let acl = unusual(self.resolve(&request.acl, owner, owner).await?, owner);
         let config = BucketConfig { acl, ..request.config };
-        fits_ownership(&config, caller.id())?;
-        let (store, owner, name) = (self.clone(), caller.id().to_owned(), name.clone());
-        let section = tokio::spawn(async move { store.make_bucket(owner, &name, config, request.provider).await });
+        fits_ownership(&config, owner)?;
+        let (store, owner, name) = (self.clone(), owner.to_owned(), name.clone());
+        let section =
+            tokio::spawn(
+                async move { store.make_bucket(owner, &name, config, (request.provider, request.public)).await },
+            );
         section.await.map_err(|error| Error::Internal(error.into()))?
     }
 
@@ -143,7 +147,7 @@ impl Store {
         owner: String,
         name: &BucketName,
         config: BucketConfig,
-        asked: Option<String>,
+        (asked, public): (Option<String>, bool),
     ) -> Result<Bucket> {
         let _order = self.0.names.lock_name(name).await;
         let routed = self.routed(name, asked.as_deref());
@@ -158,7 +162,7 @@ impl Store {
         let now = Self::now();
         let new = NewBucket {
             name: name.clone(),
-            settings: self.settings_of_new(name, mount)?,
+            settings: BucketSettings { public, ..self.settings_of_new(name, mount)? },
             provider: routed,
             container: name.clone(),
             owner,
@@ -203,6 +207,14 @@ impl Store {
     /// [`Error::NoSuchBucket`] and failures of the catalog.
     pub async fn owner_of_bucket(&self, name: &BucketName) -> Result<String> {
         Ok(self.bound(name).await?.bucket.owner.clone())
+    }
+
+    /// Whether everyone may read the objects of a bucket. It reveals nothing else.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchBucket`] and failures of the catalog.
+    pub async fn is_open(&self, name: &BucketName) -> Result<bool> {
+        Ok(self.bound(name).await?.bucket.settings.public)
     }
 
     /// Whether a bucket keeps versions, or did: then answers name them. It reveals nothing else.

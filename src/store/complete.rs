@@ -25,6 +25,7 @@ use crate::provider::PartRef;
 use crate::store::bound::{Bound, is_absent};
 use crate::store::error::{Error, Result};
 use crate::store::events::{Cause, How};
+use crate::store::put::takes;
 use crate::store::request::{CompleteRequest, Completed, ListedPart};
 use crate::store::write::{EndOfUpload, Write, check_write};
 use crate::store::{SERVICE, Store};
@@ -35,6 +36,19 @@ impl Store {
     /// # Errors
     /// Refusals; the upload is open as before then. On cancellation: it goes on and is decided without an answer.
     pub async fn complete_upload(&self, caller: &Caller, request: CompleteRequest) -> Result<Completed> {
+        self.complete_of(caller, request, PART_BYTES_MIN).await
+    }
+
+    /// The same, of parts of any size.
+    ///
+    /// # Errors
+    /// As [`Store::complete_upload`].
+    pub async fn join_upload(&self, caller: &Caller, request: CompleteRequest) -> Result<Completed> {
+        self.complete_of(caller, request, 1).await
+    }
+
+    /// `least`: bytes of a part that is not the last.
+    async fn complete_of(&self, caller: &Caller, request: CompleteRequest, least: u64) -> Result<Completed> {
         let (bound, row) = self.enter_upload(caller, &request.upload, Action::PutObject).await?;
         bound.writable()?;
         // Nothing is decrypted, but who completes must have the key that the parts were encrypted with.
@@ -56,7 +70,7 @@ impl Store {
         }
         let cause = Cause::new(caller, How::Complete);
         let store = self.clone();
-        let section = tokio::spawn(async move { store.complete(bound, row, request, cause).await });
+        let section = tokio::spawn(async move { store.complete(bound, row, (request, least), cause).await });
         section.await.map_err(|error| Error::Internal(error.into()))?
     }
 
@@ -64,7 +78,7 @@ impl Store {
         &self,
         bound: Arc<Bound>,
         row: Upload,
-        request: CompleteRequest,
+        request: (CompleteRequest, u64),
         cause: Cause,
     ) -> Result<Completed> {
         let (open, completing) = (UploadState::Open, UploadState::Completing);
@@ -105,13 +119,14 @@ impl Store {
         &self,
         bound: Arc<Bound>,
         row: Upload,
-        request: CompleteRequest,
+        (request, least): (CompleteRequest, u64),
         cause: Cause,
     ) -> Result<Completed> {
         // Parts cannot change any more: the state keeps new attempts out.
         let stored = self.all_parts(&row).await?;
-        let chosen = choose(&request.parts, &stored)?;
+        let chosen = choose(&request.parts, &stored, least)?;
         let draft = draft(&row, &chosen, &request)?;
+        takes(&bound, &draft.key, &draft.content, Some(draft.size))?;
         let parts: Vec<_> = chosen
             .iter()
             .map(|p| PartRef { attempt: p.attempt, stamp: p.stamp.clone(), size: stored_of(&row, p) })
@@ -167,7 +182,7 @@ fn digest_of_list(parts: &[ListedPart]) -> String {
 }
 
 /// The stored parts that are listed, if the list is right. A number may be listed again: then what comes last counts.
-fn choose(listed: &[ListedPart], stored: &BTreeMap<u32, Part>) -> Result<Vec<Part>> {
+fn choose(listed: &[ListedPart], stored: &BTreeMap<u32, Part>, least: u64) -> Result<Vec<Part>> {
     if !listed.is_sorted_by_key(|part| part.number) {
         return Err(Error::InvalidPartOrder);
     }
@@ -184,7 +199,7 @@ fn choose(listed: &[ListedPart], stored: &BTreeMap<u32, Part>) -> Result<Vec<Par
         }
         chosen.push(part.clone());
     }
-    let small = chosen.iter().rev().skip(1).find(|part| part.size < PART_BYTES_MIN);
+    let small = chosen.iter().rev().skip(1).find(|part| part.size < least);
     match small {
         Some(part) => Err(Error::PartTooSmall { number: part.number, size: part.size, etag: part.etag.clone() }),
         None => Ok(chosen),

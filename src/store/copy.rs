@@ -19,7 +19,7 @@ use crate::store::error::{Error, Result};
 use crate::store::events::{Cause, How};
 use crate::store::get::{Named, Opened, blocks};
 use crate::store::ingest::pour;
-use crate::store::put::{draft, owner_of_write};
+use crate::store::put::{draft, owner_of_write, takes};
 use crate::store::request::{Copied, CopyContent, CopyRequest};
 use crate::store::seal::SealedStage;
 use crate::store::write::{Write, check_write, current_of};
@@ -50,6 +50,11 @@ impl Store {
         if opened.object.size > PUT_BYTES_MAX {
             return Err(Error::InvalidRequest("The source of a copy may have at most 5 GiB."));
         }
+        let content = match &request.content {
+            CopyContent::Keep => &opened.object.content,
+            CopyContent::Replace(content) => content,
+        };
+        takes(&bound, &request.key, content, Some(opened.object.size))?;
         self.refuse_beyond_quota(&bound, &request.key, Some(opened.object.size)).await?;
         let (owner, mut attached) = self.accept(&bound, owner_of_write(&bound, caller), &request.given).await?;
         if request.keep_tags {

@@ -8,7 +8,7 @@ use crate::model::action::Action;
 use crate::model::caller::Caller;
 use crate::model::condition::Conditions;
 use crate::model::id::VersionId;
-use crate::model::name::ObjectKey;
+use crate::model::name::{BucketName, ObjectKey};
 use crate::model::object::{Attached, Content, Object};
 use crate::model::place::{Placed, Stamp};
 use crate::model::record::Record;
@@ -32,6 +32,14 @@ impl Store {
     /// without an answer.
     pub async fn delete(&self, caller: &Caller, request: DeleteRequest) -> Result<Deletion> {
         self.delete_because(caller, request, How::Delete).await
+    }
+
+    /// Whether a caller may delete a key.
+    ///
+    /// # Errors
+    /// Refusals.
+    pub async fn may_delete(&self, caller: &Caller, bucket: &BucketName, key: &ObjectKey) -> Result<()> {
+        self.enter_object(caller, bucket, key, Action::DeleteObject).await?.writable()
     }
 
     /// The same, as a request or a rule asks for it.

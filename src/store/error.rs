@@ -171,6 +171,9 @@ pub enum Error {
         /// Its ETag.
         etag: String,
     },
+    /// The bucket does not take objects of this type.
+    #[error("mime type {0} is not supported")]
+    TypeRefused(String),
     /// The object or part exceeds a limit.
     #[error("the object is too large")]
     TooLarge {

@@ -13,7 +13,7 @@ use crate::catalog::Window;
 use crate::model::action::Action;
 use crate::model::caller::Caller;
 use crate::model::name::{BucketName, ObjectKey};
-use crate::model::object::{Content, Entry};
+use crate::model::object::{Attached, Content, Entry, Object};
 use crate::model::page::{Page, PageQuery, Seek, after_prefix};
 use crate::model::place::Place;
 use crate::provider::{self, Foreign, Listed, Stat};
@@ -208,5 +208,48 @@ impl Store {
             marker: false,
             latest: true,
         }))
+    }
+}
+
+impl Store {
+    /// The facts of entries of a listing, in their order; those that went meanwhile are left out. An entry that has no
+    /// row yet is shown as it was listed.
+    ///
+    /// # Errors
+    /// Refusals and failures of the catalog.
+    pub async fn facts_of(&self, caller: &Caller, bucket: &BucketName, entries: Vec<Entry>) -> Result<Vec<Object>> {
+        let bound = self.enter(caller, bucket, Action::ListBucket).await?;
+        let mut found = Vec::with_capacity(entries.len());
+        for entry in entries {
+            match self.catalog().object(&SERVICE, bound.bucket.id, &entry.key).await? {
+                Some(row) => found.push(row),
+                None if bound.bucket.indexed.is_none() => found.push(object_of_entry(entry)),
+                None => {}
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// A file that nobody has served yet, as the listing knows it.
+fn object_of_entry(entry: Entry) -> Object {
+    Object {
+        key: entry.key,
+        version: entry.version,
+        counter: entry.counter,
+        placed: entry.placed,
+        stamp: entry.stamp,
+        size: entry.size,
+        modified: entry.modified,
+        etag: entry.etag,
+        checksum: None,
+        crc64nvme: None,
+        content: Content::default(),
+        parts: Vec::new(),
+        owner: entry.owner,
+        null: entry.null,
+        marker: false,
+        revision: 0,
+        attached: Attached::default(),
     }
 }

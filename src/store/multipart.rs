@@ -23,7 +23,7 @@ use crate::store::bound::{Bound, is_absent};
 use crate::store::error::{Error, Result};
 use crate::store::get::{Named, blocks};
 use crate::store::ingest::{Digest, pour, receive};
-use crate::store::put::owner_of_write;
+use crate::store::put::{owner_of_write, takes};
 use crate::store::request::{
     CreateUpload, Incoming, PartCopy, PartPage, PartStored, UploadPage, UploadQuery, UploadRef,
 };
@@ -38,6 +38,7 @@ impl Store {
     pub async fn create_upload(&self, caller: &Caller, request: CreateUpload) -> Result<Upload> {
         let bound = self.enter_object(caller, &request.bucket, &request.key, Action::PutObject).await?;
         bound.writable()?;
+        takes(&bound, &request.key, &request.content, None)?;
         let sealed = self.sealing_for(&bound, &request.key, &request.given.encryption)?;
         let (owner, attached) = self.accept(&bound, owner_of_write(&bound, caller), &request.given).await?;
         let handle = match bound.provider.begin_upload(bound.place(), VersionId::fresh()).await {
@@ -113,7 +114,8 @@ impl Store {
         let attempt = VersionId::fresh();
         let stage = self.stage_part(&bound, &row, number, attempt).await?;
         let mut stage = SealedStage::over(stage, key.as_ref(), number);
-        let digest = receive(body, &mut stage, PUT_BYTES_MAX).await?;
+        let bytes_max = takes(&bound, &row.key, &row.content, None)?;
+        let digest = receive(body, &mut stage, bytes_max).await?;
         self.add_part(bound, row, number, attempt, (stage, key), digest, sent.or(algorithm)).await
     }
 
@@ -234,7 +236,29 @@ impl Store {
     /// [`Error::NoSuchUpload`] also after it was completed or given up; [`Error::ConditionalConflict`] while it is being
     /// completed.
     pub async fn abort_upload(&self, caller: &Caller, upload: &UploadRef) -> Result<()> {
-        let (bound, row) = self.enter_upload(caller, upload, Action::AbortMultipartUpload).await?;
+        self.abort_as(caller, upload, Action::AbortMultipartUpload).await
+    }
+
+    /// The same, for interfaces where who may write may also give up what it began.
+    ///
+    /// # Errors
+    /// As [`Store::abort_upload`].
+    pub async fn give_up_upload(&self, caller: &Caller, upload: &UploadRef) -> Result<()> {
+        self.abort_as(caller, upload, Action::PutObject).await
+    }
+
+    /// How far an upload has come, with all its parts, for a caller who may write parts to it.
+    ///
+    /// # Errors
+    /// As [`Store::upload`].
+    pub async fn upload_progress(&self, caller: &Caller, upload: &UploadRef) -> Result<(UploadState, Vec<Part>)> {
+        let (_, row) = self.enter_upload(caller, upload, Action::PutObject).await?;
+        let limit = usize::try_from(PART_NUMBER_MAX).unwrap_or(usize::MAX);
+        Ok((row.state, self.catalog().parts(&SERVICE, row.id, 0, limit).await?))
+    }
+
+    async fn abort_as(&self, caller: &Caller, upload: &UploadRef, action: Action) -> Result<()> {
+        let (bound, row) = self.enter_upload(caller, upload, action).await?;
         match row.state {
             UploadState::Open => {}
             UploadState::Completing => self.reopen_if_left(row.id).await?,
@@ -325,6 +349,7 @@ fn may_go_on(caller: &Caller, bound: &Bound, upload: &Upload) -> bool {
     match &caller.who {
         Who::Root => true,
         Who::User(user) => user.name == upload.initiator || user.name == bound.bucket.owner || user.policy == "admin",
+        Who::Token(token) => token.is_service() || caller.id() == upload.initiator,
         Who::Anonymous => caller.id() == upload.initiator,
     }
 }

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::config::limits::PUT_BYTES_MAX;
+use crate::config::limits::{OBJECT_BYTES_MAX, PUT_BYTES_MAX};
 use crate::model::action::Action;
-use crate::model::caller::{Caller, Who};
+use crate::model::caller::Caller;
 use crate::model::condition::Conditions;
 use crate::model::id::VersionId;
-use crate::model::name::ObjectKey;
+use crate::model::name::{BucketName, ObjectKey};
 use crate::model::object::{Attached, Content, Object};
 use crate::model::place::{Placed, Stamp};
 use crate::model::time::Timestamp;
@@ -16,10 +16,13 @@ use crate::store::bound::Bound;
 use crate::store::error::{Error, Result};
 use crate::store::events::{Cause, How};
 use crate::store::ingest::{Digest, receive};
-use crate::store::request::PutRequest;
+use crate::store::request::{Behind, PutRequest};
 use crate::store::seal::SealedStage;
 use crate::store::write::{Write, check_write};
 use crate::store::{SERVICE, Store};
+
+/// The type of what is of none.
+const UNTYPED: &str = "application/octet-stream";
 
 impl Store {
     /// Writes an object. Answers after the commit, with the facts of the new version.
@@ -28,8 +31,41 @@ impl Store {
     /// Refusals; nothing is visible and nothing is left then. On cancellation before the body ended: the same; after it:
     /// the write goes on and is decided without an answer.
     pub async fn put(&self, caller: &Caller, request: PutRequest) -> Result<Object> {
+        self.put_with(caller, request, None).await
+    }
+
+    /// Whether an object could be written now: the decision, the conditions, and what the bucket takes.
+    ///
+    /// # Errors
+    /// Those that the write would have.
+    pub async fn try_put(
+        &self,
+        caller: &Caller,
+        (bucket, key): (&BucketName, &ObjectKey),
+        conditions: &Conditions,
+        content: Option<&Content>,
+        length: Option<u64>,
+    ) -> Result<()> {
+        let bound = self.enter_object(caller, bucket, key, Action::PutObject).await?;
+        bound.writable()?;
+        if let Some(content) = content {
+            takes(&bound, key, content, length)?;
+        }
+        self.refuse_early(&bound, key, conditions).await
+    }
+
+    /// Writes an object of which something is said behind its bytes.
+    ///
+    /// # Errors
+    /// As [`Store::put`].
+    pub async fn put_with(&self, caller: &Caller, request: PutRequest, behind: Option<Behind>) -> Result<Object> {
         let bound = self.enter_object(caller, &request.bucket, &request.key, Action::PutObject).await?;
         bound.writable()?;
+        // What follows may still name another type.
+        let bytes_max = match &behind {
+            None => takes(&bound, &request.key, &request.content, request.body.length)?,
+            Some(_) => bound.bucket.config.intake.bytes_max(request.key.as_str(), PUT_BYTES_MAX),
+        };
         self.refuse_early(&bound, &request.key, &request.conditions).await?;
         self.refuse_beyond_quota(&bound, &request.key, request.body.length).await?;
         let (owner, attached) = self.accept(&bound, owner_of_write(&bound, caller), &request.given).await?;
@@ -37,8 +73,13 @@ impl Store {
         let version = VersionId::fresh();
         let stage = self.stage(&bound, version).await?;
         let mut stage = SealedStage::over(stage, sealed.as_ref().map(|sealed| &sealed.key), 0);
-        let digest = receive(request.body, &mut stage, PUT_BYTES_MAX).await?;
-        let mut draft = draft(&request.key, version, request.content, &digest, (owner, attached));
+        let digest = receive(request.body, &mut stage, bytes_max).await?;
+        let content = match behind {
+            None => request.content,
+            Some(behind) => behind(request.content)?,
+        };
+        takes(&bound, &request.key, &content, Some(digest.size))?;
+        let mut draft = draft(&request.key, version, content, &digest, (owner, attached));
         let (stage, whole) = stage.finish(digest.whole).await?;
         if let Some(sealed) = sealed {
             sealed.note(&mut draft);
@@ -77,6 +118,20 @@ impl Store {
     }
 }
 
+/// Refuses what the bucket does not take, and says how many bytes it does.
+pub(super) fn takes(bound: &Bound, key: &ObjectKey, content: &Content, bytes: Option<u64>) -> Result<u64> {
+    let intake = &bound.bucket.config.intake;
+    let kind = content.content_type.as_deref().unwrap_or(UNTYPED);
+    if !intake.takes_type(key.as_str(), kind) {
+        return Err(Error::TypeRefused(kind.to_owned()));
+    }
+    let bytes_max = intake.bytes_max(key.as_str(), OBJECT_BYTES_MAX);
+    if bytes.is_some_and(|bytes| bytes > bytes_max) {
+        return Err(Error::TooLarge { bytes_max });
+    }
+    Ok(bytes_max.min(PUT_BYTES_MAX))
+}
+
 /// An object of bytes that were taken in whole.
 pub(super) fn draft(
     key: &ObjectKey,
@@ -108,8 +163,5 @@ pub(super) fn draft(
 
 /// Who writes owns, except that what nobody in particular writes belongs to the bucket's owner.
 pub(super) fn owner_of_write<'a>(bound: &'a Bound, caller: &'a Caller) -> &'a str {
-    match caller.who {
-        Who::Anonymous => &bound.bucket.owner,
-        Who::Root | Who::User(_) => caller.id(),
-    }
+    caller.owner().unwrap_or(&bound.bucket.owner)
 }

@@ -88,6 +88,9 @@ pub enum AclRequest {
     Grants(GrantsRequest),
 }
 
+/// Asked once, after the last frame: what came behind the bytes that changes what is said about them.
+pub type Behind = Box<dyn FnOnce(Content) -> Result<Content, BodyError> + Send>;
+
 /// Write an object.
 #[derive(Debug)]
 pub struct PutRequest {
@@ -367,6 +370,8 @@ pub struct CreateBucket {
     pub acl: AclRequest,
     /// The rest of its configuration.
     pub config: BucketConfig,
+    /// Whether anyone may read its objects.
+    pub public: bool,
     /// The provider it is asked for on; `None`: the one that the rules say.
     pub provider: Option<String>,
 }

@@ -42,6 +42,17 @@ fn providers_are_listed_with_what_they_can() {
 }
 
 #[test]
+fn the_readme_has_the_table_that_make_matrix_prints() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let config = root.join("compat/matrix.toml");
+    let output = longshore(&["provider", "list", "--markdown", "--config", config.to_str().expect("UTF-8")]).output();
+    let output = output.expect("the built program");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let (table, readme) = (stdout(&output), std::fs::read_to_string(root.join("README.md")).expect("the README"));
+    assert!(readme.contains(table.trim()), "`make matrix` prints another table:\n{table}");
+}
+
+#[test]
 fn every_operation_is_tried_and_nothing_is_left() {
     for name in ["default", "fleeting"] {
         let (output, home) = over(MEMORY, &["provider", "check", name]);

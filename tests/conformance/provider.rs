@@ -10,6 +10,7 @@ mod bodies;
 mod clouds;
 mod containers;
 mod directories;
+mod foreign;
 mod layouts;
 mod listings;
 mod multipart;

@@ -10,6 +10,7 @@ mod edits;
 mod full_disk;
 mod gc;
 mod kill;
+mod large;
 mod ledger;
 mod load;
 mod memory;

@@ -7,9 +7,11 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use http::{HeaderMap, Request};
 use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 
 use super::sign::{self, Auth, Keys, Payload, Signed, now_plus};
 
@@ -186,19 +188,55 @@ impl Client {
     }
 
     async fn over(socket: TcpStream, signed: Signed) -> Result<Answer, hyper::Error> {
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(socket)).await?;
-        let driver = tokio::spawn(connection);
-        let mut request = Request::builder().method(signed.method.as_str()).uri(signed.target);
-        for (name, value) in signed.headers {
-            request = request.header(name, http::HeaderValue::from_bytes(value.as_bytes()).expect("a header value"));
-        }
-        let request = request.body(Full::new(Bytes::from(signed.body))).expect("a request");
-        let answer = sender.send_request(request).await?;
+        Line::on(socket).await?.try_send(signed).await
+    }
+
+    /// A connection for one request after the other, whoever signed them.
+    pub(crate) async fn line(&self) -> Line {
+        let socket = TcpStream::connect(self.address).await.expect("a connection");
+        Line::on(socket).await.expect("a connection")
+    }
+}
+
+/// The request for a client library.
+pub(crate) fn request_of(signed: Signed) -> Request<Full<Bytes>> {
+    let mut request = Request::builder().method(signed.method.as_str()).uri(signed.target);
+    for (name, value) in signed.headers {
+        request = request.header(name, http::HeaderValue::from_bytes(value.as_bytes()).expect("a header value"));
+    }
+    request.body(Full::new(Bytes::from(signed.body))).expect("a request")
+}
+
+/// A connection that stays open between requests, as long as the server lets it.
+#[derive(Debug)]
+pub(crate) struct Line {
+    sender: SendRequest<Full<Bytes>>,
+    driver: JoinHandle<Result<(), hyper::Error>>,
+}
+
+impl Line {
+    async fn on(socket: TcpStream) -> Result<Self, hyper::Error> {
+        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(socket)).await?;
+        Ok(Self { sender, driver: tokio::spawn(connection) })
+    }
+
+    async fn try_send(&mut self, signed: Signed) -> Result<Answer, hyper::Error> {
+        self.sender.ready().await?;
+        let answer = self.sender.send_request(request_of(signed)).await?;
         let (head, body) = answer.into_parts();
         let body = body.collect().await?.to_bytes();
-        drop(sender);
-        driver.abort();
         Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
+    }
+
+    /// The answer; `None` if the server has closed the connection.
+    pub(crate) async fn send(&mut self, signed: Signed) -> Option<Answer> {
+        self.try_send(signed).await.ok()
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.driver.abort();
     }
 }
 

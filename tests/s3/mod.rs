@@ -22,7 +22,7 @@ mod logging;
 mod multipart;
 mod notification;
 mod objects;
-mod post;
+pub(crate) mod post;
 mod postgres;
 mod providers;
 mod ranges;

@@ -17,14 +17,14 @@ const BOUNDARY: &str = "a-boundary";
 
 /// A form on its way.
 #[derive(Clone)]
-struct Sent {
+pub(crate) struct Sent {
     fields: Vec<(String, String)>,
     filename: String,
     file: Vec<u8>,
 }
 
 impl Sent {
-    fn new(fields: &[(&str, &str)], file: &[u8]) -> Self {
+    pub(crate) fn new(fields: &[(&str, &str)], file: &[u8]) -> Self {
         let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         Self { fields, filename: "f.txt".to_owned(), file: file.to_vec() }
     }
@@ -40,7 +40,7 @@ impl Sent {
     }
 
     /// With a policy of these conditions, signed in version 2.
-    fn signed(self, client: &Client, conditions: Value) -> Self {
+    pub(crate) fn signed(self, client: &Client, conditions: Value) -> Self {
         let document = json!({"expiration": later(3600), "conditions": conditions});
         self.signed_document(client, &document.to_string())
     }
@@ -68,7 +68,7 @@ impl Sent {
         body
     }
 
-    async fn post(&self, client: &Client, path: &str) -> Answer {
+    pub(crate) async fn post(&self, client: &Client, path: &str) -> Answer {
         let call = client.call("POST", path).auth(Auth::Anonymous).body(self.body());
         call.header("content-type", &format!("multipart/form-data; boundary={BOUNDARY}")).send().await
     }

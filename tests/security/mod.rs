@@ -6,7 +6,9 @@
 //! whole directory before and after, so that a row need not know where something could be left.
 
 mod bodies;
+mod connections;
 mod cut;
+mod derived;
 mod heads;
 mod leaks;
 mod links;
@@ -17,6 +19,7 @@ mod rights;
 mod secrets;
 mod signatures;
 mod site;
+mod unreadable;
 mod users;
 pub(crate) mod wire;
 mod xml;

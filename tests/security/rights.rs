@@ -8,11 +8,11 @@ use longshore::model::action::Action;
 
 use super::operations::{LIST, OPERATIONS, Operation, UPLOAD_KEY};
 use super::site::KEY;
-use crate::harness::{Answer, Client, Server};
+use crate::harness::{Answer, Auth, Call, Client, Server};
 
 /// What the rights to an operation are.
 #[derive(Debug, Clone, Copy)]
-enum Right {
+pub(super) enum Right {
     /// Everybody's who is somebody: it concerns no bucket of another.
     Own,
     /// All of these, on the bucket or on the object as each says itself.
@@ -108,10 +108,10 @@ const PUBLIC_READ: [Action; 6] = [
 ];
 
 /// Of an upload only who began it has anything; for all others it is not there.
-const OF_UPLOADS: [&str; 5] =
+pub(super) const OF_UPLOADS: [&str; 5] =
     ["upload_part", "upload_part_copy", "complete_multipart_upload", "abort_multipart_upload", "list_parts"];
 
-fn asks(operation: &Operation) -> (Right, u16) {
+pub(super) fn asks(operation: &Operation) -> (Right, u16) {
     let row = ASKS.iter().find(|(name, ..)| *name == operation.name);
     let (_, right, status) = row.unwrap_or_else(|| panic!("{} has no row", operation.name));
     (*right, *status)
@@ -121,7 +121,7 @@ fn asks(operation: &Operation) -> (Right, u16) {
 const OWN_LIST: &str = "<AccessControlPolicy><Owner><ID>ann</ID></Owner><AccessControlList/></AccessControlPolicy>";
 
 /// A policy that gives these actions to a principal.
-fn policy(bucket: &str, principal: &str, actions: impl Iterator<Item = Action>) -> String {
+pub(super) fn policy(bucket: &str, principal: &str, actions: impl Iterator<Item = Action>) -> String {
     let (on_object, on_bucket): (Vec<_>, Vec<_>) = actions.partition(|action| action.on_object());
     let statement = |actions: Vec<Action>, resource: String| {
         let names: Vec<String> = actions.iter().map(|action| format!("\"{}\"", action.name())).collect();
@@ -135,19 +135,21 @@ fn policy(bucket: &str, principal: &str, actions: impl Iterator<Item = Action>) 
 }
 
 /// Every action that a bucket's policy can name.
-fn all() -> impl Iterator<Item = Action> {
+pub(super) fn all() -> impl Iterator<Item = Action> {
     let of_service = [Action::CreateBucket, Action::ListAllMyBuckets, Action::Administer];
     Action::ALL.iter().copied().filter(move |action| !of_service.contains(action))
 }
 
 /// A bucket of the owner's with an object and an upload.
-struct Vault {
-    name: String,
+pub(super) struct Vault {
+    pub(super) name: String,
     upload: String,
+    /// How requests for it are signed.
+    auth: Auth,
 }
 
 impl Vault {
-    async fn new(ann: &Client, name: String) -> Self {
+    pub(super) async fn new(ann: &Client, name: String) -> Self {
         ann.create_bucket(&name).await.expect(200);
         ann.put(&name, KEY, "bytes of ann").await.expect(200);
         let begun = ann.call("POST", &format!("/{name}/{UPLOAD_KEY}")).query("uploads", "").send().await;
@@ -155,10 +157,15 @@ impl Vault {
         let part =
             ann.call("PUT", &format!("/{name}/{UPLOAD_KEY}")).query("uploadId", &upload).query("partNumber", "1");
         part.body("The quick brown fox jumps over the lazy dog").send().await.expect(200);
-        Self { name, upload }
+        Self { name, upload, auth: Auth::Header }
     }
 
-    async fn allow(&self, ann: &Client, principal: &str, actions: impl Iterator<Item = Action>) {
+    /// The same, asked with signatures of this kind.
+    pub(super) fn asked(self, auth: Auth) -> Self {
+        Self { auth, ..self }
+    }
+
+    pub(super) async fn allow(&self, ann: &Client, principal: &str, actions: impl Iterator<Item = Action>) {
         let text = policy(&self.name, principal, actions);
         ann.call("PUT", &format!("/{}", self.name)).query("policy", "").body(text).send().await.expect(204);
     }
@@ -170,37 +177,53 @@ impl Vault {
         }
     }
 
-    async fn ask(&self, operation: &Operation, client: &Client) -> Answer {
+    /// The request for an operation.
+    pub(super) fn call<'c>(&self, operation: &Operation, client: &'c Client) -> Call<'c> {
         let mut operation = *operation;
         if operation.body == LIST {
             operation.body = OWN_LIST;
         }
-        operation.call(client, &self.name, &self.upload).send().await
+        let call = operation.call(client, &self.name, &self.upload);
+        if client.keys().is_some() { call.auth(self.auth) } else { call }
+    }
+
+    async fn ask(&self, operation: &Operation, client: &Client) -> Answer {
+        self.call(operation, client).send().await
     }
 
     /// What is wrong if this was done, or told anything.
-    async fn refuses(&self, operation: &Operation, client: &Client, who: &str) -> Option<String> {
-        let answer = self.ask(operation, client).await;
-        let refused = if operation.name == "delete_objects" && answer.status == 200 {
-            // Each key is told of by itself.
-            answer.elements("Code") == ["AccessDenied"] && answer.elements("Deleted").is_empty()
-        } else {
-            answer.status == 403 && (operation.method == "HEAD" || answer.code() == "AccessDenied")
-        };
-        let what = format!("{who} and {}: {} {}", operation.name, answer.status, answer.text());
-        (!refused || answer.text().contains("bytes of ann")).then_some(what)
+    pub(super) async fn refuses(&self, operation: &Operation, client: &Client, who: &str) -> Option<String> {
+        is_refusal(operation, &self.ask(operation, client).await, who)
     }
 
     /// What is wrong if it is not served as it is for who may.
-    async fn serves(&self, operation: &Operation, client: &Client, who: &str, status: u16) -> Option<String> {
+    pub(super) async fn serves(
+        &self,
+        operation: &Operation,
+        client: &Client,
+        who: &str,
+        status: u16,
+    ) -> Option<String> {
         let answer = self.ask(operation, client).await;
         let served = answer.status == status && !answer.text().contains("AccessDenied");
         (!served).then(|| format!("{who} and {}: {} {}", operation.name, answer.status, answer.text()))
     }
 }
 
-const BOB: &str = r#"{"AWS":"arn:aws:iam:::user/bob"}"#;
-const EVERYBODY: &str = "\"*\"";
+/// What is wrong with an answer to somebody who may not.
+pub(super) fn is_refusal(operation: &Operation, answer: &Answer, who: &str) -> Option<String> {
+    let refused = if operation.name == "delete_objects" && answer.status == 200 {
+        // Each key is told of by itself.
+        answer.elements("Code") == ["AccessDenied"] && answer.elements("Deleted").is_empty()
+    } else {
+        answer.status == 403 && (operation.method == "HEAD" || answer.code() == "AccessDenied")
+    };
+    let what = format!("{who} and {}: {} {}", operation.name, answer.status, answer.text());
+    (!refused || answer.text().contains("bytes of ann")).then_some(what)
+}
+
+pub(super) const BOB: &str = r#"{"AWS":"arn:aws:iam:::user/bob"}"#;
+pub(super) const EVERYBODY: &str = "\"*\"";
 
 #[test]
 fn every_operation_has_a_row() {
@@ -211,35 +234,40 @@ fn every_operation_has_a_row() {
     assert_eq!(rows, operations);
 }
 
-#[tokio::test]
-async fn each_operation_takes_exactly_its_right() {
-    let server = Server::start();
-    let (ann, bob) = (server.user("ann", "readwrite"), server.user("bob", "readwrite"));
-    let nobody = server.anonymous();
+/// Every operation by a caller without it, with all but it, and with it; signed so, or by who knows no more than that.
+pub(super) async fn takes_exactly_its_right(server: &Server, bob: &Client, auth: Auth) {
+    let (ann, nobody) = (server.user("ann", "readwrite"), server.anonymous());
     let mut wrong = Vec::new();
     for (n, operation) in OPERATIONS.iter().enumerate() {
         let (right, status) = asks(operation);
-        let vault = Vault::new(&ann, format!("anns-{n}")).await;
+        let vault = Vault::new(&ann, format!("anns-{n}")).await.asked(auth);
         let All(actions) = right else {
             wrong.extend(vault.refuses(operation, &nobody, "nobody").await);
             continue;
         };
-        wrong.extend(vault.refuses(operation, &bob, "bob without a right").await);
+        wrong.extend(vault.refuses(operation, bob, "bob without a right").await);
         wrong.extend(vault.refuses(operation, &nobody, "nobody").await);
         for missing in actions {
             let but = all().filter(|action| action != missing);
             vault.allow(&ann, BOB, but).await;
-            wrong.extend(vault.refuses(operation, &bob, &format!("bob with every right but {}", missing.name())).await);
+            wrong.extend(vault.refuses(operation, bob, &format!("bob with every right but {}", missing.name())).await);
         }
         vault.allow(&ann, BOB, actions.iter().copied()).await;
         wrong.extend(vault.refuses(operation, &nobody, "nobody where bob may").await);
         let others = if OF_UPLOADS.contains(&operation.name) { 404 } else { status };
-        wrong.extend(vault.serves(operation, &bob, "bob with exactly the right", others).await);
-        let vault = Vault::new(&ann, format!("anns-{n}-own")).await;
+        wrong.extend(vault.serves(operation, bob, "bob with exactly the right", others).await);
+        let vault = Vault::new(&ann, format!("anns-{n}-own")).await.asked(auth);
         vault.allow(&ann, BOB, [Action::ListBucket].into_iter()).await;
         wrong.extend(vault.serves(operation, &ann, "ann", status).await);
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn each_operation_takes_exactly_its_right() {
+    let server = Server::start();
+    let bob = server.user("bob", "readwrite");
+    takes_exactly_its_right(&server, &bob, Auth::Header).await;
 }
 
 #[tokio::test]

@@ -23,6 +23,10 @@ pub(super) enum Key {
     UserName,
     /// `aws:userid`.
     UserId,
+    /// `jwt:role`: that of the caller's token.
+    Role,
+    /// `jwt:sub`: of whom the caller's token speaks.
+    Subject,
     /// `s3:ResourceAccount`.
     ResourceAccount,
     /// `s3:ExistingObjectTag/…`, with the key of the tag as it was written.
@@ -63,6 +67,8 @@ impl Key {
             "aws:principaltype" => Self::PrincipalType,
             "aws:username" => Self::UserName,
             "aws:userid" => Self::UserId,
+            "jwt:role" => Self::Role,
+            "jwt:sub" => Self::Subject,
             "s3:resourceaccount" | "aws:resourceaccount" => Self::ResourceAccount,
             other => match other.strip_prefix("s3:") {
                 // What Longshore has not, such as a VPC or a second factor, is absent in truth.
@@ -95,7 +101,7 @@ impl Key {
             "s3:x-amz-server-side-encryption-aws-kms-key-id",
         ];
         match self {
-            Self::SourceIp | Self::PrincipalArn | Self::UserId | Self::UserName => true,
+            Self::SourceIp | Self::PrincipalArn | Self::UserId | Self::UserName | Self::Subject => true,
             Self::Sent(key) => SENT.contains(&key.as_str()),
             _ => false,
         }

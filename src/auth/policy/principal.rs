@@ -13,6 +13,10 @@ pub(super) enum Principal {
     Anyone,
     /// A user, by its canonical id.
     User(String),
+    /// The tokens of a role.
+    Role(String),
+    /// The tokens that speak of a subject.
+    Subject(String),
     /// A service of Amazon's, which no caller is.
     Service,
 }
@@ -22,6 +26,11 @@ impl Principal {
     pub(super) fn aws(text: &str) -> Result<Self, Malformed> {
         if text == "*" {
             return Ok(Self::Anyone);
+        }
+        for (kind, of) in [("role:", Self::Role as fn(String) -> Self), ("sub:", Self::Subject)] {
+            if let Some(name) = text.strip_prefix(kind).filter(|name| !name.is_empty() && !name.contains('*')) {
+                return Ok(of(name.to_owned()));
+            }
         }
         let unknown = || Malformed::new(format!("the principal {text:?} is not known"));
         let Some(rest) = text.strip_prefix("arn:") else { return Self::user(text) };
@@ -54,7 +63,9 @@ impl Principal {
             (Self::Anyone, _) => true,
             (Self::User(name), Who::User(user)) => *name == user.name,
             (Self::User(name), Who::Root) => name == ROOT,
-            (Self::User(_), Who::Anonymous) | (Self::Service, _) => false,
+            (Self::Role(role), Who::Token(token)) => role == token.role(),
+            (Self::Subject(subject), Who::Token(token)) => token.subject() == Some(subject),
+            (Self::User(_) | Self::Role(_) | Self::Subject(_) | Self::Service, _) => false,
         }
     }
 }

@@ -65,17 +65,23 @@ impl<'a> Question<'a> {
             Key::PrincipalArn => match &self.caller.who {
                 Who::Root => one(format!("arn:aws:iam::{ROOT}:root")),
                 Who::User(user) => one(format!("arn:aws:iam:::user/{}", user.name)),
-                Who::Anonymous => None,
+                Who::Token(_) | Who::Anonymous => None,
             },
             Key::PrincipalType => one(match &self.caller.who {
                 Who::Root => "Account",
                 Who::User(_) => "User",
+                Who::Token(_) => "FederatedUser",
                 Who::Anonymous => "Anonymous",
             }
             .to_owned()),
             Key::UserName => match &self.caller.who {
                 Who::User(user) => one(user.name.clone()),
-                Who::Root | Who::Anonymous => None,
+                Who::Root | Who::Token(_) | Who::Anonymous => None,
+            },
+            Key::Role | Key::Subject => match &self.caller.who {
+                Who::Token(token) if *key == Key::Role => one(token.role().to_owned()),
+                Who::Token(token) => one(token.subject()?.to_owned()),
+                Who::Root | Who::User(_) | Who::Anonymous => None,
             },
             Key::UserId => one(self.caller.id().to_owned()),
             Key::ResourceAccount => one(self.bucket()?.owner.clone()),

@@ -64,7 +64,7 @@ fn read_object(row: &Row<'_>) -> rows::Read<Object> {
         null: entry.null,
         marker: entry.marker,
         revision: rows::unsigned(row, 18)?,
-        attached: rows::json_or_none(row, 19)?.unwrap_or_default(),
+        attached: rows::attached(row, 19)?,
     })
 }
 

@@ -39,10 +39,11 @@ struct Row {
 
 fn get(connection: &Connection, bucket: BucketId) -> Result<Option<Row>> {
     let mut statement = connection.prepare_cached(sql::QUOTA)?;
-    let most = |column: Option<i64>| column.and_then(|most| u64::try_from(most).ok());
     let row = statement.query_row([bucket.0], |row| {
         let (objects, bytes) = (rows::unsigned(row, 0)?, rows::unsigned(row, 1)?);
-        Ok(Row { objects, bytes, most: Quota { objects: most(row.get(2)?), bytes: most(row.get(3)?) } })
+        let most = Quota { objects: rows::unsigned_or_none(row, 2)?, bytes: rows::unsigned_or_none(row, 3)? };
+        // A row is there because something is limited.
+        if most.is_none() { Err(rows::malformed(2, "a quota")) } else { Ok(Row { objects, bytes, most }) }
     });
     Ok(row.optional()?)
 }

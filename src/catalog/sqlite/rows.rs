@@ -25,7 +25,8 @@ pub(super) fn bytes(id: impl Into<String>) -> [u8; 16] {
     unhex(&id.into()).expect("an id of ours is 32 hexadecimal digits")
 }
 
-fn malformed(column: usize, what: &'static str) -> rusqlite::Error {
+/// A row that is not as this program writes it.
+pub(super) fn malformed(column: usize, what: &'static str) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, Type::Null, Box::new(Fault::Malformed(what)))
 }
 
@@ -77,6 +78,14 @@ pub(super) fn timestamp(row: &Row<'_>, column: usize) -> Read<Timestamp> {
 /// A number that is never negative.
 pub(super) fn unsigned(row: &Row<'_>, column: usize) -> Read<u64> {
     u64::try_from(row.get::<_, i64>(column)?).map_err(|_| malformed(column, "a number"))
+}
+
+/// A number that is never negative, if there is one.
+pub(super) fn unsigned_or_none(row: &Row<'_>, column: usize) -> Read<Option<u64>> {
+    match row.get_ref(column)? {
+        rusqlite::types::ValueRef::Null => Ok(None),
+        _ => unsigned(row, column).map(Some),
+    }
 }
 
 /// The column of a number that is never negative.
@@ -155,6 +164,18 @@ pub(super) fn crc_column(crc: u64) -> i64 {
 /// A CRC-64 from its column.
 pub(super) fn crc(column: i64) -> u64 {
     u64::from_ne_bytes(column.to_ne_bytes())
+}
+
+/// What is attached to an object. What says more than is known here may hold the object or close it, and is not read as if it
+/// said less. (A record beside the bytes is: of a lost catalog, what is known of a lock is worth more than nothing.)
+pub(super) fn attached(row: &Row<'_>, column: usize) -> Read<Attached> {
+    let Some(attached) = json_or_none::<Attached>(row, column)? else { return Ok(Attached::default()) };
+    let known = serde_json::to_value(&attached).map_err(|_| malformed(column, "what is attached"))?;
+    if json::<serde_json::Value>(row, column)? == known {
+        Ok(attached)
+    } else {
+        Err(malformed(column, "what is attached"))
+    }
 }
 
 /// The column of what is attached to an object: nothing, most often.

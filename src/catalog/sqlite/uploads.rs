@@ -32,7 +32,7 @@ fn read(row: &Row<'_>) -> rows::Read<Upload> {
         initiator: row.get(4)?,
         owner: row.get::<_, Option<String>>(12)?.map_or_else(|| row.get(4), Ok)?,
         content: rows::json(row, 5)?,
-        attached: rows::json_or_none(row, 11)?.unwrap_or_default(),
+        attached: rows::attached(row, 11)?,
         checksum: rows::sum_kind(row, 6)?,
         handle: row.get(8)?,
         state,

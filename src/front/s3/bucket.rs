@@ -108,7 +108,7 @@ pub(super) async fn create(gateway: &Gateway, request: S3Request<CreateBucketInp
             .with("LocationConstraint", constraint));
         }
     }
-    let request = CreateBucket { acl: given::acl(&request.headers)?, config: made, provider };
+    let request = CreateBucket { acl: given::acl(&request.headers)?, config: made, provider, public: false };
     match gateway.store.create_bucket(&caller, &name, request).await {
         Ok(_) => {}
         // The first region answers a repetition as it answered the first time.

@@ -41,6 +41,7 @@ pub(super) fn of(headers: &HeaderMap, metadata: Option<HashMap<String, String>>)
         redirect: redirect(headers)?,
         storage_class: storage_class(headers)?,
         user: user(metadata.unwrap_or_default())?,
+        ..Content::default()
     })
 }
 
@@ -158,7 +159,7 @@ pub(super) fn shown(stored: Content, overrides: Overrides) -> Result<Shown> {
         expires: pick("response-expires", overrides.expires, stored.expires)?,
         redirect: stored.redirect.filter(|value| printable(value)),
         storage_class: stored.storage_class,
-        user: std::collections::BTreeMap::new(),
+        ..Content::default()
     };
     let all = stored.user.len();
     let metadata: HashMap<String, String> = stored

@@ -165,6 +165,7 @@ impl From<Error> for Refusal {
             Error::InvalidPartOrder => invalid_part_order(),
             Error::PartTooSmall { number, size, etag } => part_too_small(number, size, &etag),
             Error::TooLarge { bytes_max } => too_large().with("MaxSizeAllowed", bytes_max.to_string()),
+            Error::TypeRefused(kind) => Self::new(415, "InvalidMimeType", format!("mime type {kind} is not supported")),
             Error::BadDigest => bad_digest(),
             Error::Body(error) => body(error),
             Error::NotImplemented(what) => Self::not_implemented(what),

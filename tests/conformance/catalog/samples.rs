@@ -83,6 +83,7 @@ pub(super) fn rich(text: &str) -> Object {
             acl: Some(Canned::PublicRead.grants("alice", "bob")),
             lock: Lock { retention: None, legal_hold: Some(false) },
             sealing: None,
+            created: Some(Timestamp(1)),
         },
     }
 }

@@ -37,14 +37,26 @@ impl InCloud {
     /// Asks and waits for the answer.
     #[track_caller]
     fn ask(&self, question: &Value) -> Value {
+        let mut answer = self.answer(question);
+        assert!(answer["error"].is_null(), "{question}: {answer}");
+        answer["ok"].take()
+    }
+
+    #[track_caller]
+    fn answer(&self, question: &Value) -> Value {
         let mut pipes = self.pipes.lock().unwrap_or_else(PoisonError::into_inner);
         writeln!(pipes.0, "{question}").expect("a running client");
         let mut line = String::new();
         pipes.1.read_line(&mut line).expect("a running client");
-        let mut answer: Value = serde_json::from_str(&line)
-            .unwrap_or_else(|_| panic!("the client program ended: `make tools` installs what it needs"));
-        assert!(answer["error"].is_null(), "{question}: {answer}");
-        answer["ok"].take()
+        serde_json::from_str(&line)
+            .unwrap_or_else(|_| panic!("the client program ended: `make tools` installs what it needs"))
+    }
+
+    /// Writes under a name that the storage, or its client, may have no way to name; whether it said that it did.
+    pub(crate) fn try_write(&self, container: &BucketName, key: &str, bytes: &[u8]) -> bool {
+        let data = STANDARD.encode(bytes);
+        let question = json!({"op": "write", "container": container.as_str(), "key": key, "data": data});
+        self.answer(&question)["error"].is_null()
     }
 
     /// All names of a container as the storage has them, in order of their bytes.

@@ -6,6 +6,7 @@ mod edits;
 mod holes;
 mod holes_of_files;
 mod hooked;
+mod identities;
 mod inline;
 mod mended;
 mod multipart;
@@ -327,6 +328,7 @@ macro_rules! behaviours {
 
 /// What holds on every provider.
 const EVERYWHERE: &[Behaviour] = behaviours![
+    identities::users_and_keys_are_for_administrators,
     objects::what_is_put_is_got_and_listed,
     objects::overwrite_and_delete_leave_nothing_behind,
     objects::keys_of_any_shape_are_kept_apart,

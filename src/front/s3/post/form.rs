@@ -11,10 +11,10 @@ use futures_util::stream;
 use http_body_util::BodyExt as _;
 use s3s::Body;
 
-use super::parser::{Event, Head, Malformed, Parser};
 use crate::config::limits::{
     BODY_IDLE_SECONDS_MAX, FORM_FIELDS_BYTES_MAX, FORM_FIELDS_MAX, FORM_REST_BYTES_MAX, PUT_BYTES_MAX,
 };
+use crate::front::form::{Event, Head, Malformed, Parser};
 use crate::front::s3::error::{self, Refusal, Result};
 use crate::front::s3::exchange::Exchange;
 use crate::store::BodyError;
@@ -100,10 +100,10 @@ pub(super) async fn read(body: Body, parser: Parser) -> Result<Form> {
     let mut bytes = 0;
     loop {
         match file.event().await? {
-            Event::Part(Head { name, filename }) if name.eq_ignore_ascii_case("file") => {
+            Event::Part(Head { name, filename, .. }) if name.eq_ignore_ascii_case("file") => {
                 return Ok(Form { fields, filename, file });
             }
-            Event::Part(Head { name, filename }) => {
+            Event::Part(Head { name, filename, .. }) => {
                 let name = name.to_ascii_lowercase();
                 bytes += name.len() + filename.map_or(0, |filename| filename.len());
                 if fields.0.len() == FORM_FIELDS_MAX || bytes > FORM_FIELDS_BYTES_MAX {

@@ -12,7 +12,6 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use s3s::Body;
 
 use self::form::{ANY_SIZE, Form};
-use self::parser::Parser;
 use self::policy::Policy;
 use super::detached::Detached;
 use super::encode::url;
@@ -20,13 +19,13 @@ use super::error::{Refusal, Result};
 use super::exchange::Exchange;
 use super::rewrite::Verified;
 use super::{S3Front, host, query, wire};
+use crate::front::form::Parser;
 use crate::model::name::BucketName;
 use crate::model::time::Clock;
 
 mod answer;
 mod fields;
 mod form;
-mod parser;
 mod policy;
 mod signature;
 

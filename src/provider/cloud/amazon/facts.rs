@@ -107,9 +107,8 @@ pub(super) fn facts(headers: &HeaderMap, size: u64) -> Result<Facts> {
         encoding: text("content-encoding"),
         language: text("content-language"),
         expires: text("expires"),
-        redirect: None,
-        storage_class: None,
         user: user.collect(),
+        ..Content::default()
     };
     Ok(Facts {
         tag: tag(&etag),

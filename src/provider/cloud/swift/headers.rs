@@ -148,9 +148,8 @@ fn content(headers: &HeaderMap) -> Content {
         encoding: one("content-encoding"),
         language: one("content-language"),
         expires: one("expires"),
-        redirect: None,
-        storage_class: None,
         user: user.collect(),
+        ..Content::default()
     }
 }
 

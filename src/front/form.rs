@@ -14,20 +14,22 @@ const HEAD_LINES_MAX: usize = 16;
 
 /// The body is not a form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Malformed;
+pub(crate) struct Malformed;
 
 /// What the head of a part says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Head {
+pub(crate) struct Head {
     /// The name of the field.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// The name of the file, if one was sent.
-    pub(super) filename: Option<String>,
+    pub(crate) filename: Option<String>,
+    /// Its type, if one was sent.
+    pub(crate) content_type: Option<String>,
 }
 
 /// What was found.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Event {
+pub(crate) enum Event {
     /// A part begins.
     Part(Head),
     /// Bytes of it.
@@ -56,7 +58,7 @@ enum State {
 
 /// Reads the framing.
 #[derive(Debug)]
-pub(super) struct Parser {
+pub(crate) struct Parser {
     /// A line end, two dashes, the boundary.
     delimiter: Vec<u8>,
     held: BytesMut,
@@ -65,7 +67,7 @@ pub(super) struct Parser {
 
 impl Parser {
     /// For a body with this `Content-Type`; `None` if it names no boundary.
-    pub(super) fn new(content_type: &str) -> Option<Self> {
+    pub(crate) fn new(content_type: &str) -> Option<Self> {
         let boundary = parameter(content_type.split_once(';')?.1, "boundary")?;
         let legal = |b: u8| b.is_ascii_graphic() || b == b' ';
         if boundary.is_empty() || boundary.len() > BOUNDARY_BYTES_MAX || !boundary.bytes().all(legal) {
@@ -78,12 +80,12 @@ impl Parser {
     }
 
     /// Takes a frame.
-    pub(super) fn push(&mut self, frame: &[u8]) {
+    pub(crate) fn push(&mut self, frame: &[u8]) {
         self.held.extend_from_slice(frame);
     }
 
     /// The next event.
-    pub(super) fn next(&mut self) -> Result<Event, Malformed> {
+    pub(crate) fn next(&mut self) -> Result<Event, Malformed> {
         loop {
             match self.state {
                 State::Start => {
@@ -173,11 +175,14 @@ fn tail(bytes: &[u8], word: &[u8]) -> usize {
 
 fn head_of(head: &[u8]) -> Result<Head, Malformed> {
     let text = std::str::from_utf8(head).map_err(|_| Malformed)?;
-    let mut found = None;
+    let (mut found, mut content_type) = (None, None);
     for (number, line) in text.split("\r\n").enumerate() {
         let (name, value) = line.split_once(':').ok_or(Malformed)?;
         if number == HEAD_LINES_MAX || line.contains(['\r', '\n', '\0']) {
             return Err(Malformed);
+        }
+        if name.trim().eq_ignore_ascii_case("content-type") {
+            content_type = Some(value.trim().to_owned());
         }
         if !name.trim().eq_ignore_ascii_case("content-disposition") {
             continue;
@@ -189,9 +194,10 @@ fn head_of(head: &[u8]) -> Result<Head, Malformed> {
         found = Some(Head {
             name: parameter(parameters, "name").ok_or(Malformed)?,
             filename: extended(parameters).or_else(|| parameter(parameters, "filename")),
+            content_type: None,
         });
     }
-    found.ok_or(Malformed)
+    found.map(|head| Head { content_type, ..head }).ok_or(Malformed)
 }
 
 /// The first value of a parameter of a header.

@@ -1,0 +1,72 @@
+//! `longshore token`.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use serde_json::{Map, Value};
+
+use crate::app::tokens;
+use crate::cli::exit::{Failure, Outcome};
+use crate::cli::{Beside, print};
+use crate::config::state::State;
+use crate::config::{Config, duration};
+use crate::model::time::Clock;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Sign a token for a role and print it alone.
+    Create(Create),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Create {
+    /// The role, such as anon, authenticated or service_role.
+    #[arg(long, value_name = "ROLE", env = "LONGSHORE_ROLE")]
+    role: String,
+    /// The subject: of whom the token speaks, and who owns what is written with it.
+    #[arg(long, value_name = "SUB", env = "LONGSHORE_SUB")]
+    sub: Option<String>,
+    /// Further claims, as a JSON object.
+    #[arg(long, value_name = "JSON", env = "LONGSHORE_CLAIMS")]
+    claims: Option<String>,
+    /// How long it counts: 30m, 24h, 7d.
+    #[arg(long, value_name = "TIME", env = "LONGSHORE_EXPIRES", value_parser = duration, default_value = "1h")]
+    expires: Duration,
+    #[command(flatten)]
+    beside: Beside,
+}
+
+pub(super) async fn run(command: Command) -> Outcome {
+    match command {
+        Command::Create(arguments) => create(arguments),
+    }
+}
+
+fn create(arguments: Create) -> Outcome {
+    let Create { role, sub, claims, expires, beside } = arguments;
+    let config = Config::load(&beside.places.overrides(beside.dir))?;
+    if !config.jwt.roles.contains(&role) {
+        return Err(Failure::refused(format!("the role {role:?} is not let in; jwt.roles lists those that are")));
+    }
+    let mut all = match claims.as_deref().map(serde_json::from_str::<Value>) {
+        None => Map::new(),
+        Some(Ok(Value::Object(claims))) => claims,
+        Some(_) => return Err(Failure::refused("the claims must be a JSON object")),
+    };
+    if let Some(taken) = ["role", "sub", "iat", "exp", "nbf", "url"].iter().find(|name| all.contains_key(**name)) {
+        return Err(Failure::refused(format!("the claim {taken:?} cannot be set by --claims")));
+    }
+    let now = Clock::now().seconds();
+    let ends = i64::try_from(expires.as_secs()).ok().and_then(|seconds| now.checked_add(seconds));
+    let ends =
+        ends.filter(|_| !expires.is_zero()).ok_or_else(|| Failure::refused("it would never count, or forever"))?;
+    all.insert("role".to_owned(), role.into());
+    all.extend(sub.map(|sub| ("sub".to_owned(), Value::from(sub))));
+    all.extend([("iat".to_owned(), now.into()), ("exp".to_owned(), ends.into())]);
+    let secret = match &config.jwt.secret {
+        Some(secret) => secret.clone(),
+        None => tokens::secret(&config, &State::open(&config.state)?)?.0,
+    };
+    let text = tokens::made_of(&config, secret)?.sign(&all)?;
+    Ok(print::text(&format!("{text}\n"))?)
+}

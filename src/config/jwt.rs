@@ -1,0 +1,71 @@
+//! The `[jwt]` section: which signed tokens count.
+//!
+//! **Invariant:** a secret is long enough not to be guessed, an address has no user in it, and nothing turns
+//! verification off.
+
+use std::path::PathBuf;
+
+use super::notification::is_address;
+use super::root::is_well_known;
+use super::section::Section;
+use crate::auth::jwt::{Algorithm, KeySource};
+use crate::auth::secret::Secret;
+use crate::model::caller::{ANON_ROLE, SERVICE_ROLE};
+
+/// Least characters of the secret.
+const JWT_SECRET_CHARS_MIN: usize = 32;
+/// The environment variable of the secret.
+pub const JWT_SECRET_VARIABLE: &str = "LONGSHORE_JWT_SECRET";
+
+/// Which tokens count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JwtConfig {
+    /// The secret; `None`: the one that is kept in the state directory.
+    pub secret: Option<Secret>,
+    /// Where further keys come from.
+    pub keys: Option<KeySource>,
+    /// The algorithms that are let in.
+    pub algorithms: Vec<Algorithm>,
+    /// The roles that are let in.
+    pub roles: Vec<String>,
+    /// Whether a token must have an end.
+    pub require_exp: bool,
+}
+
+impl JwtConfig {
+    pub(super) fn read(mut section: Section<'_>, given: Option<&Secret>) -> Self {
+        let secret = given.cloned().or(section.secret(&["secret"]));
+        if let Some(secret) = &secret {
+            let text = secret.expose();
+            if text.chars().count() < JWT_SECRET_CHARS_MIN {
+                section.problem("secret", "it must have at least 32 characters");
+            } else if is_well_known(text) {
+                section.problem("secret", "it is a well-known one; choose another");
+            }
+        }
+        let file = section.text("jwks_file").map(|file| KeySource::File(PathBuf::from(file)));
+        let url = section.text("jwks_url");
+        if url.as_deref().is_some_and(|url| !is_address(url)) {
+            section.problem("jwks_url", "expected an address such as \"https://host/path\", without a user in it");
+        }
+        if file.is_some() && url.is_some() {
+            section.problem("jwks_url", "jwks_file names keys already: one of them is enough");
+        }
+        let algorithms = section.texts("algorithms");
+        let algorithms = algorithms.map_or(Algorithm::ALL.to_vec(), |names| {
+            let known = |name: &String| {
+                let found = Algorithm::parse(name);
+                if found.is_none() {
+                    section.problem("algorithms", &format!("{name:?} is none of HS256, RS256, ES256"));
+                }
+                found
+            };
+            names.iter().filter_map(known).collect()
+        });
+        let roles = section.texts("roles");
+        let roles = roles.unwrap_or_else(|| [ANON_ROLE, "authenticated", SERVICE_ROLE].map(str::to_owned).to_vec());
+        let require_exp = section.boolean("require_exp").unwrap_or(true);
+        section.finish();
+        Self { secret, keys: file.or(url.map(KeySource::Address)), algorithms, roles, require_exp }
+    }
+}

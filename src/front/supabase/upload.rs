@@ -1,0 +1,141 @@
+//! Uploads: raw or as a form, by a caller or by a signed address.
+//!
+//! **Invariant:** a body is streamed to the store, which refuses what is too large while it comes; of writes of one new
+//! key that must not replace anything one is taken.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::Response;
+use futures_util::{StreamExt as _, stream};
+use http::{HeaderMap, StatusCode, header};
+use serde_json::json;
+
+use super::error::{self, Refusal, Result};
+use super::route::Op;
+use super::sign::Scope;
+use super::{Asked, Supabase, form, meta, names, row};
+use crate::config::limits::BODY_IDLE_SECONDS_MAX;
+use crate::model::caller::{Caller, Token, Who, id_of_subject};
+use crate::model::condition::{Conditions, TagMatch};
+use crate::model::name::{BucketName, ObjectKey};
+use crate::model::object::Object;
+use crate::store::request::{Frames, Given, Incoming, PutRequest};
+use crate::store::{BodyError, Error};
+
+/// The end of the names of empty objects that stand for folders.
+const PLACEHOLDER: &str = ".emptyFolderPlaceholder";
+
+/// The conditions of a write.
+pub(super) fn conditions(upsert: bool) -> Conditions {
+    Conditions { if_none_match: (!upsert).then_some(TagMatch::Any), ..Conditions::default() }
+}
+
+/// Why a write is refused, in the words for objects.
+pub(super) fn refused(error: Error) -> Refusal {
+    match error {
+        Error::PreconditionFailed => Refusal::duplicate("KeyAlreadyExists"),
+        error => error.into(),
+    }
+}
+
+/// The frames of a body, which end at the first error or when nothing comes any more.
+pub(super) fn frames(body: Body) -> Frames {
+    let idle = Duration::from_secs(BODY_IDLE_SECONDS_MAX);
+    let frames = body.into_data_stream();
+    Box::pin(stream::unfold(Some(frames), move |frames| async move {
+        let mut frames = frames?;
+        match tokio::time::timeout(idle, frames.next()).await {
+            Ok(None) => None,
+            Ok(Some(Ok(frame))) => Some((Ok(frame), Some(frames))),
+            Ok(Some(Err(_))) => Some((Err(BodyError::Gone), None)),
+            Err(_) => Some((Err(BodyError::Timeout), None)),
+        }
+    }))
+}
+
+/// The length that a body says it has.
+pub(super) fn length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// By a caller.
+pub(super) async fn upload(front: &Supabase, asked: &Asked, body: Body) -> Result<Response> {
+    let caller = front.caller(asked)?;
+    let bucket = front.bucket(&asked.route.bucket).await?;
+    let key = names::new_key(&asked.route.key)?;
+    let upsert = asked.route.op == Op::Update || asked.upserts();
+    let object = front.put(&caller, asked, (&bucket, &key), upsert, body).await?;
+    let id = row::id(&bucket, object.key.as_str());
+    Ok(error::json(StatusCode::OK, &json!({ "Key": format!("{bucket}/{key}"), "Id": id })))
+}
+
+/// By a signed address, which says who owns what is written and whether it may replace anything.
+pub(super) async fn signed(front: &Supabase, asked: &Asked, body: Body) -> Result<Response> {
+    let claims = front.address(asked, Scope::Upload)?;
+    let (bucket, key) = (front.bucket(&claims.bucket).await?, names::new_key(&claims.key)?);
+    let caller = service_for(asked, claims.owner.as_deref());
+    front.put(&caller, asked, (&bucket, &key), claims.upsert, body).await?;
+    Ok(error::json(StatusCode::OK, &json!({ "Key": format!("{bucket}/{key}") })))
+}
+
+/// The service, in the name of a subject: the permission was asked for when the address was signed.
+pub(super) fn service_for(asked: &Asked, owner: Option<&str>) -> Caller {
+    let mut claims = serde_json::Map::from_iter([("role".to_owned(), crate::model::caller::SERVICE_ROLE.into())]);
+    claims.extend(owner.map(|owner| ("sub".to_owned(), owner.into())));
+    asked.facts.set_caller(&owner.map_or_else(|| "signed".to_owned(), id_of_subject));
+    Who::Token(Token::new(crate::model::caller::SERVICE_ROLE, claims).into()).into()
+}
+
+impl Supabase {
+    async fn put(
+        &self,
+        caller: &Caller,
+        asked: &Asked,
+        (bucket, key): (&BucketName, &ObjectKey),
+        upsert: bool,
+        body: Body,
+    ) -> Result<Object> {
+        let content = meta::of_headers(asked)?;
+        let kind = content.content_type.clone().unwrap_or_default();
+        let declared = length(&asked.head.headers);
+        let is_form = kind.split(';').next().is_some_and(|kind| kind.eq_ignore_ascii_case("multipart/form-data"));
+        let (content, frames, length, behind) = if is_form {
+            // Who may not write is told before the form is read.
+            let conditions = conditions(upsert);
+            self.store.try_put(caller, (bucket, key), &conditions, None, None).await.map_err(refused)?;
+            let form = form::read(&kind, frames(body), content).await?;
+            (form.content, form.frames, None, Some(form.behind))
+        } else {
+            (content, frames(body), declared, None)
+        };
+        let most = if key.as_str().ends_with(PLACEHOLDER) { 0 } else { self.options.file_bytes_max };
+        if length.is_some_and(|length| length > most) {
+            return Err(Refusal::too_large());
+        }
+        let frames = limited(frames, most);
+        let request = PutRequest {
+            bucket: bucket.clone(),
+            key: key.clone(),
+            content,
+            given: Given::default(),
+            conditions: conditions(upsert),
+            body: Incoming { length, frames, md5: None, checksum: None, algorithm: None, trailer: None },
+        };
+        self.store.put_with(caller, request, behind).await.map_err(refused)
+    }
+}
+
+/// The frames of a body that may have so many bytes.
+fn limited(frames: Frames, most: u64) -> Frames {
+    Box::pin(stream::unfold(Some((frames, most)), |state| async move {
+        let (mut frames, left) = state?;
+        match frames.next().await? {
+            Ok(frame) => match left.checked_sub(frame.len() as u64) {
+                Some(left) => Some((Ok(frame), Some((frames, left)))),
+                None => Some((Err(BodyError::TooLarge), None)),
+            },
+            Err(error) => Some((Err(error), None)),
+        }
+    }))
+}

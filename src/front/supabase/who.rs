@@ -1,0 +1,85 @@
+//! Who asks: the token of a request.
+//!
+//! **Invariant:** a token that does not verify makes no caller; where none is needed it makes nobody in particular. The
+//! header `apikey` is for a gateway in front and proves nothing here.
+
+use http::header::{AUTHORIZATION, REFERER, USER_AGENT};
+
+use super::error::{Refusal, Result};
+use super::{Asked, Supabase};
+use crate::model::caller::{Caller, Token, Who};
+use crate::model::context::RequestContext;
+use crate::model::time::Clock;
+
+/// A caller, and whether it has shown that it is one.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) caller: Caller,
+    pub(super) verified: bool,
+}
+
+impl Supabase {
+    /// The caller, who must show a token.
+    pub(super) fn caller(&self, asked: &Asked) -> Result<Caller> {
+        let text = token(asked)?;
+        let token = self.tokens.caller(text)?;
+        Ok(asked.caller(token))
+    }
+
+    /// The caller; nobody in particular without a token, or with one that does not count.
+    pub(super) fn caller_if_any(&self, asked: &Asked) -> Known {
+        match self.caller(asked) {
+            Ok(caller) => Known { caller, verified: true },
+            Err(_) => Known { caller: asked.nobody(), verified: false },
+        }
+    }
+
+    /// The caller, who must be the service.
+    pub(super) fn service(&self, asked: &Asked) -> Result<Caller> {
+        let caller = self.caller(asked)?;
+        if caller.is_unbounded() {
+            return Ok(caller);
+        }
+        Err(Refusal::denied("Access denied: Invalid role").plainly(403))
+    }
+}
+
+impl Asked {
+    /// Nobody in particular.
+    pub(super) fn nobody(&self) -> Caller {
+        self.caller(Token::anonymous())
+    }
+
+    fn caller(&self, token: Token) -> Caller {
+        let caller = Caller::from(Who::Token(token.into()));
+        self.facts.set_caller(caller.id());
+        let mut context =
+            RequestContext { source_ip: self.facts.peer(), at: Some(Clock::now()), ..RequestContext::default() };
+        for (name, key) in [(REFERER, "aws:referer"), (USER_AGENT, "aws:useragent")] {
+            if let Some(value) = self.header(name.as_str()) {
+                context.values.insert(key.to_owned(), vec![value.to_owned()]);
+            }
+        }
+        caller.in_context(context)
+    }
+}
+
+/// The text of the token, with or without the word in front of it.
+fn token(asked: &Asked) -> Result<&str> {
+    let Some(value) = asked.head.headers.get(AUTHORIZATION) else {
+        return Err(Refusal::schema("headers must have required property 'authorization'"));
+    };
+    let text = value.to_str().unwrap_or_default();
+    let bare = text.get(..7).filter(|word| word.eq_ignore_ascii_case("bearer ")).map(|_| &text[7..]);
+    Ok(bare.unwrap_or(text).trim())
+}
+
+/// The same caller, who lists what begins with a prefix.
+pub(super) fn listing(caller: Caller, prefix: &str) -> Caller {
+    if caller.is_unbounded() {
+        return caller;
+    }
+    let mut context = caller.context.as_deref().cloned().unwrap_or_default();
+    context.values.insert("s3:prefix".to_owned(), vec![prefix.to_owned()]);
+    caller.in_context(context)
+}
