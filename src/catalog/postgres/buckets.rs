@@ -57,7 +57,14 @@ pub(super) fn insertion(new: &NewBucket) -> Result<Call> {
         .with(new.indexed.map(|at| at.0))
         .with(rows::to_json(&new.config)?)
         .with(new.settings.public)
-        .with(!new.config.quota.is_none()))
+        .with(!new.config.quota.is_none())
+        .with(new.config.intake.bytes_max.map(rows::limit_of))
+        .with(types(&new.config)))
+}
+
+/// The media types that a bucket takes, as the tables of Supabase have them.
+fn types(config: &BucketConfig) -> Option<Vec<String>> {
+    Some(config.intake.types.clone()).filter(|types| !types.is_empty())
 }
 
 /// Makes a bucket.
@@ -140,14 +147,18 @@ pub(super) async fn restore(
         .with(owner.to_owned())
         .with(created.0)
         .with(rows::to_json(config)?)
-        .with(!config.quota.is_none());
+        .with(!config.quota.is_none())
+        .with(config.intake.bytes_max.map(rows::limit_of))
+        .with(types(config));
     change_config(pool, bucket, change, config.quota).await
 }
 
 /// Replaces the configuration, if it is still that of `revision`.
 pub(super) async fn set_config(pool: &Pool, bucket: BucketId, seen: u64, config: &BucketConfig) -> Result<()> {
     let change = Call::new(sql::SET_CONFIG).with(bucket.0).with(rows::signed(seen)?).with(rows::to_json(config)?);
-    change_config(pool, bucket, change.with(!config.quota.is_none()), config.quota).await
+    let change = change.with(!config.quota.is_none());
+    let change = change.with(config.intake.bytes_max.map(rows::limit_of)).with(types(config));
+    change_config(pool, bucket, change, config.quota).await
 }
 
 /// Notes when the bucket was last walked.
@@ -176,7 +187,9 @@ pub(super) async fn room(pool: &Pool, bucket: BucketId) -> Result<Option<Quota>>
         let held: i64 = get(row, held)?;
         Ok(most.map(|most| u64::try_from(most.saturating_sub(held)).unwrap_or(0)))
     };
-    Ok(Some(Quota { objects: left(0, 2)?, bytes: left(1, 3)? }))
+    let room = Quota { objects: left(0, 2)?, bytes: left(1, 3)? };
+    // A row is there because something is limited.
+    if room.is_none() { Err(Fault::Malformed("a quota").into()) } else { Ok(Some(room)) }
 }
 
 /// Removes a bucket with all that hangs on it.
