@@ -11,7 +11,7 @@
 //! * [`model`]: names, conditions, ranges, records, callers: checked values, no I/O, not async.
 //! * [`provider`]: where bytes live: a directory, memory, or a cloud, of which each has a driver under what they have in
 //!   common. It knows places and stamps, nothing of S3.
-//! * [`catalog`]: the index of buckets, objects, uploads, identities and owed steps; SQLite.
+//! * [`catalog`]: the index of buckets, objects, uploads, identities and owed steps; SQLite, or Postgres.
 //! * [`auth`]: who asks, and the one function that says yes.
 //! * [`store`]: the one door to data. It authorizes, then acts.
 //! * [`front`]: protocols: S3 on s3s, and health and metrics.
@@ -81,8 +81,22 @@
 //! Access logs are collected in memory and written by and by. A crash loses the last interval, and lines that do not fit
 //! into the buffer are lost: S3 promises them by best effort.
 //!
+//! # What happens in a catalog in Postgres
+//!
+//! Each transaction enters its role with its first words, as the login itself may do nothing, and its statements are sent
+//! at once, its end included: one round trip. A statement whose expectation does not hold ends the transaction with a state
+//! that says which, so nobody has to look before the end is sent. A commit holds the row of its bucket shared; whoever needs
+//! a bucket for himself (a new configuration, a quota that is counted anew, `gc`) takes it alone, and where commits follow
+//! each other without a gap he raises a gate first, before which new ones stand back. Current versions are rows of
+//! `storage.objects`, joined by their version to the facts that are Longshore's own. Under a role only the tables of Supabase
+//! are asked, for the version; its facts are read as Longshore in the same transaction, and a write is tried as the role and
+//! undone before it is done.
+//!
 //! # Where this differs from the first design, and why
 //!
+//! * In Postgres bytes that are kept until their file is durable stand in the outbox as in SQLite, and there are no intents.
+//! * A delete under a role is tried, undone and then done like a write, instead of being done by the role at once: the commit
+//!   has one way to compare and swap.
 //! * SQLite keeps what the design calls facts in the row of the object instead of a table joined by version: a listing
 //!   page would otherwise read a thousand scattered pages.
 //! * The row of a version that is to be laid out says `natural` from its commit on, because the lay-out follows at once;

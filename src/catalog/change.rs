@@ -21,8 +21,8 @@ use crate::model::upload::UploadState;
 pub enum Scope {
     /// Longshore's own.
     Service,
-    /// Those of a database role with a token's claims: buckets and current objects are looked up, listed and changed as its
-    /// policies let it; nothing else is done under a role.
+    /// Those of a database role with a token's claims: buckets and current objects are looked up, listed, made, changed and
+    /// removed as its policies let it; nothing else is done under a role.
     As(Acting),
 }
 

@@ -7,6 +7,7 @@ use crate::harness::server::{ROOT_ACCESS_KEY, ROOT_SECRET};
 use crate::harness::{Auth, Options, Server, longshore};
 
 mod buckets;
+mod catalogs;
 mod connections;
 mod policy;
 mod providers;

@@ -45,9 +45,9 @@ pub(super) async fn generation(pool: &Pool) -> Result<u64> {
     rows::unsigned(rows.first().ok_or(Fault::Malformed("the generation"))?, 0)
 }
 
-/// Makes a bucket.
-pub(super) async fn create(pool: &Pool, new: NewBucket) -> Result<Bucket> {
-    let insert = Call::new(sql::INSERT_BUCKET)
+/// The statement that makes a bucket.
+pub(super) fn insertion(new: &NewBucket) -> Result<Call> {
+    Ok(Call::new(sql::INSERT_BUCKET)
         .with(new.name.as_str().to_owned())
         .with(new.provider.clone())
         .with(new.container.as_str().to_owned())
@@ -57,7 +57,19 @@ pub(super) async fn create(pool: &Pool, new: NewBucket) -> Result<Bucket> {
         .with(new.indexed.map(|at| at.0))
         .with(rows::to_json(&new.config)?)
         .with(new.settings.public)
-        .with(!new.config.quota.is_none());
+        .with(!new.config.quota.is_none())
+        .with(new.config.intake.bytes_max.map(rows::limit_of))
+        .with(types(&new.config)))
+}
+
+/// The media types that a bucket takes, as the tables of Supabase have them.
+fn types(config: &BucketConfig) -> Option<Vec<String>> {
+    Some(config.intake.types.clone()).filter(|types| !types.is_empty())
+}
+
+/// Makes a bucket.
+pub(super) async fn create(pool: &Pool, new: NewBucket) -> Result<Bucket> {
+    let insert = insertion(&new)?;
     let made = if new.config.quota.is_none() {
         pool.run(Begin::Write, &[insert]).await?
     } else {
@@ -65,7 +77,12 @@ pub(super) async fn create(pool: &Pool, new: NewBucket) -> Result<Bucket> {
         transaction.finish(&[set_quota(id_of(&made)?, new.config.quota)?]).await?;
         made
     };
-    let id = id_of(&made)?;
+    bucket_of(new, &made)
+}
+
+/// The bucket that the statement made.
+pub(super) fn bucket_of(new: NewBucket, made: &[Vec<Row>]) -> Result<Bucket> {
+    let id = id_of(made)?;
     let NewBucket { name, provider, container, owner, created, settings, config, indexed } = new;
     let config = Arc::new(config);
     Ok(Bucket { id, name, provider, container, owner, created, settings, config, revision: 0, indexed })
@@ -89,10 +106,14 @@ pub(super) async fn list(pool: &Pool, prefix: &str, after: Option<&str>, limit: 
     ask(pool, call).await?.iter().map(read).collect()
 }
 
+/// The statement that changes the settings.
+pub(super) fn setting(bucket: BucketId, settings: &BucketSettings) -> Result<Call> {
+    Ok(Call::new(sql::SET_SETTINGS).with(bucket.0).with(rows::to_json(settings)?).with(settings.public))
+}
+
 /// Changes the settings.
 pub(super) async fn set(pool: &Pool, bucket: BucketId, settings: &BucketSettings) -> Result<()> {
-    let call = Call::new(sql::SET_SETTINGS).with(bucket.0).with(rows::to_json(settings)?).with(settings.public);
-    alone(pool, bucket, vec![call]).await.map(|_| ())
+    alone(pool, bucket, vec![setting(bucket, settings)?]).await.map(|_| ())
 }
 
 /// Begins to count, with what is there now, or ends it. Nobody changes objects of the bucket meanwhile.
@@ -126,14 +147,18 @@ pub(super) async fn restore(
         .with(owner.to_owned())
         .with(created.0)
         .with(rows::to_json(config)?)
-        .with(!config.quota.is_none());
+        .with(!config.quota.is_none())
+        .with(config.intake.bytes_max.map(rows::limit_of))
+        .with(types(config));
     change_config(pool, bucket, change, config.quota).await
 }
 
 /// Replaces the configuration, if it is still that of `revision`.
 pub(super) async fn set_config(pool: &Pool, bucket: BucketId, seen: u64, config: &BucketConfig) -> Result<()> {
     let change = Call::new(sql::SET_CONFIG).with(bucket.0).with(rows::signed(seen)?).with(rows::to_json(config)?);
-    change_config(pool, bucket, change.with(!config.quota.is_none()), config.quota).await
+    let change = change.with(!config.quota.is_none());
+    let change = change.with(config.intake.bytes_max.map(rows::limit_of)).with(types(config));
+    change_config(pool, bucket, change, config.quota).await
 }
 
 /// Notes when the bucket was last walked.
@@ -162,18 +187,24 @@ pub(super) async fn room(pool: &Pool, bucket: BucketId) -> Result<Option<Quota>>
         let held: i64 = get(row, held)?;
         Ok(most.map(|most| u64::try_from(most.saturating_sub(held)).unwrap_or(0)))
     };
-    Ok(Some(Quota { objects: left(0, 2)?, bytes: left(1, 3)? }))
+    let room = Quota { objects: left(0, 2)?, bytes: left(1, 3)? };
+    // A row is there because something is limited.
+    if room.is_none() { Err(Fault::Malformed("a quota").into()) } else { Ok(Some(room)) }
 }
 
 /// Removes a bucket with all that hangs on it.
 pub(super) async fn delete(pool: &Pool, bucket: BucketId, with_objects: bool) -> Result<()> {
-    let mut texts = vec![sql::LOCK_BUCKET_ALONE];
+    let mut calls = vec![Call::new(sql::LOCK_BUCKET_ALONE).with(bucket.0)];
     if with_objects {
-        texts.extend(sql::DELETE_BUCKET_OBJECTS);
+        calls.extend(sql::DELETE_BUCKET_OBJECTS.iter().map(|text| Call::new(text).with(bucket.0)));
     } else {
-        texts.push(sql::BUCKET_IS_EMPTY);
+        calls.push(Call::new(sql::BUCKET_IS_EMPTY).with(bucket.0));
     }
-    texts.extend(sql::DELETE_BUCKET);
-    let calls = texts.into_iter().map(|text| Call::new(text).with(bucket.0)).collect();
+    calls.extend(deletion(bucket));
     alone(pool, bucket, calls).await.map(|_| ())
+}
+
+/// The statements that remove an empty bucket which is held alone.
+pub(super) fn deletion(bucket: BucketId) -> impl Iterator<Item = Call> {
+    sql::DELETE_BUCKET.iter().map(move |text| Call::new(text).with(bucket.0))
 }

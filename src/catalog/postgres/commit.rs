@@ -64,10 +64,16 @@ fn numbered(commit: Commit, rows: &[Vec<Row>]) -> Result<Vec<Task>> {
     commit.tasks.into_iter().zip(&rows[first..]).map(|(task, rows)| outbox::numbered(task, rows)).collect()
 }
 
-/// Decides in a transaction that has begun already, and ends it.
-pub(super) async fn finish(transaction: Transaction<'_>, counted: &Counted, commit: Commit) -> Result<Vec<Task>> {
+/// Decides in a transaction that has begun already, behind a few more statements, and ends it.
+pub(super) async fn finish(
+    transaction: Transaction<'_>,
+    mut all: Vec<Call>,
+    counted: &Counted,
+    commit: Commit,
+) -> Result<Vec<Task>> {
     let known = counted.set().clone();
-    match transaction.try_finish(&calls(&commit, &|bucket| known.contains(&bucket))?).await? {
+    all.extend(calls(&commit, &|bucket| known.contains(&bucket))?);
+    match transaction.try_finish(&all).await? {
         Ok(rows) => numbered(commit, &rows),
         Err(error) if failure::ended_with(&error, state::COUNTED) => {
             counted.remember(commit.changes.iter().map(|change| change.bucket));

@@ -35,7 +35,10 @@ const LEVELS: &str = include_str!("schema/levels.tsv");
 
 /// What the tables of Supabase must have where they are there already.
 const COLUMNS: &[(&str, &[&str])] = &[
-    ("buckets", &["id", "name", "owner_id", "public", "created_at", "updated_at"]),
+    (
+        "buckets",
+        &["id", "name", "owner_id", "public", "created_at", "updated_at", "file_size_limit", "allowed_mime_types"],
+    ),
     ("objects", &["bucket_id", "name", "version", "owner_id", "metadata", "user_metadata"]),
 ];
 

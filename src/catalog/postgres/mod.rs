@@ -128,8 +128,10 @@ impl Catalog for PostgresCatalog {
     }
 
     async fn create_bucket(&self, scope: &Scope, bucket: NewBucket) -> Result<Bucket> {
-        admit(scope)?;
-        buckets::create(&self.pool, bucket).await
+        match scope {
+            Scope::Service => buckets::create(&self.pool, bucket).await,
+            Scope::As(acting) => roles::create_bucket(&self.pool, acting, bucket).await,
+        }
     }
 
     async fn bucket(&self, scope: &Scope, name: &BucketName) -> Result<Option<Bucket>> {
@@ -147,8 +149,10 @@ impl Catalog for PostgresCatalog {
     }
 
     async fn set_bucket(&self, scope: &Scope, bucket: BucketId, settings: BucketSettings) -> Result<()> {
-        admit(scope)?;
-        buckets::set(&self.pool, bucket, &settings).await
+        match scope {
+            Scope::Service => buckets::set(&self.pool, bucket, &settings).await,
+            Scope::As(acting) => roles::set_bucket(&self.pool, acting, bucket, &settings).await,
+        }
     }
 
     async fn set_bucket_config(
@@ -181,8 +185,11 @@ impl Catalog for PostgresCatalog {
     }
 
     async fn delete_bucket(&self, scope: &Scope, bucket: BucketId, with_objects: bool) -> Result<()> {
-        admit(scope)?;
-        buckets::delete(&self.pool, bucket, with_objects).await
+        match scope {
+            Scope::Service => buckets::delete(&self.pool, bucket, with_objects).await,
+            Scope::As(acting) if !with_objects => roles::delete_bucket(&self.pool, acting, bucket).await,
+            Scope::As(_) => Err(Error::NoRoles),
+        }
     }
 
     async fn object(&self, scope: &Scope, bucket: BucketId, key: &ObjectKey) -> Result<Option<Object>> {

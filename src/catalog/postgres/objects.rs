@@ -61,7 +61,7 @@ pub(super) fn read_object(row: &Row) -> Result<Object> {
         null: entry.null,
         marker: entry.marker,
         revision: rows::unsigned(row, 18)?,
-        attached: rows::json_or_none(row, 19)?.unwrap_or_default(),
+        attached: rows::attached(row, 19)?,
     })
 }
 

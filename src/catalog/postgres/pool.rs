@@ -49,6 +49,10 @@ impl Begin {
     }
 }
 
+/// Around what is prepared in a transaction.
+const STEP_ASIDE: &str = "SAVEPOINT preparing; SET LOCAL ROLE longshore_service";
+const STEP_BACK: &str = "ROLLBACK TO SAVEPOINT preparing; RELEASE SAVEPOINT preparing";
+
 type Value = Box<dyn ToSql + Sync + Send>;
 
 /// A statement with its values.
@@ -167,9 +171,7 @@ impl Pool {
         begin: Begin,
         calls: &[Call],
     ) -> Result<Asked<(Transaction<'_>, Vec<Vec<Row>>)>> {
-        let mut transaction = self.borrow().await?;
-        let asked = limited(transaction.at_once(Some(begin), calls, false)).await?;
-        Ok(asked.map(|rows| (transaction, rows)))
+        self.borrow().await?.go_on(Some(begin), calls).await
     }
 
     /// Waits until every connection is back and closes them all.
@@ -202,9 +204,21 @@ impl Transaction<'_> {
         Ok(asked)
     }
 
-    /// Runs these statements in one round trip; the transaction goes on.
-    pub(super) async fn try_ask(&mut self, calls: &[Call]) -> Result<Asked<Vec<Vec<Row>>>> {
-        limited(self.at_once(None, calls, false)).await
+    /// Runs these statements in one round trip; the transaction goes on unless one is refused.
+    pub(super) async fn try_go_on(self, calls: &[Call]) -> Result<Asked<(Self, Vec<Vec<Row>>)>> {
+        self.go_on(None, calls).await
+    }
+
+    async fn go_on(mut self, begin: Option<Begin>, calls: &[Call]) -> Result<Asked<(Self, Vec<Vec<Row>>)>> {
+        match limited(self.at_once(begin, calls, false)).await? {
+            Ok(rows) => Ok(Ok((self, rows))),
+            Err(error) => {
+                if failure::leaves_the_connection(&error) {
+                    self.undo().await?;
+                }
+                Ok(Err(error))
+            }
+        }
     }
 
     /// Ends the transaction as if it had never been.
@@ -293,12 +307,14 @@ async fn prepare(
         Box::pin(async move { client.batch_execute(text).await.map(|()| None) })
     };
     let mut all = Vec::with_capacity(missing.len() + 2);
-    all.extend(alone.then(|| word(Begin::Read.text())));
+    // In a transaction the role may be another one just now, and is so again afterwards.
+    let (first, last) = if alone { (Begin::Read.text(), "COMMIT") } else { (STEP_ASIDE, STEP_BACK) };
+    all.push(word(first));
     for text in &missing {
         let text: &'static str = text;
         all.push(Box::pin(async move { client.prepare(text).await.map(Some) }) as Sent<'_, _>);
     }
-    all.extend(alone.then(|| word("COMMIT")));
+    all.push(word(last));
     let made = in_order(all).await?;
     prepared.extend(missing.into_iter().zip(made.into_iter().flatten()));
     Ok(())

@@ -15,9 +15,9 @@ use super::failure::Fault;
 use super::pool::{Begin, Call, Pool, Transaction};
 use super::rows::{self, get};
 use super::{buckets, objects, span, statements as sql};
-use crate::catalog::{Acting, Commit, Error, Intent, Result, Task, Window};
+use crate::catalog::{Acting, Change, Commit, Error, Intent, NewBucket, Result, Task, Window};
 use crate::config::limits::{CATALOG_ROLE_READS_MAX, CATALOG_WINDOW_ROWS};
-use crate::model::bucket::Bucket;
+use crate::model::bucket::{Bucket, BucketSettings};
 use crate::model::id::BucketId;
 use crate::model::name::{BucketName, ObjectKey};
 use crate::model::object::{Entry, Object};
@@ -124,7 +124,9 @@ pub(super) async fn list(pool: &Pool, acting: &Acting, bucket: BucketId, window:
         let end = Call::new(sql::NAME_WINDOW).with(bucket.0).with(from.clone()).with(span.until.clone());
         let end = end.with(rows::limit(CATALOG_WINDOW_ROWS));
         let seen = Call::new(sql::SEEN_OBJECTS).with(from).with(rows::limit(window.limit - versions.len()));
-        let answers = transaction.try_ask(&[end, enter(acting)?, seen, leave()]).await?.map_err(refusal)?;
+        let calls = [end, enter(acting)?, seen, leave()];
+        let answers;
+        (transaction, answers) = transaction.try_go_on(&calls).await?.map_err(refusal)?;
         names.extend(texts(&answers[2], 0)?);
         versions.extend(texts(&answers[2], 1)?);
         let next: &str = get(answers[0].first().ok_or(Fault::Malformed("a window"))?, 0)?;
@@ -159,18 +161,15 @@ fn offer(acting: &Acting, key: &ObjectKey, intent: &Intent) -> Call {
         .with(user)
 }
 
-/// Tries a change as the role. It is not undone yet.
-async fn attempt(
-    transaction: &mut Transaction<'_>,
-    acting: &Acting,
-    bucket: BucketId,
-    key: &ObjectKey,
-    intent: &Intent,
-) -> Result<()> {
-    let calls = [name_bucket(bucket), Call::new(sql::SAVEPOINT), enter(acting)?, offer(acting, key, intent)];
-    let answers = transaction.try_ask(&calls).await?.map_err(refusal)?;
-    // What is deleted is told; an object that is there and stays is one the role may not delete.
-    if matches!(intent, Intent::Remove) && answers[3].is_empty() { Err(Error::Denied) } else { Ok(()) }
+/// The statements that try a change as the role, behind a savepoint that undoes it and ends the role.
+fn attempt(acting: &Acting, bucket: BucketId, key: &ObjectKey, intent: &Intent) -> Result<[Call; 4]> {
+    Ok([name_bucket(bucket), Call::new(sql::SAVEPOINT), enter(acting)?, offer(acting, key, intent)])
+}
+
+/// What the last of them came to. What is deleted is told; an object that is there and stays is one the role may not delete.
+fn verdict(intent: &Intent, answers: &[Vec<Row>]) -> Result<()> {
+    let untouched = answers.last().is_none_or(Vec::is_empty);
+    if *intent == Intent::Remove && untouched { Err(Error::Denied) } else { Ok(()) }
 }
 
 /// Whether the role may do what it is about to do. Nothing of it is left.
@@ -181,11 +180,10 @@ pub(super) async fn may(
     key: &ObjectKey,
     intent: &Intent,
 ) -> Result<()> {
-    enter(acting)?;
-    let (mut transaction, _) = pool.try_begin(Begin::Write, &[]).await?.map_err(refusal)?;
-    let outcome = attempt(&mut transaction, acting, bucket, key, intent).await;
+    let calls = attempt(acting, bucket, key, intent)?;
+    let (transaction, answers) = pool.try_begin(Begin::Write, &calls).await?.map_err(refusal)?;
     transaction.undo().await?;
-    outcome
+    verdict(intent, &answers)
 }
 
 /// Decides, if the role may do each of the changes.
@@ -197,24 +195,90 @@ pub(super) async fn commit(
     commit: Commit,
 ) -> Result<Vec<Task>> {
     enter(acting)?;
-    let (mut transaction, _) = pool.try_begin(begin, &[]).await?.map_err(refusal)?;
+    let mut under_way: Option<Transaction<'_>> = None;
     for change in &commit.changes {
-        let intent = match &change.becomes {
-            None => Intent::Remove,
-            Some(object) => Intent::Write {
-                content_type: object.content.content_type.clone(),
-                length: Some(object.size),
-                user: object.content.user.clone(),
-            },
+        let intent = intent_of(change);
+        let calls = attempt(acting, change.bucket, &change.key, &intent)?;
+        let tried = match under_way.take() {
+            None => pool.try_begin(begin, &calls).await?,
+            Some(transaction) => {
+                let back = std::iter::once(Call::new(sql::ROLLBACK_TO));
+                transaction.try_go_on(&back.chain(calls).collect::<Vec<_>>()).await?
+            }
         };
-        let tried = attempt(&mut transaction, acting, change.bucket, &change.key, &intent).await;
-        if let Err(error) = tried {
-            transaction.undo().await?;
+        let (transaction, answers) = tried.map_err(|error| match refusal(error) {
             // Who was first is the commit's question.
-            return Err(if matches!(error, Error::AlreadyExists) { Error::Conflict } else { error });
+            Error::AlreadyExists => Error::Conflict,
+            error => error,
+        })?;
+        if let Err(error) = verdict(&intent, &answers) {
+            transaction.undo().await?;
+            return Err(error);
         }
-        // The role ends here too: it was entered behind the savepoint.
-        transaction.try_ask(&[Call::new(sql::ROLLBACK_TO)]).await?.map_err(refusal)?;
+        under_way = Some(transaction);
     }
-    commit::finish(transaction, counted, commit).await
+    match under_way {
+        Some(transaction) => commit::finish(transaction, vec![Call::new(sql::ROLLBACK_TO)], counted, commit).await,
+        None => commit::commit(pool, counted, begin, commit).await,
+    }
+}
+
+fn intent_of(change: &Change) -> Intent {
+    match &change.becomes {
+        None => Intent::Remove,
+        Some(object) => Intent::Write {
+            content_type: object.content.content_type.clone(),
+            length: Some(object.size),
+            user: object.content.user.clone(),
+        },
+    }
+}
+
+/// Makes a bucket, if the role may. What it may hold is not the role's to say.
+pub(super) async fn create_bucket(pool: &Pool, acting: &Acting, new: NewBucket) -> Result<Bucket> {
+    enter(acting)?;
+    if !new.config.quota.is_none() {
+        return Err(Error::NoRoles);
+    }
+    let subject = acting.claims.get("sub").and_then(serde_json::Value::as_str);
+    let insert = Call::new(sql::TRY_INSERT_BUCKET)
+        .with(new.name.as_str().to_owned())
+        .with(subject.map(|subject| subject.replace('\0', "\u{FFFD}")))
+        .with(new.settings.public);
+    let attempt = [Call::new(sql::SAVEPOINT), enter(acting)?, insert];
+    let (transaction, _) = pool.try_begin(Begin::Write, &attempt).await?.map_err(refusal)?;
+    let made = transaction.finish(&[Call::new(sql::ROLLBACK_TO), buckets::insertion(&new)?]).await?;
+    buckets::bucket_of(new, &made[1..])
+}
+
+/// Changes the settings of a bucket, if the role may. One that it does not see is not there.
+pub(super) async fn set_bucket(
+    pool: &Pool,
+    acting: &Acting,
+    bucket: BucketId,
+    settings: &BucketSettings,
+) -> Result<()> {
+    let update = Call::new(sql::TRY_UPDATE_BUCKET).with(settings.public);
+    let attempt = [name_bucket(bucket), Call::new(sql::SAVEPOINT), enter(acting)?, update];
+    let (transaction, answers) = pool.try_begin(Begin::Write, &attempt).await?.map_err(refusal)?;
+    if answers[3].is_empty() {
+        transaction.undo().await?;
+        return Err(Error::NotFound);
+    }
+    let calls = [Call::new(sql::ROLLBACK_TO), buckets::setting(bucket, settings)?];
+    transaction.finish(&calls).await.map(|_| ())
+}
+
+/// Removes an empty bucket, if the role may. One that it does not see is not there.
+pub(super) async fn delete_bucket(pool: &Pool, acting: &Acting, bucket: BucketId) -> Result<()> {
+    let first = [sql::LOCK_BUCKET_ALONE, sql::BUCKET_IS_EMPTY, sql::NAME_BUCKET];
+    let mut attempt: Vec<_> = first.into_iter().map(|text| Call::new(text).with(bucket.0)).collect();
+    attempt.extend([Call::new(sql::SAVEPOINT), enter(acting)?, Call::new(sql::TRY_DELETE_BUCKET)]);
+    let (transaction, answers) = pool.try_begin(Begin::Write, &attempt).await?.map_err(refusal)?;
+    if answers.last().is_none_or(Vec::is_empty) {
+        transaction.undo().await?;
+        return Err(Error::NotFound);
+    }
+    let calls: Vec<_> = std::iter::once(Call::new(sql::ROLLBACK_TO)).chain(buckets::deletion(bucket)).collect();
+    transaction.finish(&calls).await.map(|_| ())
 }

@@ -68,6 +68,11 @@ pub(super) fn limit(rows: usize) -> i64 {
     i64::try_from(rows).unwrap_or(i64::MAX)
 }
 
+/// A limit in bytes; beyond what a column holds there is none to speak of.
+pub(super) fn limit_of(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
 /// Where an object's row points.
 pub(super) fn placed(row: &Row, column: usize) -> Result<Placed> {
     match get::<i16>(row, column)? {
@@ -131,6 +136,18 @@ pub(super) fn crc(column: i64) -> u64 {
     u64::from_ne_bytes(column.to_ne_bytes())
 }
 
+/// What is attached to an object. What says more than is known here may hold the object or close it, and is not read as if it
+/// said less.
+pub(super) fn attached(row: &Row, column: usize) -> Result<Attached> {
+    let Some(attached) = json_or_none::<Attached>(row, column)? else { return Ok(Attached::default()) };
+    let known = serde_json::to_value(&attached).map_err(|error| Error::Failed(Box::new(error)))?;
+    if json::<serde_json::Value>(row, column)? == known {
+        Ok(attached)
+    } else {
+        Err(Fault::Malformed("what is attached").into())
+    }
+}
+
 /// The column of what is attached to an object: nothing, most often.
 pub(super) fn attached_column(attached: &Attached) -> Result<Option<String>> {
     if attached.is_empty() { Ok(None) } else { to_json(attached).map(Some) }
@@ -159,7 +176,9 @@ pub(super) fn shown(object: &Object) -> (String, Option<String>) {
         "contentLength": object.size,
         "httpStatusCode": 200,
     });
-    let user = (!content.user.is_empty()).then(|| without_nul(&serde_json::json!(content.user)));
+    let document = content.document.as_deref().and_then(|text| serde_json::from_str(text).ok());
+    let user = document.or_else(|| (!content.user.is_empty()).then(|| serde_json::json!(content.user)));
+    let user = user.as_ref().map(without_nul);
     (without_nul(&metadata), user)
 }
 

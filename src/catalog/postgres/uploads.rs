@@ -33,7 +33,7 @@ fn read(row: &Row) -> Result<Upload> {
         initiator: get(row, 4)?,
         owner: get(row, 5)?,
         content: rows::json(row, 6)?,
-        attached: rows::json_or_none(row, 7)?.unwrap_or_default(),
+        attached: rows::attached(row, 7)?,
         checksum: rows::sum_kind(row, 8)?,
         handle: get(row, 10)?,
         state,

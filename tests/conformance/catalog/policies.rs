@@ -165,6 +165,35 @@ async fn a_role_does_what_its_policies_let_it() {
     assert_eq!(site.catalog.usage(US, site.buckets["open"]).await.unwrap().0, 4, "what was refused is not there");
 }
 
+/// Buckets are made, opened and removed as the policies of their table say.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_role_has_the_buckets_its_policies_give_it() {
+    let Some(site) = site("a_role_has_the_buckets_its_policies_give_it").await else { return };
+    let more = "CREATE POLICY mine ON storage.buckets FOR ALL TO authenticated \
+        USING (owner_id = auth.uid()::text OR id = 'alices') WITH CHECK (starts_with(id, 'alice'))";
+    site.server.sql(&site.database.name, more);
+    let (alice, anon) = (as_role("authenticated", ALICE, ""), as_role("anon", "", ""));
+    let created = site.catalog.create_bucket(&alice, new_bucket("bobs")).await;
+    assert!(matches!(created, Err(Error::Denied)), "{created:?}");
+    let created = site.catalog.create_bucket(&anon, new_bucket("alices")).await;
+    assert!(matches!(created, Err(Error::Denied)), "{created:?}");
+    let hers = site.catalog.create_bucket(&alice, new_bucket("alices")).await.expect("she may");
+    let taken = site.catalog.create_bucket(&alice, new_bucket("alices")).await;
+    assert!(matches!(taken, Err(Error::AlreadyExists)), "{taken:?}");
+    let public = longshore::model::bucket::BucketSettings { public: true, ..hers.settings };
+    assert_missing(site.catalog.set_bucket(&anon, hers.id, public).await);
+    site.catalog.set_bucket(&alice, hers.id, public).await.expect("she may");
+    assert!(site.catalog.bucket(US, &hers.name).await.unwrap().expect("there").settings.public);
+    insert(&*site.catalog, hers.id, &plain("k")).await;
+    let full = site.catalog.delete_bucket(&alice, hers.id, false).await;
+    assert!(matches!(full, Err(Error::NotEmpty)), "{full:?}");
+    let row = site.catalog.object(US, hers.id, &key("k")).await.unwrap().expect("there");
+    site.catalog.commit(US, commit(vec![change(hers.id, "k", Some(row.version), None)])).await.unwrap();
+    assert_missing(site.catalog.delete_bucket(&anon, hers.id, false).await);
+    site.catalog.delete_bucket(&alice, hers.id, false).await.expect("she may");
+    assert_eq!(site.catalog.bucket(US, &hers.name).await.unwrap(), None);
+}
+
 /// The question before the body leaves nothing behind, and has the answer of the commit.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_question_leaves_nothing() {

@@ -124,8 +124,9 @@ pub(super) const RAISE_GATE: &str = "INSERT INTO longshore.gates (bucket, until)
 pub(super) const LOWER_GATE: &str = "DELETE FROM longshore.gates WHERE bucket = $1";
 
 pub(super) const INSERT_BUCKET: &str = concat!(
-    "WITH s AS (INSERT INTO storage.buckets (id, name, public, owner_id, created_at) \
-        VALUES ($1, $1, CAST($9 AS boolean), NULLIF($4, 'root'), to_timestamp(CAST($5 AS bigint) / 1000000000.0)) \
+    "WITH s AS (INSERT INTO storage.buckets (id, name, public, owner_id, created_at, file_size_limit, \
+        allowed_mime_types) VALUES ($1, $1, CAST($9 AS boolean), NULLIF($4, 'root'), \
+        to_timestamp(CAST($5 AS bigint) / 1000000000.0), CAST($11 AS bigint), CAST($12 AS text[])) \
         ON CONFLICT DO NOTHING RETURNING id), \
     l AS (INSERT INTO longshore.bucket_settings (bucket_id, provider, container, owner, created, settings, indexed, config, \
         counted) SELECT id, CAST($2 AS text), CAST($3 AS text), CAST($4 AS text), CAST($5 AS bigint), CAST($6 AS text), \
@@ -146,14 +147,17 @@ pub(super) const SET_SETTINGS: &str = concat!(
 pub(super) const RESTORE_BUCKET: &str = concat!(
     "WITH l AS (UPDATE longshore.bucket_settings SET settings = $2, owner = $4, created = $5, config = $6, counted = $7, \
         revision = revision + 1 WHERE id = $1 RETURNING bucket_id), \
-    b AS (UPDATE storage.buckets SET public = $3, owner_id = NULLIF($4, 'root'), updated_at = now() \
+    b AS (UPDATE storage.buckets SET public = $3, owner_id = NULLIF($4, 'root'), updated_at = now(), \
+        file_size_limit = CAST($8 AS bigint), allowed_mime_types = CAST($9 AS text[]) \
         WHERE id IN (SELECT bucket_id FROM l)), m AS (",
     moved!("l"),
     ") SELECT longshore.refuse(CASE WHEN NOT EXISTS (SELECT 1 FROM l) THEN 'LS404' END)"
 );
 pub(super) const SET_CONFIG: &str = concat!(
     "WITH l AS (UPDATE longshore.bucket_settings SET config = $3, counted = $4, revision = revision + 1 \
-        WHERE id = $1 AND revision = $2 RETURNING 1), m AS (",
+        WHERE id = $1 AND revision = $2 RETURNING bucket_id), \
+    b AS (UPDATE storage.buckets SET file_size_limit = CAST($5 AS bigint), allowed_mime_types = CAST($6 AS text[]) \
+        WHERE id IN (SELECT bucket_id FROM l)), m AS (",
     moved!("l"),
     ") SELECT longshore.refuse(CASE WHEN EXISTS (SELECT 1 FROM l) THEN NULL \
         WHEN EXISTS (SELECT 1 FROM longshore.bucket_settings WHERE id = $1) THEN 'LS409' ELSE 'LS404' END)"

@@ -58,3 +58,11 @@ pub(in crate::catalog::postgres) const TRY_UPSERT: &str = concat!(
 );
 pub(in crate::catalog::postgres) const TRY_DELETE: &str = "DELETE FROM storage.objects \
     WHERE bucket_id = current_setting('longshore.bucket') AND name = $1 RETURNING id";
+
+pub(in crate::catalog::postgres) const TRY_INSERT_BUCKET: &str = "INSERT INTO storage.buckets \
+    (id, name, owner_id, owner, public) VALUES ($1, $1, CAST($2 AS text), \
+        CASE WHEN $2 ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN CAST($2 AS uuid) END, $3)";
+pub(in crate::catalog::postgres) const TRY_UPDATE_BUCKET: &str = "UPDATE storage.buckets SET public = $1 \
+    WHERE id = current_setting('longshore.bucket') RETURNING id";
+pub(in crate::catalog::postgres) const TRY_DELETE_BUCKET: &str = "DELETE FROM storage.buckets \
+    WHERE id = current_setting('longshore.bucket') RETURNING id";
