@@ -26,14 +26,26 @@ const NO_LOCK: Error = Error::InvalidRequest("Bucket is missing Object Lock Conf
 
 impl Store {
     /// What a write attaches to the object it makes, and who owns that.
-    pub(super) async fn accept(&self, bound: &Bound, writer: &str, given: &Given) -> Result<(String, Attached)> {
+    pub(super) async fn accept(
+        &self,
+        bound: &Bound,
+        key: &ObjectKey,
+        writer: &str,
+        given: &Given,
+    ) -> Result<(String, Attached)> {
         let asked = given.retention.is_some() || given.legal_hold.is_some();
         if asked && bound.bucket.config.lock.is_none() {
             return Err(NO_LOCK);
         }
         let (owner, acl) = self.granted(&given.acl, writer, &bound.bucket).await?;
         let lock = Lock { retention: given.retention, legal_hold: given.legal_hold };
-        Ok((owner, Attached { tags: given.tags.clone(), acl, lock, ..Attached::default() }))
+        // Asked before the body, as the record that is written with it has to say it too.
+        let replaced = match given.keeps_created {
+            true => self.catalog().object(&SERVICE, bound.bucket.id, key).await?,
+            false => None,
+        };
+        let created = replaced.map(|row| row.created());
+        Ok((owner, Attached { tags: given.tags.clone(), acl, lock, created, ..Attached::default() }))
     }
 
     /// The facts of an object, or of one version of it, for a caller who may read this of what is attached to it.

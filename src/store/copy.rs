@@ -56,7 +56,8 @@ impl Store {
         };
         takes(&bound, &request.key, content, Some(opened.object.size))?;
         self.refuse_beyond_quota(&bound, &request.key, Some(opened.object.size)).await?;
-        let (owner, mut attached) = self.accept(&bound, owner_of_write(&bound, caller), &request.given).await?;
+        let (owner, mut attached) =
+            self.accept(&bound, &request.key, owner_of_write(&bound, caller), &request.given).await?;
         if request.keep_tags {
             attached.tags = opened.object.attached.tags.clone();
         }

@@ -68,7 +68,8 @@ impl Store {
         };
         self.refuse_early(&bound, &request.key, &request.conditions).await?;
         self.refuse_beyond_quota(&bound, &request.key, request.body.length).await?;
-        let (owner, attached) = self.accept(&bound, owner_of_write(&bound, caller), &request.given).await?;
+        let (owner, attached) =
+            self.accept(&bound, &request.key, owner_of_write(&bound, caller), &request.given).await?;
         let sealed = self.sealing_for(&bound, &request.key, &request.given.encryption)?;
         let version = VersionId::fresh();
         let stage = self.stage(&bound, version).await?;

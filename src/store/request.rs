@@ -74,6 +74,8 @@ pub struct Given {
     pub legal_hold: Option<bool>,
     /// How its bytes are encrypted.
     pub encryption: EncryptionRequest,
+    /// Whether it takes over since when there is something at the key from what it replaces.
+    pub keeps_created: bool,
 }
 
 /// The access control list that a request asks for.

@@ -98,7 +98,6 @@ impl Store {
             check_write(conditions, displaced.as_ref()).map_err(refused)?;
             let behind = self.behind(&bound, &draft.key, displaced.as_ref()).await.map_err(refused)?;
             self.put_after(&bound, &mut draft, displaced.as_ref(), &behind).await.map_err(refused)?;
-            draft.attached.created = displaced.as_ref().map(Object::created);
             let mut commit = commit_of(&bound, &draft, kept.clone(), displaced.as_ref(), &behind, upload.as_ref());
             commit.events = self.events_of(&bound, cause, &draft);
             match self.catalog().commit(&SERVICE, commit).await {

@@ -36,6 +36,7 @@ pub(super) fn of(headers: &HeaderMap) -> Result<Given> {
         retention: retention(headers)?,
         legal_hold: text(headers, LEGAL_HOLD)?.map(legal_hold).transpose()?,
         encryption: sse::asked(headers),
+        keeps_created: false,
     })
 }
 

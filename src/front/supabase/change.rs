@@ -84,7 +84,7 @@ impl Supabase {
                 key: way.to.1.clone(),
                 content: CopyContent::Replace(Box::new(content)),
                 keep_tags: true,
-                given: Given::default(),
+                given: Given { keeps_created: true, ..Given::default() },
                 conditions: conditions.clone(),
                 algorithm: None,
             };

@@ -190,7 +190,7 @@ async fn create(front: &Supabase, asked: &Asked, caller: &Caller, body: Body) ->
         bucket: bucket.clone(),
         key: key.clone(),
         content: said.content,
-        given: Given::default(),
+        given: Given { keeps_created: true, ..Given::default() },
         checksum: None,
     };
     let begun = front.store.create_upload(caller, request).await?;
@@ -313,7 +313,14 @@ impl Supabase {
             Incoming { length: Some(0), frames: body, md5: None, checksum: None, algorithm: None, trailer: None };
         let conditions = upload::conditions(upsert);
         let named = UploadRef { bucket: bucket.clone(), key: key.clone(), id: UploadId::fresh() };
-        let request = PutRequest { bucket, key, content, given: Given::default(), conditions, body };
+        let request = PutRequest {
+            bucket,
+            key,
+            content,
+            given: Given { keeps_created: true, ..Given::default() },
+            conditions,
+            body,
+        };
         self.store.put(caller, request).await.map_err(upload::refused)?;
         let ticket = Ticket { upload: named, length: Some(0), upsert, ends: Clock::now().seconds() };
         let mut made = answer(StatusCode::CREATED);

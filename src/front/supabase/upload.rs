@@ -118,7 +118,7 @@ impl Supabase {
             bucket: bucket.clone(),
             key: key.clone(),
             content,
-            given: Given::default(),
+            given: Given { keeps_created: true, ..Given::default() },
             conditions: conditions(upsert),
             body: Incoming { length, frames, md5: None, checksum: None, algorithm: None, trailer: None },
         };

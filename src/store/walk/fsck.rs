@@ -254,8 +254,6 @@ impl Fsck<'_> {
         right.placed = record.placed;
         right.modified = record.modified;
         right.cut = record.cut;
-        // It was written before its commit, which is when it turns out since when there is something at the key.
-        right.attached.created = record.attached.created;
         if record.cut {
             right.parts.clone_from(&record.parts);
             right.content.user.clone_from(&record.content.user);
