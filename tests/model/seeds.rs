@@ -18,13 +18,14 @@ type Property = fn(&[u8]);
 
 #[test]
 fn the_seeds_of_the_fuzz_targets_hold() {
-    let targets: [(&str, Property); 10] = [
+    let targets: [(&str, Property); 11] = [
         ("names", properties::names),
         ("range", properties::range),
         ("conditions", properties::conditions),
         ("policy", properties::policy),
         ("record", properties::record),
         ("config", properties::config),
+        ("jwt", properties::jwt),
         ("chunked", front::chunked),
         ("xml", front::xml),
         ("request", front::request),

@@ -1,11 +1,15 @@
-//! Properties of what is read without a server: names, ranges, conditions, policies, records, configuration.
+//! Properties of what is read without a server: names, ranges, conditions, policies, records, configuration, tokens.
 //!
 //! Each takes any bytes and panics if its property does not hold.
 
 use std::path::{Component, Path};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD;
 use longshore::auth::decide::{Target, decide};
+use longshore::auth::jwt::{Algorithm, KeySet, TokenRules, Tokens};
 use longshore::auth::policy;
+use longshore::auth::secret::Secret;
 use longshore::config::limits::POLICY_BYTES_MAX;
 use longshore::config::{Config, Overrides};
 use longshore::model::action::Action;
@@ -14,7 +18,7 @@ use longshore::model::condition::{Conditions, Current, ReadVerdict, TagMatch, Wr
 use longshore::model::name::{BUCKET_NAME_BYTES_MAX, BucketName, KEY_BYTES_MAX, ObjectKey, PATH_DEPTH_MAX, RESERVED};
 use longshore::model::range::ByteRange;
 use longshore::model::record::Record;
-use longshore::model::time::Timestamp;
+use longshore::model::time::{Clock, Timestamp};
 
 /// A name is kept byte for byte, and a key that may be a path stays inside its container and out of the reserved tree.
 pub fn names(data: &[u8]) {
@@ -172,4 +176,37 @@ pub fn config(data: &[u8]) {
         }
         Err(error) => assert!(error.to_string().contains(':')),
     }
+}
+
+/// A token speaks only for what this server's secret signed: not unsigned, not by another key, not with a letter changed.
+pub fn jwt(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let tokens = |secret: &str| {
+        Tokens::new(TokenRules {
+            secret: Secret::new(secret),
+            algorithms: vec![Algorithm::Hs256, Algorithm::Rs256, Algorithm::Es256],
+            roles: ["anon", "authenticated", "service_role"].map(str::to_owned).to_vec(),
+            require_exp: true,
+        })
+    };
+    let (ours, theirs) = (tokens("a secret of thirty-two characters"), tokens("another one of thirty-two letters"));
+    if let Ok(keys) = KeySet::parse(&text, false) {
+        ours.set_keys(keys);
+    }
+    assert!(ours.caller(&text).is_err() && ours.address(&text).is_err(), "it was signed by nobody: {text}");
+    let (head, body) = text.split_once('\n').unwrap_or(("", &text));
+    let unsigned = format!("{}.{}", URL_SAFE_NO_PAD.encode(head), URL_SAFE_NO_PAD.encode(body));
+    assert!(ours.caller(&format!("{unsigned}.")).is_err() && ours.caller(&format!("{unsigned}.AAAA")).is_err());
+    let Ok(serde_json::Value::Object(claims)) = serde_json::from_str(body) else { return };
+    let Ok(signed) = ours.sign(&claims) else { return };
+    assert!(theirs.caller(&signed).is_err(), "another server takes it");
+    let Ok(token) = ours.caller(&signed) else { return };
+    assert!(ours.has_role(token.role()) && !claims.contains_key("url"));
+    let end = claims.get("exp").and_then(serde_json::Value::as_f64);
+    assert!(end.is_some_and(|end| end > Clock::now().seconds() as f64 - 1.0), "it has no end, or is over: {body}");
+    let at = data.len() % signed.len();
+    let other = if signed.as_bytes()[at] == b'A' { 'B' } else { 'A' };
+    let changed: String = signed.chars().enumerate().map(|(i, c)| if i == at { other } else { c }).collect();
+    // The last letter of a signature has bits that mean nothing.
+    assert!(at + 1 == signed.len() || ours.caller(&changed).is_err(), "{changed} is taken for {signed}");
 }
