@@ -1,7 +1,5 @@
 //! What signs and verifies tokens, wired: the secret, the rules, the keys beside it.
 
-use std::io::{self, Write as _};
-
 use tokio_util::sync::CancellationToken;
 
 use crate::app::AppError;
@@ -41,12 +39,7 @@ pub fn made_of(config: &Config, secret: Secret) -> Result<Tokens, AppError> {
 pub(super) fn of_server(config: &Config, state: &State) -> Result<Tokens, AppError> {
     let (secret, new) = self::secret(config, state)?;
     if new {
-        let (file, secret) = (state.jwt_file(), secret.expose());
-        let text = format!(
-            "longshore: a new secret of tokens, printed once and kept in {}\n  JWT secret  {secret}\n",
-            file.display()
-        );
-        io::stderr().write_all(text.as_bytes())?;
+        tracing::info!(file = %state.jwt_file().display(), "a secret that signs tokens was made");
     }
     made_of(config, secret)
 }
