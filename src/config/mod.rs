@@ -292,7 +292,8 @@ impl LimitsConfig {
 fn catalog(mut section: Section<'_>, overrides: &Overrides) -> Option<Secret> {
     let url = section.secret(&["url"]);
     let url = overrides.catalog.clone().or(url);
-    if url.as_ref().is_some_and(|url| !["postgres://", "postgresql://"].iter().any(|s| url.expose().starts_with(s))) {
+    let scheme = url.as_ref().map(|url| url.expose().split_once("://").map_or("", |(scheme, _)| scheme));
+    if scheme.is_some_and(|scheme| !["postgres", "postgresql"].contains(&scheme)) {
         section.problem("url", "expected postgres://USER:PASSWORD@HOST/DATABASE; without it the catalog is embedded");
     }
     section.finish();
