@@ -46,7 +46,10 @@ async fn the_command_makes_tokens_of_the_secret_that_is_kept() {
     let site = Site::with(Options::default().env("LONGSHORE_JWT_SECRET", ""));
     let kept = std::fs::read_to_string(site.server.state().join("jwt.secret")).expect("a secret");
     let log = site.server.log();
-    assert!(log.contains("a secret that signs tokens was made") && !log.contains(kept.trim()), "it is told of, not told");
+    assert!(
+        log.contains("a secret that signs tokens was made") && !log.contains(kept.trim()),
+        "it is told of, not told"
+    );
     let claims = r#"{"app_metadata":{"x":1}}"#;
     let args = ["token", "create", "--role", "service_role", "--sub", "u", "--claims", claims, "--expires", "5m"];
     let text = site.server.run(&args);
