@@ -231,6 +231,7 @@ fn show_type(headers: &mut HeaderMap, kind: &str) {
         return put(headers, CONTENT_TYPE, "text/plain");
     }
     put(headers, CONTENT_TYPE, kind);
+    // A drawing may be shown in its own styles, and can run and load nothing.
     if plain.ends_with("xml") {
         put(headers, CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'; sandbox");
     }
