@@ -215,7 +215,7 @@ impl Store {
     /// The decision comes before the provider is asked for anything, also for a container that has no bucket yet: it
     /// would be root's, so who may do nothing with that does not make us look. What depends on an object is let through
     /// where `open` says so, and then the second of the result says it too.
-    async fn enter_if(
+    pub(super) async fn enter_if(
         &self,
         name: &BucketName,
         decide: impl Fn(&Bucket, &Rules) -> Verdict + Send,

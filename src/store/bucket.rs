@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::auth::decide::{Rules, Target, policy_counts};
+use crate::auth::decide::{Rules, Target, Verdict, policy_counts};
 use crate::catalog::{self, NewBucket};
 use crate::model::action::Action;
 use crate::model::bucket::{Bucket, BucketConfig, BucketSettings};
@@ -214,7 +214,14 @@ impl Store {
     /// # Errors
     /// [`Error::NoSuchBucket`] and failures of the catalog.
     pub async fn is_open(&self, name: &BucketName) -> Result<bool> {
-        Ok(self.bound(name).await?.bucket.settings.public)
+        // Asked of the row, so that nobody's question makes us look at, and adopt, a container that is not open.
+        let open =
+            |bucket: &Bucket, _: &Rules| if bucket.settings.public { Verdict::Allowed } else { Verdict::Refused };
+        match self.enter_if(name, open, false).await {
+            Ok(_) => Ok(true),
+            Err(Error::AccessDenied) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Whether a bucket keeps versions, or did: then answers name them. It reveals nothing else.
