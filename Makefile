@@ -41,6 +41,7 @@ fmt: ## format the code
 
 compat: build tools ## run the client programs against the built server; PROVIDER= on a cloud's storage
 	compat/clients/run $(if $(PROVIDER),--provider $(PROVIDER))
+	compat/clients/run $(if $(PROVIDER),--provider $(PROVIDER)) --catalog postgres supabase boto3 rclone
 
 compat-selftest: build tools ## prove that the client programs notice a server that damages data
 	compat/clients/selftest

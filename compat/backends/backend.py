@@ -86,6 +86,13 @@ def running(provider, name="default"):
         shutil.rmtree(work, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def postgres():
+    """The variables of psql for a PostgreSQL of its own, and the login that a catalog in it is used by."""
+    with tempfile.TemporaryDirectory(prefix="backend-") as work, guarded("postgres", work) as variables:
+        yield variables
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("provider", choices=SCRIPTS)

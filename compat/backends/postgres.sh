@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # PostgreSQL, as the system's package has it: one server on a directory of its own, with a superuser (PGUSER) and a login
-# that may do nothing by itself (LONGSHORE_LOGIN), as a catalog should have it. Nothing is synced to the disk: a test's
-# database need not survive the machine. Its collation is not that of bytes, so that an order which relies on it shows.
+# that may do nothing by itself (LONGSHORE_LOGIN), as a catalog should have it. Nothing is synced to the disk, unless
+# POSTGRES_FSYNC=on: a test's database need not survive the machine. Its collation is not that of bytes, so that an order which relies on it shows.
 . "$(dirname "$0")/common.sh"
 
 # The newest of the system's, or what PATH has.
@@ -64,7 +64,7 @@ do_start() {
   # In the directory that the server may be in; launch keeps its pid, which setpriv does not change.
   start_server() {
     launch postgres "${@}" "$bin/postgres" -D "$place/db" -p "$PORT" -c listen_addresses=127.0.0.1 \
-      -c unix_socket_directories= -c fsync=off -c full_page_writes=off -c max_connections=400 -c shared_buffers=64MB \
+      -c unix_socket_directories= -c fsync="${POSTGRES_FSYNC:-off}" -c full_page_writes="${POSTGRES_FSYNC:-off}" -c max_connections=400 -c shared_buffers=64MB \
       -c log_min_messages=fatal -c track_activity_query_size=4096
   }
   if [ "$(id -u)" = 0 ]; then

@@ -42,8 +42,11 @@ def ready_line(server):
 
 
 @contextlib.contextmanager
-def longshore(binary, problems, entry=""):
-    """Starts the server, with more of a configuration; afterwards appends to `problems` what was wrong with its end."""
+def longshore(binary, problems, entry="", database=None):
+    """Starts the server, with more of a configuration; afterwards appends to `problems` what was wrong with its end.
+
+    With the variables of a database its catalog is there, and the clients get them too, for what only SQL can do.
+    """
     data = tempfile.mkdtemp(prefix="compat-longshore-")
     keys = {"LONGSHORE_ROOT_ACCESS_KEY": "compatroot", "LONGSHORE_ROOT_SECRET_KEY": "compat-root-secret"}
     secret = {"LONGSHORE_JWT_SECRET": JWT_SECRET}
@@ -54,6 +57,8 @@ def longshore(binary, problems, entry=""):
             config = os.path.join(data, "longshore.toml")
             pathlib.Path(config).write_text(entry, encoding="utf-8")
             command += ["--config", config]
+        if database:
+            secret |= database | {"LONGSHORE_CATALOG": migrated(binary, data, database)}
         server = subprocess.Popen(command, env={**os.environ, **keys, **secret}, stdout=subprocess.PIPE, stderr=log, text=True)
         try:
             line = ready_line(server)
@@ -76,6 +81,15 @@ def longshore(binary, problems, entry=""):
                 log.seek(0)
                 sys.stderr.write("".join(log.readlines()[-40:]))
             shutil.rmtree(data, ignore_errors=True)
+
+
+def migrated(binary, data, database):
+    """Makes the catalog's tables in the database, and returns the address that the server is to use."""
+    place = f"127.0.0.1:{database['PGPORT']}/postgres"
+    admin = f"postgres://{database['PGUSER']}:{database['PGPASSWORD']}@{place}"
+    subprocess.run([binary, "catalog", "migrate", "--login", database["LONGSHORE_LOGIN"], "--state", os.path.join(data, "none"),
+                    "--catalog", admin], check=True, stdout=subprocess.DEVNULL)
+    return f"postgres://{database['LONGSHORE_LOGIN']}:{database['LONGSHORE_LOGIN_PASSWORD']}@{place}"
 
 
 def node_client(name):
@@ -144,6 +158,7 @@ def add_arguments(parser):
     parser.add_argument("--binary")
     parser.add_argument("--endpoint")
     parser.add_argument("--provider", choices=backend.SCRIPTS)
+    parser.add_argument("--catalog", choices=["postgres"])
     parser.add_argument("client", nargs="*", choices=[[], *CLIENTS, *OTHERS], default=[])
 
 
@@ -157,7 +172,8 @@ def chosen(asked, problems):
     binary = asked.binary or next((path for path in built if os.path.exists(path)), built[0])
     with contextlib.ExitStack() as stack:
         entry = stack.enter_context(backend.running(asked.provider))[1] if asked.provider else ""
-        yield stack.enter_context(longshore(binary, problems, entry))
+        database = stack.enter_context(backend.postgres()) if asked.catalog else None
+        yield stack.enter_context(longshore(binary, problems, entry, database))
     if not problems:
         problems.append("PASS server: start, stop by SIGTERM")
 

@@ -4,6 +4,7 @@
 //! ended, it has the rights of its own caller and sees nothing of another's.
 
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use http::{Request, Uri};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, StreamBody};
@@ -111,6 +112,15 @@ impl Streams {
         assert!(first.data_ref().is_some_and(|data| data.len() < LONG_BYTES), "the answer is still under way");
     }
 
+    /// Sends the first half of a body, and no more until the server has enough of it.
+    async fn stall(&self, mut signed: Signed) -> u16 {
+        signed.set_header("content-length", &signed.body.len().to_string());
+        let half = Bytes::from(signed.body.split_off(signed.body.len() / 2));
+        let frames = futures_util::stream::iter([Ok(Frame::data(half))]).chain(futures_util::stream::pending());
+        let request = Self::request(signed, Some(StreamBody::new(frames).boxed()));
+        self.0.clone().send_request(request).await.expect("an answer to half a body").status().as_u16()
+    }
+
     /// Sends the first half of a body, and breaks off.
     async fn break_off(&self, mut signed: Signed) {
         signed.set_header("content-length", &signed.body.len().to_string());
@@ -160,4 +170,34 @@ async fn callers_share_a_connection_and_nothing_else() {
     let kept = streams.send(long(&ann, "GET")).await.expect(200);
     assert!(kept.body.iter().all(|byte| *byte == b'a'), "half a body was stored");
     assert_eq!(streams.send(ann.call("GET", &format!("/closed/{KEY}")).signed()).await.text(), "bytes of ann");
+}
+
+/// The server waits for a body as long as it says; so does this.
+#[tokio::test]
+async fn a_body_that_stops_coming_leaves_nothing_to_the_next() {
+    let server = Server::start();
+    let (ann, bob) = (server.user("ann", "readwrite"), server.user("bob", "readwrite"));
+    let nobody = server.anonymous();
+    let closed = Vault::new(&ann, "closed".to_owned()).await;
+    ann.put("closed", "long", vec![b'a'; LONG_BYTES]).await.expect(200);
+    let streams = Streams::to(&server).await;
+    let half = ann.call("PUT", "/closed/long").body(vec![b'b'; LONG_BYTES]).signed();
+    let part_of = async |when: &str| {
+        let mut wrong = Vec::new();
+        for operation in &OPERATIONS {
+            let own = matches!(asks(operation).0, Right::Own);
+            let of_bob = streams.send(closed.call(operation, if own { &nobody } else { &bob }).signed()).await;
+            wrong.extend(is_refusal(operation, &of_bob, when));
+            let of_nobody = streams.send(closed.call(operation, &nobody).signed()).await;
+            wrong.extend(is_refusal(operation, &of_nobody, when));
+        }
+        wrong
+    };
+    let (status, wrong) = tokio::join!(streams.stall(half), part_of("beside a body that does not come,"));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!(status, 400, "what AWS answers to a body that stops");
+    let wrong = part_of("after a body that did not come,").await;
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let kept = streams.send(ann.call("GET", "/closed/long").signed()).await.expect(200);
+    assert!(kept.body.len() == LONG_BYTES && kept.body.iter().all(|byte| *byte == b'a'), "half a body was stored");
 }

@@ -6,6 +6,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::client::Speaks;
+
 pub(crate) const KIB: u64 = 1024;
 pub(crate) const MIB: u64 = 1024 * KIB;
 /// Keys on one page of a listing, and files in one directory of a bucket that is listed.
@@ -45,11 +47,13 @@ const fn case(name: &'static str, operation: Operation, size: u64, objects: u64)
 }
 
 /// Every load by its name.
-pub(crate) const CASES: [Case; 11] = [
+pub(crate) const CASES: [Case; 13] = [
+    case("get-1k", Operation::Get, KIB, 2000),
     case("get-4k", Operation::Get, 4 * KIB, 2000),
     case("get-1m", Operation::Get, MIB, 100),
     case("get-64m", Operation::Get, 64 * MIB, 4),
     case("head", Operation::Head, 4 * KIB, 2000),
+    case("put-1k", Operation::Put, KIB, 500),
     case("put-4k", Operation::Put, 4 * KIB, 500),
     case("put-1m", Operation::Put, MIB, 16),
     case("put-64m", Operation::Put, 64 * MIB, 1),
@@ -97,9 +101,15 @@ impl Case {
         }
     }
 
-    /// Whether a plain web server can answer it.
-    pub(crate) fn is_plain(&self) -> bool {
-        matches!(self.operation, Operation::Get | Operation::Head)
+    /// Whether a server that is spoken to like this can answer it.
+    pub(crate) fn suits(&self, speaks: &Speaks) -> bool {
+        match speaks {
+            Speaks::S3(_) => true,
+            Speaks::Storage { .. } => {
+                matches!(self.operation, Operation::Get | Operation::Head | Operation::Put | Operation::Delete)
+            }
+            Speaks::Plain => matches!(self.operation, Operation::Get | Operation::Head),
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! One keep-alive connection to one S3 endpoint.
+//! One keep-alive connection to one endpoint.
 //!
 //! Each worker of a load owns one of these, so that concurrency is exactly the number of connections. Bodies go out as
 //! clones of one shared block and come in frame by frame: **Invariant:** a worker holds one block and one frame,
@@ -16,10 +16,13 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use crate::sign::Signer;
+use crate::sign::{Signer, encode_path};
 
 /// The largest XML answer that is read into memory: a page of 1,000 keys is below 1 MiB.
 const XML_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// The content type of what is uploaded.
+pub(crate) const OCTETS: &str = "application/octet-stream";
 
 /// Why a request did not do what it should.
 #[derive(Debug)]
@@ -37,12 +40,41 @@ impl From<hyper::Error> for Failed {
     }
 }
 
-/// Where requests go and how they are signed; without a signer they are plain HTTP.
+/// What an endpoint is spoken to.
+#[derive(Clone)]
+pub(crate) enum Speaks {
+    /// S3, signed.
+    S3(Signer),
+    /// The Storage API of Supabase, below a path, with a token.
+    Storage { base: String, token: String },
+    /// Plain HTTP, without a signature.
+    Plain,
+}
+
+/// Where requests go and how.
 #[derive(Clone)]
 pub(crate) struct Endpoint {
     pub(crate) name: String,
     pub(crate) authority: String,
-    pub(crate) signer: Option<Signer>,
+    pub(crate) speaks: Speaks,
+}
+
+impl Endpoint {
+    /// The encoded path that an object is read at.
+    pub(crate) fn read_path(&self, bucket: &str, key: &str) -> String {
+        match &self.speaks {
+            Speaks::Storage { base, .. } => format!("{base}/object/authenticated/{bucket}/{}", encode_path(key)),
+            Speaks::S3(_) | Speaks::Plain => format!("/{bucket}/{}", encode_path(key)),
+        }
+    }
+
+    /// The method and the encoded path that an object is written with.
+    pub(crate) fn write_path(&self, bucket: &str, key: &str) -> (&'static str, String) {
+        match &self.speaks {
+            Speaks::Storage { base, .. } => ("POST", format!("{base}/object/{bucket}/{}", encode_path(key))),
+            Speaks::S3(_) | Speaks::Plain => ("PUT", format!("/{bucket}/{}", encode_path(key))),
+        }
+    }
 }
 
 /// A body of a given length: one block again and again, the last time cut.
@@ -85,6 +117,7 @@ pub(crate) struct Call<'a> {
     pub(crate) path: &'a str,
     pub(crate) query: &'a str,
     pub(crate) payload: &'a str,
+    pub(crate) content_type: &'static str,
     pub(crate) block: &'a Bytes,
     pub(crate) length: u64,
 }
@@ -93,7 +126,7 @@ impl<'a> Call<'a> {
     /// A request without a body.
     pub(crate) fn bare(method: &'static str, path: &'a str, query: &'a str, payload: &'a str) -> Self {
         static NOTHING: Bytes = Bytes::new();
-        Self { method, path, query, payload, block: &NOTHING, length: 0 }
+        Self { method, path, query, payload, content_type: OCTETS, block: &NOTHING, length: 0 }
     }
 }
 
@@ -133,12 +166,21 @@ impl Client {
             // Said by ourselves, for an empty body would go without a length.
             request = request.header("content-length", call.length);
         }
-        if let Some(signer) = &self.endpoint.signer {
-            let signed = signer.sign(call.method, &host, call.path, call.query, call.payload);
-            request = request
-                .header("authorization", signed.authorization)
-                .header("x-amz-date", signed.date)
-                .header("x-amz-content-sha256", signed.content_sha256);
+        match &self.endpoint.speaks {
+            Speaks::S3(signer) => {
+                let signed = signer.sign(call.method, &host, call.path, call.query, call.payload);
+                request = request
+                    .header("authorization", signed.authorization)
+                    .header("x-amz-date", signed.date)
+                    .header("x-amz-content-sha256", signed.content_sha256);
+            }
+            Speaks::Storage { token, .. } => {
+                request = request.header("authorization", format!("Bearer {token}")).header("x-upsert", "true");
+                if call.method == "POST" {
+                    request = request.header("content-type", call.content_type);
+                }
+            }
+            Speaks::Plain => {}
         }
         let request = request
             .body(Repeated::new(call.block, call.length))

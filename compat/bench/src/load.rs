@@ -12,9 +12,9 @@ use bytes::Bytes;
 use tokio::task::JoinSet;
 
 use crate::case::{Case, DELETES, Operation, PAGE_KEYS, PART_BYTES, scatter};
-use crate::client::{Call, Client, Endpoint, Failed, element};
+use crate::client::{Call, Client, Endpoint, Failed, OCTETS, element};
 use crate::multipart;
-use crate::sign::{encode_path, encode_query};
+use crate::sign::encode_query;
 use crate::stats::Histogram;
 
 /// A worker gives up after this many failed requests: the server is gone, or the case is not for it.
@@ -148,19 +148,20 @@ async fn once(plan: &Plan, client: &mut Client, worker: u64, n: u64) -> Result<u
     let Plan { case, .. } = plan;
     match case.operation {
         Operation::Get => {
-            let path = path(case, &case.key(scatter(n, case.objects)));
+            let path = plan.endpoint.read_path(&case.bucket(), &case.key(scatter(n, case.objects)));
             let (length, _) = client.drain(&Call::bare("GET", &path, "", &plan.no_payload)).await?;
             expect(length == case.size, || format!("GET {path}: {length} bytes, wanted {}", case.size))?;
             Ok(length)
         }
         Operation::Head => {
-            let path = path(case, &case.key(scatter(n, case.objects)));
+            let path = plan.endpoint.read_path(&case.bucket(), &case.key(scatter(n, case.objects)));
             client.drain(&Call::bare("HEAD", &path, "", &plan.no_payload)).await?;
             Ok(0)
         }
         Operation::Put => put(plan, client, &case.key(worker * case.objects + n % case.objects)).await,
         Operation::Delete => {
-            client.drain(&Call::bare("DELETE", &path(case, &case.key(n)), "", &plan.no_payload)).await?;
+            let (_, path) = plan.endpoint.write_path(&case.bucket(), &case.key(n));
+            client.drain(&Call::bare("DELETE", &path, "", &plan.no_payload)).await?;
             Ok(0)
         }
         Operation::List => list(plan, client, n).await,
@@ -169,10 +170,7 @@ async fn once(plan: &Plan, client: &mut Client, worker: u64, n: u64) -> Result<u
 }
 
 async fn put(plan: &Plan, client: &mut Client, key: &str) -> Result<u64, Failed> {
-    let (block, length) = (&plan.block, plan.case.size);
-    let path = path(&plan.case, key);
-    client.drain(&Call { method: "PUT", path: &path, query: "", payload: &plan.payload, block, length }).await?;
-    Ok(length)
+    upload(&plan.endpoint, client, (&plan.case.bucket(), key), &plan.payload, (&plan.block, plan.case.size)).await
 }
 
 /// A full page from somewhere in the bucket; pages of all parts of the index come in turn.
@@ -205,9 +203,18 @@ async fn fill(plan: &Arc<Plan>) {
     workers.join_all().await;
 }
 
-/// The encoded path of an object.
-pub(crate) fn path(case: &Case, key: &str) -> String {
-    format!("/{}/{}", case.bucket(), encode_path(key))
+/// Writes one object, of so many bytes of the block again and again.
+pub(crate) async fn upload(
+    endpoint: &Endpoint,
+    client: &mut Client,
+    (bucket, key): (&str, &str),
+    payload: &str,
+    (block, length): (&Bytes, u64),
+) -> Result<u64, Failed> {
+    let (method, path) = endpoint.write_path(bucket, key);
+    let call = Call { method, path: &path, query: "", payload, content_type: OCTETS, block, length };
+    client.drain(&call).await?;
+    Ok(length)
 }
 
 fn expect(holds: bool, why: impl FnOnce() -> String) -> Result<(), Failed> {

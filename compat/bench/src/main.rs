@@ -1,4 +1,4 @@
-//! A load program for S3 endpoints.
+//! A load program for S3 endpoints, and for the Storage API of Supabase.
 //!
 //! It signs its own requests, keeps one connection for each worker, and puts the same load on two servers in the order
 //! A, B, B, A, so that a machine that gets slower or faster meanwhile does not favour one of them. It reports requests
@@ -26,12 +26,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use sha2::{Digest, Sha256};
 
 use case::{Case, MIB, Operation, PART_BYTES};
-use client::Endpoint;
+use client::{Endpoint, Speaks};
 use load::{Outcome, Plan};
 use report::Row;
 use sign::{Signer, UNSIGNED, hex};
 
-/// Puts load on one or two S3 endpoints and reports what they did.
+/// Puts load on one or two endpoints and reports what they did.
 #[derive(Parser)]
 #[command(version)]
 struct Cli {
@@ -70,6 +70,18 @@ struct RunArgs {
     /// Send B plain requests without a signature, and only the cases that a web server can answer.
     #[arg(long)]
     b_plain: bool,
+    /// Speak the Storage API of Supabase to A, below this path, instead of S3.
+    #[arg(long)]
+    a_storage: Option<String>,
+    /// Speak the Storage API of Supabase to B, below this path, instead of S3.
+    #[arg(long)]
+    b_storage: Option<String>,
+    /// Token for the Storage API of A.
+    #[arg(long, env = "STORAGE_TOKEN_A", hide_env_values = true, default_value = "")]
+    a_token: String,
+    /// Token for the Storage API of B.
+    #[arg(long, env = "STORAGE_TOKEN_B", hide_env_values = true, default_value = "")]
+    b_token: String,
     /// Process of server A, then of server B, for their CPU time; children count.
     #[arg(long)]
     pid: Vec<u32>,
@@ -92,10 +104,10 @@ struct RunArgs {
     #[arg(long)]
     json: Option<PathBuf>,
     /// Access key, for both servers.
-    #[arg(long, env = "AWS_ACCESS_KEY_ID")]
+    #[arg(long, env = "AWS_ACCESS_KEY_ID", default_value = "")]
     access_key: String,
     /// Secret key, for both servers.
-    #[arg(long, env = "AWS_SECRET_ACCESS_KEY", hide_env_values = true)]
+    #[arg(long, env = "AWS_SECRET_ACCESS_KEY", hide_env_values = true, default_value = "")]
     secret_key: String,
     /// Region in the signatures.
     #[arg(long, env = "AWS_DEFAULT_REGION", default_value = "us-east-1")]
@@ -161,14 +173,20 @@ fn main() -> ExitCode {
 /// The servers in the order of the command line, each with its process where that is known.
 fn servers(args: &RunArgs) -> Vec<(Endpoint, Option<u32>)> {
     let signer = Signer::new(&args.access_key, &args.secret_key, &args.region);
-    let endpoint = |name: &str, address: &str, plain: bool| Endpoint {
+    let endpoint = |name: &str, address: &str, speaks: Speaks| Endpoint {
         name: name.into(),
         authority: address.trim_start_matches("http://").trim_end_matches('/').into(),
-        signer: (!plain).then(|| signer.clone()),
+        speaks,
     };
-    let mut servers = vec![(endpoint(&args.a_name, &args.a, false), args.pid.first().copied())];
+    let speaks = |storage: &Option<String>, token: &str| match storage {
+        Some(base) => Speaks::Storage { base: base.trim_end_matches('/').into(), token: token.into() },
+        None => Speaks::S3(signer.clone()),
+    };
+    let a = endpoint(&args.a_name, &args.a, speaks(&args.a_storage, &args.a_token));
+    let mut servers = vec![(a, args.pid.first().copied())];
     if let Some(b) = &args.b {
-        servers.push((endpoint(&args.b_name, b, args.b_plain), args.pid.get(1).copied()));
+        let speaks = if args.b_plain { Speaks::Plain } else { speaks(&args.b_storage, &args.b_token) };
+        servers.push((endpoint(&args.b_name, b, speaks), args.pid.get(1).copied()));
     }
     servers
 }
@@ -176,7 +194,7 @@ fn servers(args: &RunArgs) -> Vec<(Endpoint, Option<u32>)> {
 async fn run(args: &RunArgs, block: &Bytes) -> ExitCode {
     let servers = servers(args);
     if args.prepare {
-        for (endpoint, _) in servers.iter().filter(|(endpoint, _)| endpoint.signer.is_some()) {
+        for (endpoint, _) in servers.iter().filter(|(endpoint, _)| !matches!(endpoint.speaks, Speaks::Plain)) {
             if let Err(error) = prepare::objects(endpoint, &args.case, block).await {
                 eprintln!("prepare {}: {error}", endpoint.name);
                 return ExitCode::from(2);
@@ -211,7 +229,7 @@ async fn measure(
     connections: u64,
     block: &Bytes,
 ) -> std::io::Result<Vec<Row>> {
-    let able: Vec<_> = servers.iter().filter(|(endpoint, _)| endpoint.signer.is_some() || case.is_plain()).collect();
+    let able: Vec<_> = servers.iter().filter(|(endpoint, _)| case.suits(&endpoint.speaks)).collect();
     let body = if case.operation == Operation::Multipart { PART_BYTES } else { case.size };
     let mut rows: Vec<Row> =
         able.iter().map(|(endpoint, pid)| row(case, connections, endpoint, pid.map(|_| 0.0))).collect();

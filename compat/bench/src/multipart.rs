@@ -8,13 +8,13 @@ use tokio::task::JoinSet;
 use bytes::Bytes;
 
 use crate::case::PART_BYTES;
-use crate::client::{Call, Client, Failed, element};
-use crate::load::{Plan, path};
+use crate::client::{Call, Client, Failed, OCTETS, element};
+use crate::load::Plan;
 use crate::sign::{UNSIGNED, encode_query, hex};
 
 /// Runs the upload and returns its number of bytes. The connections are given back, unless one of them failed.
 pub(crate) async fn upload(plan: &Arc<Plan>, clients: &mut Vec<Client>, key: &str, parts: u64) -> Result<u64, Failed> {
-    let path = path(&plan.case, key);
+    let path = plan.endpoint.read_path(&plan.case.bucket(), key);
     let lead = clients.first_mut().ok_or_else(|| Failed("every connection has failed".into()))?;
     let answer = lead.text(&Call::bare("POST", &path, "uploads=", &plan.no_payload)).await?;
     let id = element(&answer, "UploadId").ok_or_else(|| Failed(format!("no upload id in {answer}")))?.to_owned();
@@ -52,7 +52,15 @@ async fn send_parts(
         }
         let query = format!("partNumber={number}&uploadId={}", encode_query(&id));
         let (payload, block) = (plan.payload.as_str(), &plan.block);
-        let call = Call { method: "PUT", path: &path, query: &query, payload, block, length: PART_BYTES };
+        let call = Call {
+            method: "PUT",
+            path: &path,
+            query: &query,
+            payload,
+            content_type: OCTETS,
+            block,
+            length: PART_BYTES,
+        };
         sent.push((number, client.drain(&call).await?.1));
     }
 }
@@ -66,7 +74,8 @@ async fn complete(plan: &Plan, clients: &mut [Client], path: &str, id: &str, sen
     let body = Bytes::from(format!("<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>"));
     let payload = if plan.payload == UNSIGNED { UNSIGNED.to_owned() } else { hex(&Sha256::digest(&body)) };
     let (length, query) = (body.len() as u64, format!("uploadId={}", encode_query(id)));
-    let call = Call { method: "POST", path, query: &query, payload: &payload, block: &body, length };
+    let call =
+        Call { method: "POST", path, query: &query, payload: &payload, content_type: OCTETS, block: &body, length };
     let lead = clients.first_mut().ok_or_else(|| Failed("every connection has failed".into()))?;
     lead.text(&call).await?;
     Ok(())

@@ -1,4 +1,4 @@
-//! Makes what the loads read: through S3, or as files in the directory that a server is going to serve.
+//! Makes what the loads read: through the endpoint, or as files in the directory that a server is going to serve.
 //!
 //! A million PUTs take long, and what is compared afterwards is reading; so `files` writes the directory itself before
 //! the server starts. Files for listings are empty, for a listing does not open them.
@@ -13,8 +13,8 @@ use bytes::Bytes;
 use tokio::task::JoinSet;
 
 use crate::case::{Case, Operation, WRITE_BUCKET};
-use crate::client::{Call, Client, Endpoint, Failed};
-use crate::load::path;
+use crate::client::{Call, Client, Endpoint, Failed, Speaks};
+use crate::load::upload;
 use crate::sign::UNSIGNED;
 
 const CONNECTIONS: u64 = 16;
@@ -50,13 +50,13 @@ pub(crate) fn files(root: &Path, cases: &[Case], block: &Bytes) -> io::Result<()
     Ok(())
 }
 
-/// Makes the buckets and puts the objects through S3.
+/// Makes the buckets and puts the objects through the endpoint.
 pub(crate) async fn objects(endpoint: &Endpoint, cases: &[Case], block: &Bytes) -> Result<(), Failed> {
     let mut client = Client::new(endpoint);
     let buckets: BTreeSet<String> = cases.iter().map(Case::bucket).collect();
     for bucket in buckets {
         // A bucket that is there already answers 200 or 409; one that could not be made shows at the first PUT.
-        let _ = client.text(&Call::bare("PUT", &format!("/{bucket}"), "", UNSIGNED)).await;
+        let _ = make_bucket(endpoint, &mut client, &bucket).await;
     }
     for case in sets(cases) {
         let mut workers = JoinSet::new();
@@ -70,12 +70,28 @@ pub(crate) async fn objects(endpoint: &Endpoint, cases: &[Case], block: &Bytes) 
     Ok(())
 }
 
+async fn make_bucket(endpoint: &Endpoint, client: &mut Client, bucket: &str) -> Result<String, Failed> {
+    let Speaks::Storage { base, .. } = &endpoint.speaks else {
+        return client.text(&Call::bare("PUT", &format!("/{bucket}"), "", UNSIGNED)).await;
+    };
+    let body = Bytes::from(serde_json::json!({ "id": bucket, "name": bucket }).to_string());
+    let (path, length) = (format!("{base}/bucket"), body.len() as u64);
+    let call = Call {
+        method: "POST",
+        path: &path,
+        query: "",
+        payload: UNSIGNED,
+        content_type: "application/json",
+        block: &body,
+        length,
+    };
+    client.text(&call).await
+}
+
 async fn put_share(endpoint: Arc<Endpoint>, case: Case, worker: u64, block: Bytes) -> Result<(), Failed> {
     let mut client = Client::new(&endpoint);
     for n in (worker..case.objects).step_by(CONNECTIONS as usize) {
-        let path = path(&case, &case.key(n));
-        let (payload, length) = (UNSIGNED, case.size);
-        client.drain(&Call { method: "PUT", path: &path, query: "", payload, block: &block, length }).await?;
+        upload(&endpoint, &mut client, (&case.bucket(), &case.key(n)), UNSIGNED, (&block, case.size)).await?;
     }
     Ok(())
 }

@@ -1,8 +1,10 @@
 #!/usr/bin/env node
 // @supabase/storage-js: every method of buckets and files, as service_role, authenticated and anon.
 // tus-js-client: uploads in chunks, one that breaks off and is resumed, one by a signed address, one without a length.
+// With a catalog in Postgres (PGPORT, PGUSER, PGPASSWORD) also what policies in SQL let each of them do.
 // The report is the one of harness.py: a line per check group; a comparison of ours that fails says "differs".
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { createHmac, randomBytes, randomUUID } from "node:crypto";
 import { Readable } from "node:stream";
 import { StorageClient } from "@supabase/storage-js";
@@ -222,12 +224,73 @@ await group("resumable: chunks, a break, a signed address, no length", async () 
   await matches("tus/signed.bin", large);
 });
 
-await group("policies: a folder for each user, nothing for others", async () => {
+const sql = (text) => execFileSync(`${env.PGBIN}/psql`, ["-qX", "-h", "127.0.0.1", "-d", "postgres", "-v", "ON_ERROR_STOP=1", "-c", text], { stdio: "pipe" });
+
+if (!env.PGPORT) await group("no policies in the embedded catalog: what no bucket policy allows is refused", async () => {
   const mine = user.from(priv);
   await refused(mine.upload(`${sub}/a.txt`, "x"), "AccessDenied", "403");
   same((await ok(mine.list(sub))).length, 0, "list before");
   await refused(mine.download("dir/text.txt"), "NoSuchKey", "404");
   await refused(user.emptyBucket(priv), "AccessDenied", "403");
+});
+
+if (env.PGPORT) await group("policies: a folder for each user, in SQL", async () => {
+  const mine = user.from(priv);
+  await refused(mine.upload(`${sub}/a.txt`, "x"), "AccessDenied", "403");
+  sql(`create policy own_folder on storage.objects for all to authenticated
+       using (bucket_id = '${priv}' and (storage.foldername(name))[1] = (select auth.uid()::text))
+       with check (bucket_id = '${priv}' and (storage.foldername(name))[1] = (select auth.uid()::text))`);
+  const another = as({ role: "authenticated", sub: randomUUID() }).from(priv);
+  await ok(mine.upload(`${sub}/a.txt`, "mine", { contentType: "text/plain", metadata: { of: "user" } }));
+  await refused(mine.upload(`${sub}/a.txt`, "again"), "KeyAlreadyExists", "409");
+  await ok(mine.upload(`${sub}/a.txt`, "mine, too", { upsert: true, contentType: "text/plain" }));
+  same(await text(mine.download(`${sub}/a.txt`)), "mine, too", "own download");
+  same((await ok(mine.info(`${sub}/a.txt`))).size, 9, "own info");
+  same(await ok(mine.exists(`${sub}/a.txt`)), true, "own exists");
+  same((await ok(mine.list(sub))).map((file) => file.name), ["a.txt"], "own list");
+  same((await ok(mine.list())).map((file) => file.name), [sub], "own root");
+  same((await ok(mine.listV2({ prefix: "" }))).objects.map((o) => o.name), [`${sub}/a.txt`], "own list v2");
+  await ok(mine.update(`${sub}/a.txt`, "updated", { contentType: "text/plain" }));
+  await ok(mine.copy(`${sub}/a.txt`, `${sub}/b.txt`));
+  await ok(mine.move(`${sub}/b.txt`, `${sub}/c.txt`));
+  await refused(mine.move(`${sub}/c.txt`, "elsewhere/c.txt"), "AccessDenied", "403");
+  await refused(mine.copy("dir/text.txt", `${sub}/stolen.txt`), "NoSuchKey", "404");
+  const { signedUrl } = await ok(mine.createSignedUrl(`${sub}/a.txt`, 60));
+  same(await (await fetch(signedUrl)).text(), "updated", "own signed address");
+  const up = await ok(mine.createSignedUploadUrl(`${sub}/signed.txt`));
+  await ok(anon.from(priv).uploadToSignedUrl(up.path, up.token, "by address"));
+  await refused(mine.createSignedUploadUrl("elsewhere/signed.txt"), "AccessDenied", "403");
+  await resumable(`${sub}/tus.bin`, bytes, { headers: { authorization: `Bearer ${token({ role: "authenticated", sub })}` } });
+  await assert.rejects(resumable("elsewhere/tus.bin", bytes, { headers: { authorization: `Bearer ${token({ role: "authenticated", sub })}` } }), /403/);
+  for (const stranger of [another, anon.from(priv)]) {
+    await refused(stranger.download(`${sub}/a.txt`), "NoSuchKey", "404");
+    await refused(stranger.upload(`${sub}/x.txt`, "x"), "AccessDenied", "403");
+    await refused(stranger.upload(`${sub}/a.txt`, "x", { upsert: true }), "AccessDenied", "403");
+    same(await ok(stranger.list(sub)), [], "list of a stranger");
+    same(await ok(stranger.remove([`${sub}/a.txt`])), [], "removed by a stranger");
+    await refused(stranger.createSignedUrl(`${sub}/a.txt`, 60), "NoSuchKey", "404");
+  }
+  same((await ok(mine.remove([`${sub}/a.txt`, "dir/text.txt"]))).map((file) => file.name), [`${sub}/a.txt`], "own removed");
+  same(await text(service.from(priv).download("dir/text.txt")), "updated", "kept");
+});
+
+if (env.PGPORT) await group("policies: a drop box that nobody may look into, and one's own buckets", async () => {
+  sql(`create policy drop_box on storage.objects for insert to anon with check (bucket_id = '${other}' and name like 'drop/%')`);
+  await ok(anon.from(other).upload("drop/a.txt", "dropped"));
+  await refused(anon.from(other).upload("drop/a.txt", "x", { upsert: true }), "AccessDenied", "403");
+  await refused(anon.from(other).download("drop/a.txt"), "NoSuchKey", "404");
+  await refused(anon.from(other).upload("a.txt", "x"), "AccessDenied", "403");
+  same(await ok(anon.from(other).list("drop")), [], "list");
+  same(await text(service.from(other).download("drop/a.txt")), "dropped", "by the service");
+  await refused(user.createBucket(`${pub}-x`), "AccessDenied", "403");
+  sql("create policy own_buckets on storage.buckets for all to authenticated using (owner_id = (select auth.jwt()->>'sub')) with check (owner_id = (select auth.jwt()->>'sub'))");
+  await ok(user.createBucket(`${pub}-own`));
+  same((await ok(user.listBuckets())).map((bucket) => bucket.name), [`${pub}-own`], "buckets of the user");
+  await refused(user.getBucket(priv), "NoSuchBucket", "404");
+  await ok(user.updateBucket(`${pub}-own`, { public: true }));
+  await refused(user.updateBucket(priv, { public: true }), "NoSuchBucket", "404");
+  await refused(user.deleteBucket(priv), "NoSuchBucket", "404");
+  await ok(user.deleteBucket(`${pub}-own`));
 });
 
 await group("purgeCache needs a cache, and the service", async () => {
