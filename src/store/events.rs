@@ -26,6 +26,8 @@ pub(super) struct Cause {
 pub(super) enum How {
     /// A body.
     Put,
+    /// The form of a browser.
+    Post,
     /// A copy.
     Copy,
     /// The end of an upload.
@@ -52,6 +54,7 @@ impl Cause {
     fn event(&self, object: &Object, removed: bool) -> EventName {
         match (self.how, object.marker && !removed) {
             (How::Put, _) => EventName::Put,
+            (How::Post, _) => EventName::Post,
             (How::Copy, _) => EventName::Copy,
             (How::Complete, _) => EventName::Complete,
             (How::Delete, false) => EventName::Delete,

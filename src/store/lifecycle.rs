@@ -19,7 +19,7 @@ use crate::model::bucket::Bucket;
 use crate::model::caller::Caller;
 use crate::model::condition::{Conditions, TagMatch};
 use crate::model::lifecycle::{Day, Due, Facts, Lifecycle, Rank, Rule, due};
-use crate::model::name::BucketName;
+use crate::model::name::{BucketName, ObjectKey};
 use crate::model::object::{Entry, Object};
 use crate::model::page::Seek;
 use crate::model::tag::Tags;
@@ -27,6 +27,7 @@ use crate::model::time::{Clock, Timestamp};
 use crate::model::versioning::VersionRef;
 use crate::store::error::{Error, Result};
 use crate::store::events::How;
+use crate::store::get::is_named;
 use crate::store::request::{DeleteRequest, UploadRef};
 use crate::store::{SERVICE, Store};
 
@@ -292,6 +293,22 @@ impl Store {
             rank: Rank::Current { alone: true },
         };
         lifecycle.expires(&facts).map(|(at, rule)| (at, rule.to_owned()))
+    }
+
+    /// The same of a version that was just written, as long as it is the current one.
+    pub async fn expiration_of_written(
+        &self,
+        bucket: &BucketName,
+        key: &ObjectKey,
+        version: VersionRef,
+    ) -> Option<(Timestamp, String)> {
+        let bound = self.bound(bucket).await.ok()?;
+        bound.bucket.config.lifecycle.as_ref()?;
+        let object = self.catalog().object(&SERVICE, bound.bucket.id, key).await.ok()??;
+        if !is_named(&object, version) {
+            return None;
+        }
+        self.expiration(bucket, &object).await
     }
 }
 

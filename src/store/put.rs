@@ -85,7 +85,7 @@ impl Store {
         if let Some(sealed) = sealed {
             sealed.note(&mut draft);
         }
-        let cause = Cause::new(caller, How::Put);
+        let cause = Cause::new(caller, if request.given.posted { How::Post } else { How::Put });
         self.write(Write { bound, stage, draft, whole, conditions: request.conditions, upload: None, cause }).await
     }
 

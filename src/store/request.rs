@@ -76,6 +76,8 @@ pub struct Given {
     pub encryption: EncryptionRequest,
     /// Whether it takes over since when there is something at the key from what it replaces.
     pub keeps_created: bool,
+    /// Whether a form of a browser brought it.
+    pub posted: bool,
 }
 
 /// The access control list that a request asks for.

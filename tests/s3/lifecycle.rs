@@ -172,6 +172,17 @@ async fn answers_say_when_an_object_expires() {
     assert_eq!(root.get("b-1", "old/a").await.expect(200).header("x-amz-expiration"), wanted);
     assert_eq!(root.head("b-1", "old/a").await.expect(200).header("x-amz-expiration"), wanted);
     assert_eq!(root.put("b-1", "new/a", "x").await.expect(200).header("x-amz-expiration"), None);
+    for (key, wanted) in [("/b-1/old/b", wanted), ("/b-1/new/b", None)] {
+        let begun = root.call("POST", key).query("uploads", "").send().await.expect(200);
+        let id = begun.elements("UploadId").remove(0);
+        let part = root.call("PUT", key).query("uploadId", &id).query("partNumber", "1").body("x").send().await;
+        let list = format!(
+            "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>{}</ETag></Part></CompleteMultipartUpload>",
+            part.etag()
+        );
+        let completed = root.call("POST", key).query("uploadId", &id).body(list).send().await.expect(200);
+        assert_eq!(completed.header("x-amz-expiration"), wanted, "{key}");
+    }
 }
 
 /// How many versions and how many delete markers there are.

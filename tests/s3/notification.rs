@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::post::Sent;
 use crate::harness::{Answer, Client, Options, Server};
 
 /// What a webhook got: the head, and the body as JSON.
@@ -155,7 +156,7 @@ async fn rules_are_kept_and_bad_ones_change_nothing() {
 #[tokio::test]
 async fn every_event_comes_in_the_order_of_its_key() {
     let hook = Hook::start(7);
-    let (_server, root) = hooked(&hook).await;
+    let (server, root) = hooked(&hook).await;
     let all = ["s3:ObjectCreated:*", "s3:ObjectRemoved:*"];
     set(&root, &topic("one", &all, &[("prefix", "in/")])).await.expect(200);
     for round in 0..3 {
@@ -166,12 +167,15 @@ async fn every_event_comes_in_the_order_of_its_key() {
     root.call("PUT", "/b-1/in/copy").header("x-amz-copy-source", "b-1/in/a").send().await.expect(200);
     root.delete("b-1", "in/a").await.expect(204);
     root.delete("b-1", "in/never").await.expect(204);
-    let keys = hook.until(8).await;
+    root.call("PUT", "/b-1").query("acl", "").header("x-amz-acl", "public-read-write").send().await.expect(200);
+    Sent::new(&[("key", "in/form")], b"f").post(&server.anonymous(), "/b-1").await.expect(204);
+    let keys = hook.until(9).await;
     let put = "ObjectCreated:Put";
     assert_eq!(keys["in/a"], [put, put, put, "ObjectRemoved:Delete"]);
     assert_eq!(keys["in/b+c"], [put, put, put]);
     assert_eq!(keys["in/copy"], ["ObjectCreated:Copy"]);
-    assert_eq!(keys.len(), 3, "{keys:?}");
+    assert_eq!(keys["in/form"], ["ObjectCreated:Post"]);
+    assert_eq!(keys.len(), 4, "{keys:?}");
     let got = hook.got.lock().expect("whole").clone();
     let (head, body) = &got[0];
     assert!(head.contains("Bearer bearer-of-tests") && head.starts_with("POST /in "), "{head}");

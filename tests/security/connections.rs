@@ -4,7 +4,7 @@
 //! ended, it has the rights of its own caller and sees nothing of another's.
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
+use futures_util::stream;
 use http::{Request, Uri};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, StreamBody};
@@ -116,7 +116,7 @@ impl Streams {
     async fn stall(&self, mut signed: Signed) -> u16 {
         signed.set_header("content-length", &signed.body.len().to_string());
         let half = Bytes::from(signed.body.split_off(signed.body.len() / 2));
-        let frames = futures_util::stream::iter([Ok(Frame::data(half))]).chain(futures_util::stream::pending());
+        let frames = futures_util::StreamExt::chain(stream::iter([Ok(Frame::data(half))]), stream::pending());
         let request = Self::request(signed, Some(StreamBody::new(frames).boxed()));
         self.0.clone().send_request(request).await.expect("an answer to half a body").status().as_u16()
     }
@@ -126,7 +126,7 @@ impl Streams {
         signed.set_header("content-length", &signed.body.len().to_string());
         let half = Bytes::from(signed.body.split_off(signed.body.len() / 2));
         let gone = std::io::Error::other("the client is gone");
-        let frames = futures_util::stream::iter([Ok(Frame::data(half)), Err(gone)]);
+        let frames = stream::iter([Ok(Frame::data(half)), Err(gone)]);
         let request = Self::request(signed, Some(StreamBody::new(frames).boxed()));
         self.0.clone().send_request(request).await.expect_err("no answer to half a body");
     }

@@ -22,9 +22,11 @@ use crate::model::id::RequestId;
 use crate::model::lifecycle::{
     Expiration, Filter, Lifecycle, Noncurrent, NoncurrentTransition, Rule, Terms, Transition, Unsound,
 };
-use crate::model::name::BucketName;
+use crate::model::name::{BucketName, ObjectKey};
 use crate::model::object::Object;
 use crate::model::tag::Tag;
+use crate::model::time::Timestamp;
+use crate::model::versioning::VersionRef;
 
 /// What a client may say about the least size of a transition.
 const MINIMUM_SIZES: [&str; 2] = ["all_storage_classes_128K", "varies_by_storage_class"];
@@ -85,9 +87,22 @@ pub(super) async fn delete(
 
 /// The header that says when an object expires. Days are those of the calendar.
 pub(super) async fn expiration(gateway: &Gateway, bucket: &BucketName, object: &Object) -> Option<String> {
+    header(gateway.store.expiration(bucket, object).await?)
+}
+
+/// The same of a version that was just completed.
+pub(super) async fn expiration_of_written(
+    gateway: &Gateway,
+    bucket: &BucketName,
+    key: &ObjectKey,
+    version: VersionRef,
+) -> Option<String> {
+    header(gateway.store.expiration_of_written(bucket, key, version).await?)
+}
+
+fn header((at, rule): (Timestamp, String)) -> Option<String> {
     const DATE: &[BorrowedFormatItem<'_>] =
         format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
-    let (at, rule) = gateway.store.expiration(bucket, object).await?;
     let date = at.to_utc().format(DATE).ok()?;
     // A name may hold what a header must not.
     let rule = percent_encoding::utf8_percent_encode(&rule, RULE_ESCAPES);

@@ -16,7 +16,7 @@ use super::gateway::Gateway;
 use super::list::{encoding_of, prefixes, shown_encoding};
 use super::object::{checksum_type, size_of};
 use super::wire::{self, show_checksum};
-use super::{body, content, declared, given, sse};
+use super::{body, content, declared, given, lifecycle, sse};
 use crate::config::limits::{LIST_KEYS_MAX, PART_NUMBER_MAX};
 use crate::model::checksum::{Algorithm, Checksum, ChecksumKind};
 use crate::model::id::UploadId;
@@ -119,9 +119,10 @@ pub(super) async fn complete(
         kind: kind(input.checksum_type.as_ref())?,
         customer_key: sse::customer_key(&headers)?,
     };
-    let bucket = request.upload.bucket.clone();
+    let (bucket, key) = (request.upload.bucket.clone(), request.upload.key.clone());
     let made = gateway.store.complete_upload(&caller(&extensions), request).await?;
     let mut output = CompleteMultipartUploadOutput {
+        expiration: lifecycle::expiration_of_written(gateway, &bucket, &key, made.version).await,
         version_id: gateway.written_version(&bucket, made.version).await?,
         location: Some(location(gateway, &headers, &uri, &input.bucket, &input.key)),
         bucket: Some(input.bucket),

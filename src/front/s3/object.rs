@@ -12,6 +12,7 @@ use super::content::{Overrides, Shown, shown};
 use super::error::{Refusal, Result};
 use super::exchange::caller;
 use super::gateway::Gateway;
+use super::post::Posted;
 use super::wire::{self, show_checksum};
 use super::{body, content, given, lifecycle, lock, sse};
 use crate::config::limits::LIST_KEYS_MAX;
@@ -19,13 +20,13 @@ use crate::model::checksum::Checksum;
 use crate::model::condition::Conditions;
 use crate::model::object::{Attached, Object};
 use crate::model::range::ByteRange;
-use crate::store::request::{DeleteRequest, Found, GetRequest, Portion, PutRequest};
+use crate::store::request::{DeleteRequest, Found, GetRequest, Given, Portion, PutRequest};
 
 /// PutObject.
 pub(super) async fn put(gateway: &Gateway, request: S3Request<PutObjectInput>) -> Result<PutObjectOutput> {
     let S3Request { input, headers, extensions, trailing_headers, .. } = request;
     let request = PutRequest {
-        given: given::of(&headers)?,
+        given: Given { posted: extensions.get::<Posted>().is_some(), ..given::of(&headers)? },
         bucket: wire::bucket(&input.bucket)?,
         key: wire::key(&input.key)?,
         content: content::of(&headers, input.metadata)?,

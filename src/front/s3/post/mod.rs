@@ -46,6 +46,10 @@ pub(super) fn bucket(front: &S3Front, request: &Request<Body>) -> Option<BucketN
     (!named && key.is_empty()).then_some(bucket)
 }
 
+/// Says of a PutObject that it was a form.
+#[derive(Clone)]
+pub(super) struct Posted;
+
 /// Serves a form.
 pub(super) async fn serve(
     front: &S3Front,
@@ -88,6 +92,7 @@ pub(super) async fn serve(
     *put.headers_mut() = headers;
     *put.extensions_mut() = asked.extensions;
     put.extensions_mut().insert(Verified { access_key, scheme: None });
+    put.extensions_mut().insert(Posted);
     put.extensions_mut().insert(Detached::of(file.frames(sizes, exchange.clone())));
     let stored = front.plain.call(put).await.map_err(|_| Refusal::internal())?;
     if !stored.status().is_success() {
