@@ -47,6 +47,13 @@
 //! GetObject of nobody's, around which there are the index of a directory, redirects and pages for errors. A preflight is
 //! answered from the rules of the bucket alone.
 //!
+//! # What happens on S3 below a path
+//!
+//! `/storage/v1/s3` of the other listener is the same front once more. Clients sign the path that they send, so a request
+//! is verified, and its body taken out of its chunks, under that path; then the path in front goes, and with it what proved
+//! who asks, and the request is served like any other under the identity that was verified. A signature with the key of a
+//! project proves nothing: there the token beside it is verified, and says who asks.
+//!
 //! # What happens on GET
 //!
 //! One catalog lookup, one open, the stamp compared. If the bytes are not there: the other place, then the row again,

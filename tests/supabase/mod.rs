@@ -10,6 +10,8 @@ mod reads;
 mod render;
 mod resumable;
 mod rights;
+mod s3;
+mod sessions;
 mod signed;
 mod tokens;
 
