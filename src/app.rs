@@ -27,6 +27,7 @@ use crate::metrics::Metrics;
 use crate::provider::cloud::CloudProvider;
 use crate::provider::cloud::amazon::Amazon;
 use crate::provider::cloud::azure::Azure;
+use crate::provider::cloud::beneath::Beneath;
 use crate::provider::cloud::google::Google;
 use crate::provider::cloud::swift::Swift;
 use crate::provider::fs::{self, FsProvider};
@@ -245,6 +246,7 @@ async fn open_kind(
 ) -> io::Result<Arc<dyn Provider>> {
     match &config.kind {
         ProviderKind::Filesystem { root } => {
+            let root = &config.common.shared.as_ref().map_or_else(|| root.clone(), |shared| shared.below(root));
             if make {
                 std::fs::create_dir_all(root)?;
             }
@@ -256,8 +258,11 @@ async fn open_kind(
         }
         ProviderKind::Memory => Ok(Arc::new(MemoryProvider::new())),
         ProviderKind::Amazon(amazon) => {
-            let service = Amazon::open(&config.name, amazon, config.transport.clone()).await?;
-            Ok(Arc::new(CloudProvider::new(Arc::new(service))))
+            let service = Arc::new(Amazon::open(&config.name, amazon, config.transport.clone()).await?);
+            Ok(Arc::new(match &config.common.shared {
+                None => CloudProvider::new(service),
+                Some(shared) => CloudProvider::new(Arc::new(Beneath::new(service, &shared.bucket, &shared.tenant))),
+            }))
         }
         ProviderKind::Azure(azure) => {
             let service = Azure::open(&config.name, azure, config.transport.clone()).await?;

@@ -99,6 +99,14 @@
 //! are asked, for the version; its facts are read as Longshore in the same transaction, and a write is tried as the role and
 //! undone before it is done.
 //!
+//! # What happens beside Supabase's own server
+//!
+//! Its tables are ours, and so are its files: in such a bucket each version lies at a path that names it, beneath its key, so
+//! nothing there is ever exchanged, and a version that is laid out displaces nothing. A row that the other server wrote has
+//! no facts of ours; what it says of itself stands for them, under a stamp that names whatever is there. A write over it is
+//! the same compare-and-swap, and owes the removal of the version that it displaces; a row that the other server rewrites
+//! has another version, and the facts of the old one no longer join.
+//!
 //! # Where this differs from the first design, and why
 //!
 //! * In Postgres bytes that are kept until their file is durable stand in the outbox as in SQLite, and there are no intents.

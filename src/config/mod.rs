@@ -33,7 +33,7 @@ pub use encryption::{EncryptionConfig, KeyError, KeyFrom, NamedKey};
 pub use interval::{Interval, duration};
 pub use jwt::{JWT_SECRET_VARIABLE, JwtConfig};
 pub use notification::TargetConfig;
-pub use provider::{CommonConfig, ProviderConfig, ProviderKind};
+pub use provider::{CommonConfig, ProviderConfig, ProviderKind, SharedConfig};
 pub use s3::S3Config;
 pub use supabase::{ANON_KEY_VARIABLE, SupabaseConfig};
 

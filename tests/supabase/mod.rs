@@ -4,6 +4,7 @@
 
 mod buckets;
 mod changes;
+mod existing;
 mod lists;
 mod objects;
 mod reads;
