@@ -16,29 +16,28 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::jwt::Tokens;
 use crate::catalog::postgres::PostgresCatalog;
 use crate::catalog::sqlite::SqliteCatalog;
 use crate::catalog::{self, Catalog, postgres, sqlite};
 use crate::config::root::{RootKeys, RootKeysError};
 use crate::config::state::{State, StateError};
 use crate::config::{CommonConfig, Config, Durability, KeyError, ProviderConfig, ProviderKind};
-use crate::front::ops::{self, Ops};
 use crate::front::s3::{self, FIRST_REGION, S3Options};
-use crate::front::supabase::{self, Supabase, SupabaseOptions};
 use crate::metrics::Metrics;
 use crate::provider::cloud::CloudProvider;
 use crate::provider::cloud::amazon::Amazon;
 use crate::provider::cloud::azure::Azure;
+use crate::provider::cloud::beneath::Beneath;
 use crate::provider::cloud::google::Google;
 use crate::provider::cloud::swift::Swift;
 use crate::provider::fs::{self, FsProvider};
 use crate::provider::memory::MemoryProvider;
 use crate::provider::{self, Provider};
-use crate::server::fronts::{Rest, S3};
+use crate::server::fronts::S3;
 use crate::server::{Exchange, Listener};
 use crate::store::{self, Mounted, RootCredentials, Store, StoreParts, Upkeep};
 
+mod rest;
 pub mod tokens;
 
 /// The most that opening a provider may take: some ask for credentials first.
@@ -247,6 +246,7 @@ async fn open_kind(
 ) -> io::Result<Arc<dyn Provider>> {
     match &config.kind {
         ProviderKind::Filesystem { root } => {
+            let root = &config.common.shared.as_ref().map_or_else(|| root.clone(), |shared| shared.below(root));
             if make {
                 std::fs::create_dir_all(root)?;
             }
@@ -258,8 +258,11 @@ async fn open_kind(
         }
         ProviderKind::Memory => Ok(Arc::new(MemoryProvider::new())),
         ProviderKind::Amazon(amazon) => {
-            let service = Amazon::open(&config.name, amazon, config.transport.clone()).await?;
-            Ok(Arc::new(CloudProvider::new(Arc::new(service))))
+            let service = Arc::new(Amazon::open(&config.name, amazon, config.transport.clone()).await?);
+            Ok(Arc::new(match &config.common.shared {
+                None => CloudProvider::new(service),
+                Some(shared) => CloudProvider::new(Arc::new(Beneath::new(service, &shared.bucket, &shared.tenant))),
+            }))
         }
         ProviderKind::Azure(azure) => {
             let service = Azure::open(&config.name, azure, config.transport.clone()).await?;
@@ -365,7 +368,7 @@ pub async fn serve(config: &Config) -> Result<(), AppError> {
     };
     tokens::keep_keys(config, &tokens, &background);
     let s3 = tokio::spawn(s3.serve(s3_exchange(config, &app), stop.clone()));
-    let rest = tokio::spawn(rest.serve(rest_exchange(config, &app, tokens), stop.clone()));
+    let rest = tokio::spawn(rest.serve(rest::exchange(config, &app, tokens), stop.clone()));
     announce(&ready);
 
     signals.wait().await;
@@ -390,23 +393,9 @@ fn s3_exchange(config: &Config, app: &App) -> Exchange<S3> {
         domains: config.s3.domains.clone(),
         website_domains: config.s3.website_domains.clone(),
         sigv2: config.s3.sigv2,
+        mount: None,
     };
     Exchange::new(S3(s3::service(app.store.clone(), options)), Arc::clone(&app.metrics))
-}
-
-fn rest_exchange(config: &Config, app: &App, tokens: Tokens) -> Exchange<Rest> {
-    let ops = Ops {
-        store: app.store.clone(),
-        metrics: Arc::clone(&app.metrics),
-        metrics_token: config.server.metrics_token.clone(),
-    };
-    let options = SupabaseOptions {
-        file_bytes_max: config.supabase.file_size_limit,
-        signed_upload_seconds: config.supabase.signed_upload_seconds,
-        upload_seconds: config.supabase.upload_seconds,
-    };
-    let supabase = supabase::router(Supabase::new(app.store.clone(), tokens, options));
-    Exchange::new(Rest(ops::router(ops).merge(supabase)), Arc::clone(&app.metrics))
 }
 
 /// A server whose starter has closed the pipe serves all the same.

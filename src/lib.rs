@@ -47,6 +47,13 @@
 //! GetObject of nobody's, around which there are the index of a directory, redirects and pages for errors. A preflight is
 //! answered from the rules of the bucket alone.
 //!
+//! # What happens on S3 below a path
+//!
+//! `/storage/v1/s3` of the other listener is the same front once more. Clients sign the path that they send, so a request
+//! is verified, and its body taken out of its chunks, under that path; then the path in front goes, and with it what proved
+//! who asks, and the request is served like any other under the identity that was verified. A signature with the key of a
+//! project proves nothing: there the token beside it is verified, and says who asks.
+//!
 //! # What happens on GET
 //!
 //! One catalog lookup, one open, the stamp compared. If the bytes are not there: the other place, then the row again,
@@ -91,6 +98,14 @@
 //! `storage.objects`, joined by their version to the facts that are Longshore's own. Under a role only the tables of Supabase
 //! are asked, for the version; its facts are read as Longshore in the same transaction, and a write is tried as the role and
 //! undone before it is done.
+//!
+//! # What happens beside Supabase's own server
+//!
+//! Its tables are ours, and so are its files: in such a bucket each version lies at a path that names it, beneath its key, so
+//! nothing there is ever exchanged, and a version that is laid out displaces nothing. A row that the other server wrote has
+//! no facts of ours; what it says of itself stands for them, under a stamp that names whatever is there. A write over it is
+//! the same compare-and-swap, and owes the removal of the version that it displaces; a row that the other server rewrites
+//! has another version, and the facts of the old one no longer join.
 //!
 //! # Where this differs from the first design, and why
 //!

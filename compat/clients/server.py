@@ -19,8 +19,9 @@ CLIENTS = {"aws": "aws.py", "boto3": "boto.py", "rclone": "rclone.py", "s5cmd": 
            "go": "../../target/compat/go-client", "rust": "../../target/compat/debug/longshore-compat-rust",
            "java": "java/check"}
 # What speaks another protocol than S3, on the other listener.
-OTHERS = {"supabase": "supabase/check.mjs"}
+OTHERS = {"supabase": "supabase/check.mjs", "supabase-s3": "mounted.py"}
 JWT_SECRET = "compat-jwt-secret-of-32-characters-or-more"
+ANON_KEY = "compat-anon-key-that-everybody-knows"
 READY_SECONDS, STOP_SECONDS, CLIENT_SECONDS = 30, 60, 4 * 3600
 
 
@@ -49,7 +50,7 @@ def longshore(binary, problems, entry="", database=None):
     """
     data = tempfile.mkdtemp(prefix="compat-longshore-")
     keys = {"LONGSHORE_ROOT_ACCESS_KEY": "compatroot", "LONGSHORE_ROOT_SECRET_KEY": "compat-root-secret"}
-    secret = {"LONGSHORE_JWT_SECRET": JWT_SECRET}
+    secret = {"LONGSHORE_JWT_SECRET": JWT_SECRET, "LONGSHORE_ANON_KEY": ANON_KEY}
     with open(os.path.join(data, "server.log"), "w+") as log:
         command = [binary, "serve", os.path.join(data, "root"), "--s3-listen", "127.0.0.1:0", "--rest-listen", "127.0.0.1:0"]
         os.mkdir(command[2])

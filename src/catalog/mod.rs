@@ -119,6 +119,13 @@ pub trait Catalog: std::fmt::Debug + Send + Sync + 'static {
     /// [`Error::NotEmpty`], [`Error::NotFound`].
     async fn delete_bucket(&self, scope: &Scope, bucket: BucketId, with_objects: bool) -> Result<()>;
 
+    /// Takes in the buckets that another server has made in tables that are shared with it, as buckets of a provider,
+    /// and forgets those that it has removed. Returns the new ones.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    async fn adopt_buckets(&self, scope: &Scope, provider: &str, settings: BucketSettings) -> Result<Vec<Bucket>>;
+
     /// The current version of a key.
     ///
     /// # Errors

@@ -74,6 +74,10 @@ impl Catalog for Metered {
         self.time("buckets", self.inner.buckets(scope, prefix, after, limit)).await
     }
 
+    async fn adopt_buckets(&self, scope: &Scope, provider: &str, settings: BucketSettings) -> Result<Vec<Bucket>> {
+        self.time("adopt_buckets", self.inner.adopt_buckets(scope, provider, settings)).await
+    }
+
     async fn set_bucket(&self, scope: &Scope, bucket: BucketId, settings: BucketSettings) -> Result<()> {
         self.time("set_bucket", self.inner.set_bucket(scope, bucket, settings)).await
     }

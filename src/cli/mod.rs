@@ -13,7 +13,7 @@ use crate::app::{App, AppError, root_of_command};
 use crate::auth::secret::Secret;
 use crate::cli::exit::{EXIT_HELP, Failure, Outcome};
 use crate::config::state::State;
-use crate::config::{Config, JWT_SECRET_VARIABLE, Overrides, ProviderConfig, ProviderKind};
+use crate::config::{ANON_KEY_VARIABLE, Config, JWT_SECRET_VARIABLE, Overrides, ProviderConfig, ProviderKind};
 
 mod bucket;
 mod catalog;
@@ -129,6 +129,7 @@ impl Places {
             dir,
             metrics_token,
             jwt_secret,
+            anon_key: std::env::var(ANON_KEY_VARIABLE).ok().map(|key| Secret::new(&key)),
             ..Overrides::default()
         }
     }

@@ -33,9 +33,9 @@ pub use encryption::{EncryptionConfig, KeyError, KeyFrom, NamedKey};
 pub use interval::{Interval, duration};
 pub use jwt::{JWT_SECRET_VARIABLE, JwtConfig};
 pub use notification::TargetConfig;
-pub use provider::{CommonConfig, ProviderConfig, ProviderKind};
+pub use provider::{CommonConfig, ProviderConfig, ProviderKind, SharedConfig};
 pub use s3::S3Config;
-pub use supabase::SupabaseConfig;
+pub use supabase::{ANON_KEY_VARIABLE, SupabaseConfig};
 
 /// The name of the provider that new buckets are made on, unless the configuration says another.
 pub const DEFAULT_PROVIDER: &str = "default";
@@ -152,6 +152,8 @@ pub struct Overrides {
     pub metrics_token: Option<Secret>,
     /// What signs and verifies tokens.
     pub jwt_secret: Option<Secret>,
+    /// What S3 requests that come with a token are signed with.
+    pub anon_key: Option<Secret>,
     /// Between two walks of a bucket in the background.
     pub scan_interval: Option<Interval>,
 }
@@ -216,7 +218,7 @@ impl Config {
             server,
             encryption: EncryptionConfig::read(top.section("encryption")),
             jwt: JwtConfig::read(top.section("jwt"), overrides.jwt_secret.as_ref()),
-            supabase: SupabaseConfig::read(top.section("supabase")),
+            supabase: SupabaseConfig::read(top.section("supabase"), overrides.anon_key.as_ref()),
             targets: notification::targets(top.section("notification")),
             limits: LimitsConfig::read(top.section("limits")),
             dir,

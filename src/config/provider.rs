@@ -84,6 +84,8 @@ impl ProviderKind {
 /// What a provider of any kind can be told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommonConfig {
+    /// What it is shared for with Supabase's own server, if it is.
+    pub shared: Option<SharedConfig>,
     /// Where new bytes of its buckets end up, unless a rule for the bucket says it; `None`: at their keys where it can.
     pub layout: Option<Layout>,
     /// Containers that are there already are served as buckets.
@@ -94,9 +96,26 @@ pub struct CommonConfig {
     pub names: BTreeMap<BucketName, BucketName>,
 }
 
+/// Where Supabase's own server has its bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharedConfig {
+    /// Its bucket of S3, or the directory in place of one.
+    pub bucket: String,
+    /// Its tenant.
+    pub tenant: String,
+}
+
+impl SharedConfig {
+    /// The directory of its buckets, below the one that it keeps files in.
+    #[must_use]
+    pub fn below(&self, root: &Path) -> PathBuf {
+        root.join(&self.bucket).join(&self.tenant)
+    }
+}
+
 impl Default for CommonConfig {
     fn default() -> Self {
-        Self { layout: None, adopt: true, prefix: String::new(), names: BTreeMap::new() }
+        Self { shared: None, layout: None, adopt: true, prefix: String::new(), names: BTreeMap::new() }
     }
 }
 
@@ -120,6 +139,10 @@ impl ProviderConfig {
         }
         let common = CommonConfig::read(&mut section);
         let (kind, remote) = kind(&mut section);
+        let placed = matches!(kind, None | Some(ProviderKind::Filesystem { .. } | ProviderKind::Amazon(_)));
+        if common.shared.is_some() && !placed {
+            section.problem("layout", "\"supabase\" is of a filesystem or of amazon");
+        }
         let transport = if remote { transport(&mut section) } else { TransportConfig::default() };
         section.finish();
         Some(Self { name: name?, kind: kind?, transport, common })
@@ -154,7 +177,20 @@ fn kind(section: &mut Section<'_>) -> (Option<ProviderKind>, bool) {
 
 impl CommonConfig {
     fn read(section: &mut Section<'_>) -> Self {
-        let layout = section.parse("layout", "\"natural\" or \"managed\"", Layout::parse);
+        let known = |text: &str| Layout::parse(text).or((text == "supabase").then_some(Layout::Supabase));
+        let mut layout = section.parse("layout", "\"natural\", \"managed\" or \"supabase\"", known);
+        let shared = match layout.and_then(Layout::shared) {
+            None => None,
+            Some(_) => {
+                let separator = |text: &str| match text {
+                    "/" => Some(Layout::Supabase),
+                    "-$v-" => Some(Layout::SupabaseFlat),
+                    _ => None,
+                };
+                layout = section.parse("separator", "\"/\" or \"-$v-\"", separator).or(layout);
+                Some(SharedConfig::read(section))
+            }
+        };
         let adopt = section.boolean("adopt").unwrap_or(true);
         let prefix = section.text("prefix").unwrap_or_default();
         if prefix.len() > PREFIX_BYTES_MAX || prefix.chars().any(|c| c == '/' || c.is_control()) {
@@ -175,7 +211,26 @@ impl CommonConfig {
                 (_, Err(why)) => section.problem("names", &format!("{container:?} cannot be a container: {why}")),
             }
         }
-        Self { layout, adopt, prefix, names }
+        if shared.is_some() && (!prefix.is_empty() || !names.is_empty()) {
+            section.problem(
+                "layout",
+                "\"supabase\" has no prefix and no other names: its buckets are called as its tables say",
+            );
+        }
+        Self { shared, layout, adopt, prefix, names }
+    }
+}
+
+impl SharedConfig {
+    fn read(section: &mut Section<'_>) -> Self {
+        let mut segment = |key: &str, default: Option<&str>| {
+            let text = section.text(key).or(default.map(str::to_owned)).unwrap_or_default();
+            if BucketName::new(&text).is_err() {
+                section.problem(key, "expected a name, as the other server has it");
+            }
+            text
+        };
+        Self { bucket: segment("bucket", None), tenant: segment("tenant", Some(TENANT)) }
     }
 }
 
@@ -239,6 +294,9 @@ pub(super) fn read(
     overlaps(&providers, problems);
     providers
 }
+
+/// The tenant of a server that has one only.
+const TENANT: &str = "storage-single-tenant";
 
 /// Two providers over one directory would be two owners of the same files.
 fn overlaps(providers: &[ProviderConfig], problems: &Problems) {

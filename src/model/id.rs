@@ -115,6 +115,15 @@ hex_id!(
     /// One version of one object, and the name of its managed place.
     VersionId
 );
+impl VersionId {
+    /// The same as Supabase writes it: with hyphens. `None`: a version of zeros, which stands for none.
+    #[must_use]
+    pub fn uuid(self) -> Option<String> {
+        let text = hex(&self.0);
+        let parts = [&text[..8], &text[8..12], &text[12..16], &text[16..20], &text[20..]];
+        self.0.iter().any(|byte| *byte != 0).then(|| parts.join("-"))
+    }
+}
 hex_id!(
     /// One multipart upload.
     UploadId

@@ -182,6 +182,10 @@ impl Object {
         match self.placed {
             Placed::Managed => Place::Managed(self.version),
             Placed::Natural => Place::Natural(self.key.clone()),
+            Placed::Beneath | Placed::Beside => {
+                let path = self.placed.path(&self.key, self.version);
+                path.map_or(Place::Managed(self.version), Place::Natural)
+            }
         }
     }
 
@@ -190,7 +194,7 @@ impl Object {
     pub fn other_place(&self) -> Place {
         match self.placed {
             Placed::Managed => Place::Natural(self.key.clone()),
-            Placed::Natural => Place::Managed(self.version),
+            Placed::Natural | Placed::Beneath | Placed::Beside => Place::Managed(self.version),
         }
     }
 }

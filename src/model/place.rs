@@ -28,6 +28,35 @@ pub enum Placed {
     /// At the key.
     #[serde(rename = "natural")]
     Natural,
+    /// Where Supabase's own server has it, beneath the key: `key/version`. Nothing is ever displaced there.
+    #[serde(rename = "supabase")]
+    Beneath,
+    /// Where that server has it if it is told to keep names flat: `key-$v-version`.
+    #[serde(rename = "supabase-flat")]
+    Beside,
+}
+
+impl Placed {
+    /// The path of a version that lies beneath or beside its key; `None`: it lies elsewhere, or there can be no such path.
+    #[must_use]
+    pub fn path(self, key: &ObjectKey, version: VersionId) -> Option<ObjectKey> {
+        let separator = match self {
+            Self::Managed | Self::Natural => return None,
+            Self::Beneath => "/",
+            Self::Beside => "-$v-",
+        };
+        match version.uuid() {
+            // What was written before there were versions.
+            None => Some(key.clone()),
+            Some(version) => ObjectKey::new(&format!("{key}{separator}{version}")).ok(),
+        }
+    }
+
+    /// Whether it lies where its version is part of the path and is never anything else.
+    #[must_use]
+    pub fn is_of_version(self) -> bool {
+        matches!(self, Self::Beneath | Self::Beside)
+    }
 }
 
 /// What becomes of the bytes that a version displaces at its key.
@@ -50,6 +79,12 @@ pub enum Layout {
     Natural,
     /// A fresh managed place for each version.
     Managed,
+    /// As Supabase's own server has it, which may write beside us: [`Placed::Beneath`].
+    #[serde(rename = "supabase")]
+    Supabase,
+    /// The same with flat names: [`Placed::Beside`].
+    #[serde(rename = "supabase-flat")]
+    SupabaseFlat,
 }
 
 impl Layout {
@@ -59,10 +94,22 @@ impl Layout {
         match self {
             Self::Natural => "natural",
             Self::Managed => "managed",
+            Self::Supabase => "supabase",
+            Self::SupabaseFlat => "supabase-flat",
         }
     }
 
-    /// From its name.
+    /// Where versions lie in a layout that is shared with another server; `None`: it is ours alone.
+    #[must_use]
+    pub fn shared(self) -> Option<Placed> {
+        match self {
+            Self::Natural | Self::Managed => None,
+            Self::Supabase => Some(Placed::Beneath),
+            Self::SupabaseFlat => Some(Placed::Beside),
+        }
+    }
+
+    /// One of those that are ours alone, from its name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         [Self::Natural, Self::Managed].into_iter().find(|l| l.name() == name)
@@ -80,6 +127,25 @@ impl Stamp {
     #[must_use]
     pub fn new(text: &str) -> Self {
         Self(text.into())
+    }
+
+    /// Of whatever is there: at a place where nothing but the bytes of one version ever is, and which somebody else has
+    /// written, so that nobody has looked yet.
+    #[must_use]
+    pub fn any() -> Self {
+        Self::new("*")
+    }
+
+    /// Whether it is the one of whatever is there.
+    #[must_use]
+    pub fn is_any(&self) -> bool {
+        &*self.0 == "*"
+    }
+
+    /// Whether it names the bytes that were found.
+    #[must_use]
+    pub fn names(&self, found: &Self) -> bool {
+        self == found || self.is_any()
     }
 
     /// Whether bytes of this stamp may be those that a listing shows with that one. Some storages list only a part of it,

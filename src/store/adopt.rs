@@ -261,8 +261,8 @@ impl Store {
         if let Some(bytes) = self.kept(bound, &row).await? {
             return Ok(Reconciled::Kept(bytes));
         }
-        if row.placed == Placed::Managed {
-            // Nobody but us writes there: this is loss, not an edit, and must not be taken for a delete.
+        if row.placed != Placed::Natural {
+            // Nobody edits what is there: this is loss, and must not be taken for a delete.
             let text = format!("the bytes of version {} are not at their managed place", row.version);
             return Err(Error::Internal(text.into()));
         }

@@ -45,6 +45,10 @@ impl Bound {
     /// Where new bytes of a key end up. Where names fold, two keys may be one path: new bytes go to managed places. So do
     /// those of a bucket with object lock, where nobody else can get at them.
     pub(super) fn placed(&self, key: &ObjectKey) -> Placed {
+        if let Some(shared) = self.bucket.settings.layout.shared() {
+            let fits = shared.path(key, VersionId::fresh()).is_some();
+            return if fits { shared } else { Placed::Managed };
+        }
         let natural = self.bucket.settings.layout == Layout::Natural
             && self.provider.capabilities().natural
             && !self.folds()
@@ -52,6 +56,17 @@ impl Bound {
             && !(self.bucket.config.versioning.ever() && self.provider.capabilities().flat)
             && self.can_lie_at(key);
         if natural { Placed::Natural } else { Placed::Managed }
+    }
+
+    /// Where a version of a key lies that is laid out.
+    pub(super) fn home(&self, key: &ObjectKey, version: VersionId) -> ObjectKey {
+        let shared = self.bucket.settings.layout.shared();
+        shared.and_then(|shared| shared.path(key, version)).unwrap_or_else(|| key.clone())
+    }
+
+    /// Whether another server writes there, too.
+    pub(super) fn is_shared(&self) -> bool {
+        self.bucket.settings.layout.shared().is_some()
     }
 
     /// What becomes of older versions that a lay-out meets at a key.
@@ -66,7 +81,7 @@ impl Bound {
 
     /// Whether a file outside Longshore's knowledge may lie at the path of a key.
     pub(super) fn may_adopt(&self, key: &ObjectKey) -> bool {
-        !self.bucket.settings.exclusive && !self.folds() && self.can_lie_at(key)
+        !self.bucket.settings.exclusive && !self.is_shared() && !self.folds() && self.can_lie_at(key)
     }
 
     /// Whether something may lie at a key itself.
@@ -314,6 +329,12 @@ impl Store {
     /// A bucket for a container that has none: somebody made a directory.
     async fn adopt_container(&self, name: &BucketName) -> Result<Option<Bucket>> {
         let provider = &self.0.default_provider;
+        if self.0.mounts.values().any(|mount| mount.shared().is_some()) {
+            self.adopt_shared().await?;
+            if let Some(bucket) = self.catalog().bucket(&SERVICE, name).await? {
+                return Ok(Some(bucket));
+            }
+        }
         if !self.mount_named(provider)?.adopt {
             return Ok(None);
         }
@@ -326,6 +347,9 @@ impl Store {
         let storage = mount.serving()?;
         let Some(container) = storage.container(name).await? else { return Ok(None) };
         if self.is_being_deleted(&*storage, name).await? {
+            return Ok(None);
+        }
+        if mount.shared().is_some() {
             return Ok(None);
         }
         if !mount.adopt {

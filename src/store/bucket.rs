@@ -42,6 +42,7 @@ impl Store {
     /// [`Error::AccessDenied`] for callers without a name, and failures of catalog and storage.
     pub async fn list_buckets(&self, caller: &Caller, query: BucketQuery) -> Result<BucketPage> {
         Self::allow(caller, Action::ListAllMyBuckets, Target::Service)?;
+        self.adopt_shared().await?;
         self.adopt_new_containers().await?;
         let mut page = BucketPage::default();
         let mut after = query.after;
@@ -137,7 +138,10 @@ impl Store {
 
     /// The settings of a bucket that is made; a layout that its storage cannot keep is refused.
     fn settings_of_new(&self, name: &BucketName, mount: &Mount) -> Result<BucketSettings> {
-        let settings = self.0.bucket_rules.settings(name, mount.usual_layout());
+        let mut settings = self.0.bucket_rules.settings(name, mount.usual_layout());
+        if let Some(layout) = mount.shared() {
+            settings = BucketSettings { layout, exclusive: true, ..settings };
+        }
         layout_is_possible(settings, &*mount.serving()?)?;
         Ok(settings)
     }
@@ -239,6 +243,9 @@ impl Store {
     pub async fn set_bucket(&self, caller: &Caller, name: &BucketName, settings: BucketSettings) -> Result<()> {
         let bound = self.enter(caller, name, Action::Administer).await?;
         if settings.layout != bound.bucket.settings.layout {
+            if bound.is_shared() {
+                return Err(Error::InvalidRequest("Another server uses this bucket; its layout cannot be changed."));
+            }
             layout_is_possible(settings, &*bound.provider)?;
         }
         match self.catalog().set_bucket(&SERVICE, bound.bucket.id, settings).await {
@@ -291,6 +298,8 @@ impl Store {
         // a bucket again.
         match bound.provider.is_vacant(bound.place()).await {
             Ok(true) => {}
+            // What another server has left there without a row is nobody's.
+            Ok(false) if bound.is_shared() => {}
             Ok(false) => return Err(Error::BucketNotEmpty),
             Err(error) if is_absent(&error) => return Err(self.lost_container(bound).await),
             Err(error) => return Err(error.into()),

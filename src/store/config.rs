@@ -90,7 +90,10 @@ impl Store {
     /// # Errors
     /// [`Error::InvalidBucketState`] if object lock needs it; refusals.
     pub async fn set_versioning(&self, caller: &Caller, name: &BucketName, versioning: Versioning) -> Result<()> {
-        self.change_config(caller, name, Action::PutBucketVersioning, |config, _| {
+        self.change_config(caller, name, Action::PutBucketVersioning, |config, bucket| {
+            if bucket.settings.layout.shared().is_some() {
+                return Err(Error::InvalidBucketState("Another server uses this bucket, and it keeps no versions."));
+            }
             if config.lock.is_some() && versioning != Versioning::Enabled {
                 return Err(Error::InvalidBucketState(
                     "An Object Lock configuration is present on this bucket, so the versioning state cannot be changed.",

@@ -78,7 +78,7 @@ pub(super) fn fate(bound: &Bound, key: &ObjectKey, displaced: Option<&Object>, b
     match displaced.placed {
         Placed::Natural if over => fate.displaced = Displaced::Keep(Some(displaced.version)),
         Placed::Natural => fate.tasks.push(task(displaced.version, Step::SetAside { stamp: displaced.stamp.clone() })),
-        Placed::Managed => {}
+        Placed::Managed | Placed::Beneath | Placed::Beside => {}
     }
     fate
 }

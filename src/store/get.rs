@@ -143,6 +143,7 @@ impl Store {
                 }
             };
             Self::allow_object(caller, bound, action, &row)?;
+            let row = self.looked_at(bound, row).await?;
             let shown = match self.sight(bound, &row).await? {
                 Sight::Final => None,
                 Sight::Young(shown) => Some(*shown),
@@ -254,7 +255,7 @@ impl Store {
         for place in [row.place(), row.other_place()] {
             match bound.provider.read(bound.place(), &place, &row.stamp, range.clone()).await {
                 Ok(body) => {
-                    if row.placed == Placed::Natural && place != row.place() {
+                    if row.placed != Placed::Managed && place != row.place() {
                         self.lay_out_again(bound.clone(), row.key.clone(), row.version);
                     }
                     return Ok(Some((place, body)));

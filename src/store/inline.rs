@@ -60,7 +60,9 @@ impl Inline {
 pub(super) fn placing(object: &Object, over: Option<Stamp>, displaced: Displaced, kept: bool) -> Option<Step> {
     let stamp = object.stamp.clone();
     match object.placed {
-        Placed::Natural => Some(Step::LayOut { stamp, over, displaced, counter: object.counter }),
+        Placed::Natural | Placed::Beneath | Placed::Beside => {
+            Some(Step::LayOut { stamp, over, displaced, counter: object.counter })
+        }
         Placed::Managed => kept.then_some(Step::Settle { stamp }),
     }
 }
@@ -139,10 +141,11 @@ impl Store {
             Err(error) => return Err(error.into()),
         };
         // Laid out although its row says that it stays aside, it would be a second file, which no deletion knows.
-        if (row.placed == Placed::Natural || !its_own)
+        if (row.placed != Placed::Managed || !its_own)
             && let Step::LayOut { stamp, over, displaced, counter } = step
         {
-            let (key, version) = (&row.key, row.version);
+            let version = row.version;
+            let key = &bound.home(&row.key, version);
             let step = LayOut { version, stamp, key, over: over.as_ref(), displaced: *displaced, counter: *counter };
             if let Err(error) = bound.provider.lay_out(bound.place(), step).await {
                 tracing::debug!(bucket = %bound.bucket.name, key = %row.key, %error, "nothing to lay out before it is written anew");

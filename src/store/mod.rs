@@ -53,6 +53,7 @@ mod put;
 mod remove;
 pub mod request;
 mod seal;
+mod shared;
 mod site;
 mod walk;
 mod write;

@@ -82,7 +82,8 @@ impl From<Mounted> for Mount {
         Self {
             provider: mounted.provider.map_or_else(OnceLock::new, OnceLock::from),
             layout: mounted.layout,
-            adopt: mounted.adopt,
+            // There the tables say which buckets there are.
+            adopt: mounted.adopt && mounted.layout.is_none_or(|layout| layout.shared().is_none()),
             local: mounted.local,
             held: AtomicBool::new(false),
             answered: AtomicBool::new(false),
@@ -110,6 +111,11 @@ impl Mount {
     pub(super) fn usual_layout(&self) -> Layout {
         let usual = || self.provider.get().map_or(Layout::Natural, |provider| provider.capabilities().usual_layout());
         self.layout.unwrap_or_else(usual)
+    }
+
+    /// The layout of its buckets, if another server uses them, too.
+    pub(super) fn shared(&self) -> Option<Layout> {
+        self.layout.filter(|layout| layout.shared().is_some())
     }
 
     /// Says a problem once.
@@ -262,6 +268,7 @@ impl Store {
         let mount = self.mount_named(name)?;
         let provider = mount.opened()?;
         let mut pass = mount.pass.lock().await;
+        self.adopt_shared_on(name, mount).await?;
         let report = self.claim_containers((name, mount), &*provider, Attach::Serve, &mut pass).await?;
         if !report.failed.is_empty() && pass.claimed.is_empty() {
             return Err(Unattached::Failed(Error::NotAttached("none of its containers could be attached")));

@@ -208,7 +208,8 @@ impl Store {
 
     async fn lay_out_current(&self, bound: &Bound, step: LayOut<'_>) -> Result<bool> {
         let (key, version) = (step.key, step.version);
-        match bound.provider.lay_out(bound.place(), step.clone()).await {
+        let home = bound.home(key, version);
+        match bound.provider.lay_out(bound.place(), LayOut { key: &home, ..step.clone() }).await {
             Ok(LaidOut::Done | LaidOut::Superseded) => Ok(true),
             Ok(LaidOut::DoneKeeping(name)) => {
                 tracing::warn!(bucket = %bound.bucket.name, %key, name, "an outside edit was displaced and is kept in .longshore/lost");
@@ -251,13 +252,14 @@ impl Store {
             }
             freed => freed?,
         }
+        let key = &bound.home(key, version);
         let Some(stamp) = stamp.filter(|_| bound.can_lie_at(key)) else { return Ok(()) };
         // Looked at before it is moved: the key may well hold a newer version, which must not move even for a moment.
-        match bound.provider.stat(bound.place(), &Place::Natural(key.clone())).await {
-            Ok(stat) if stat.stamp == *stamp => {}
+        let stamp = &match bound.provider.stat(bound.place(), &Place::Natural(key.clone())).await {
+            Ok(stat) if stamp.names(&stat.stamp) => stat.stamp,
             Ok(_) | Err(provider::Error::NotFound) => return Ok(()),
             Err(error) => return Err(error.into()),
-        }
+        };
         match bound.provider.take_aside(bound.place(), key, version, stamp).await {
             Ok(()) => bound.provider.delete_managed(bound.place(), version, Some(stamp)).await?,
             Err(error) if is_absent(&error) => return Ok(()),
@@ -281,7 +283,7 @@ impl Store {
     pub(super) async fn put_back(&self, bound: &Bound, key: &ObjectKey, version: VersionId) -> Result<()> {
         let _order = self.0.locks.lock(bound.bucket.id, key).await;
         let row = self.catalog().object(&SERVICE, bound.bucket.id, key).await?;
-        let Some(row) = row.filter(|row| row.version == version && row.placed == Placed::Natural) else {
+        let Some(row) = row.filter(|row| row.version == version && row.placed != Placed::Managed) else {
             return Ok(());
         };
         // A lay-out that is still owed knows what it displaces; that is no outside edit.
@@ -421,6 +423,9 @@ impl Store {
         let (mut pass, mut horizon) = (0u32, 0);
         while stop.run_until_cancelled(tokio::time::sleep(SETTLE_INTERVAL)).await.is_some() {
             self.settle().await;
+            if let Err(error) = self.adopt_shared().await {
+                tracing::warn!(%error, "buckets of another server could not be looked for");
+            }
             generation = self.notice_changes(generation).await;
             pass = pass.wrapping_add(1);
             if pass.is_multiple_of(PASSES_BETWEEN_REPLAYS) {

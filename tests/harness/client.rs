@@ -20,6 +20,8 @@ use super::sign::{self, Auth, Keys, Payload, Signed, now_plus};
 pub(crate) struct Client {
     address: SocketAddr,
     keys: Option<Keys>,
+    /// What stands in front of every path.
+    base: &'static str,
 }
 
 type Spoil<'c> = Box<dyn FnOnce(&mut Signed) + Send + 'c>;
@@ -86,12 +88,17 @@ impl Answer {
 
 impl Client {
     pub(crate) fn new(address: SocketAddr, keys: Option<Keys>) -> Self {
-        Self { address, keys }
+        Self { address, keys, base: "" }
     }
 
     /// The same server for somebody with other keys.
     pub(crate) fn with_keys(&self, keys: Option<Keys>) -> Self {
-        Self { address: self.address, keys }
+        Self { keys, ..self.clone() }
+    }
+
+    /// The same for whom everything is below a path.
+    pub(crate) fn below(&self, base: &'static str) -> Self {
+        Self { base, ..self.clone() }
     }
 
     /// The keys it signs with.
@@ -103,7 +110,7 @@ impl Client {
     pub(crate) fn call(&self, method: &str, path: &str) -> Call<'_> {
         let request = sign::Request {
             method: method.to_owned(),
-            path: path.to_owned(),
+            path: format!("{}{path}", self.base),
             query: Vec::new(),
             headers: vec![("host".to_owned(), self.address.to_string())],
             body: Vec::new(),

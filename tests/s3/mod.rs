@@ -81,15 +81,15 @@ async fn exchange(server: &Server, bytes: &[u8]) -> String {
     String::from_utf8(answer).expect("text")
 }
 
-fn md5_hex(bytes: &[u8]) -> String {
+pub(crate) fn md5_hex(bytes: &[u8]) -> String {
     sign::hex(&Md5::digest(bytes))
 }
 
-fn base64(bytes: &[u8]) -> String {
+pub(crate) fn base64(bytes: &[u8]) -> String {
     base64::engine::general_purpose::STANDARD.encode(bytes)
 }
 
-fn md5_base64(bytes: &[u8]) -> String {
+pub(crate) fn md5_base64(bytes: &[u8]) -> String {
     base64(&Md5::digest(bytes))
 }
 

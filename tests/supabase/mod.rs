@@ -4,12 +4,15 @@
 
 mod buckets;
 mod changes;
+mod existing;
 mod lists;
 mod objects;
 mod reads;
 mod render;
 mod resumable;
 mod rights;
+mod s3;
+mod sessions;
 mod signed;
 mod tokens;
 

@@ -16,11 +16,17 @@ use crate::model::bucket::{Bucket, BucketConfig, BucketSettings, Quota};
 use crate::model::id::BucketId;
 use crate::model::name::BucketName;
 use crate::model::page::Seek;
-use crate::model::time::Timestamp;
+use crate::model::time::{Clock, Timestamp};
 
 /// A row of a bucket.
 pub(super) fn read(row: &Row) -> Result<Bucket> {
     let settings: BucketSettings = rows::json(row, 6)?;
+    let mut config: BucketConfig = rows::json(row, 8)?;
+    // What another server may have changed meanwhile.
+    if get(row, 11)? {
+        config.intake.bytes_max = get::<Option<i64>>(row, 12)?.and_then(|most| u64::try_from(most).ok());
+        config.intake.types = get::<Option<Vec<String>>>(row, 13)?.unwrap_or_default();
+    }
     Ok(Bucket {
         id: BucketId(get(row, 0)?),
         name: rows::bucket_name(row, 1)?,
@@ -29,7 +35,7 @@ pub(super) fn read(row: &Row) -> Result<Bucket> {
         owner: get(row, 4)?,
         created: rows::timestamp(row, 5)?,
         settings: BucketSettings { public: get(row, 10)?, ..settings },
-        config: Arc::new(rows::json(row, 8)?),
+        config: Arc::new(config),
         revision: rows::unsigned(row, 9)?,
         indexed: get::<_>(row, 7).map(|at: Option<i64>| at.map(Timestamp))?,
     })
@@ -59,7 +65,24 @@ pub(super) fn insertion(new: &NewBucket) -> Result<Call> {
         .with(new.settings.public)
         .with(!new.config.quota.is_none())
         .with(new.config.intake.bytes_max.map(rows::limit_of))
-        .with(types(&new.config)))
+        .with(types(&new.config))
+        .with(new.settings.layout.shared().map(rows::placed_column)))
+}
+
+/// Takes in the buckets that another server has made, and forgets those that it has removed.
+pub(super) async fn adopt(pool: &Pool, provider: &str, settings: BucketSettings) -> Result<Vec<Bucket>> {
+    let adopt = Call::new(sql::ADOPT_SHARED)
+        .with(provider.to_owned())
+        .with(rows::to_json(&settings)?)
+        .with(Clock::now().0)
+        .with(rows::to_json(&BucketConfig::default())?)
+        .with(settings.layout.shared().map(rows::placed_column));
+    let answers = pool.run(Begin::Write, &[Call::new(sql::FORGET_SHARED), adopt]).await?;
+    let names: Vec<String> = answers.iter().flatten().map(|row| get(row, 0)).collect::<Result<_>>()?;
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    ask(pool, Call::new(sql::BUCKETS_NAMED).with(names)).await?.iter().map(read).collect()
 }
 
 /// The media types that a bucket takes, as the tables of Supabase have them.

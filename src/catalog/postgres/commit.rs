@@ -183,6 +183,16 @@ fn apply(all: &mut Vec<Call>, change: &Change) -> Result<()> {
             all.push(of_key(sql::LOCK_NEWEST, change));
             all.push(of_key(sql::NO_OBJECT, change));
         }
+        (Some(seen), None) if sql::has_no_facts(seen.revision) => {
+            all.push(of_key(sql::DELETE_SHARED, change).with(seen.version.to_string()));
+        }
+        (Some(seen), Some(object)) if sql::has_no_facts(seen.revision) && seen.version == object.version => {
+            all.push(values(of_key(sql::NOTE_SHARED, change), object)?);
+        }
+        (Some(seen), Some(object)) if sql::has_no_facts(seen.revision) => {
+            let call = shown(values(of_key(sql::REPLACE_SHARED, change), object)?, object);
+            all.push(call.with(is_fresh(change, object)).with(seen.version.to_string()));
+        }
         (Some(seen), None) => {
             let call = of_key(sql::DELETE_OBJECT, change).with(seen.version.to_string());
             all.push(call.with(signed(seen.revision)?));

@@ -70,6 +70,9 @@ pub(super) enum Fault {
     /// The database cannot hold every name.
     #[error("the database must have the encoding UTF8, and has {0}")]
     Encoding(String),
+    /// The tables of Supabase are there without a role that they need.
+    #[error("the tables of Supabase are there, but the role {0} is not: make it first")]
+    NoRole(String),
     /// The tables of Supabase that are there lack a column.
     #[error("the table storage.{0} is there, but lacks the column {1}: bring it up to date first")]
     OldStorage(String, String),
@@ -92,6 +95,7 @@ impl From<Fault> for Error {
             | Fault::Newer { .. }
             | Fault::NotMigrated(_)
             | Fault::NoService(_)
+            | Fault::NoRole(_)
             | Fault::Encoding(_)
             | Fault::OldStorage(..)
             | Fault::TooLarge(_)

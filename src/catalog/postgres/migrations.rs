@@ -1,14 +1,15 @@
 //! The schema, as numbered steps that only go forward, each in a transaction of its own.
 //!
 //! The first steps make what a database of Supabase has already, and leave it alone where it is there. Everything of
-//! Longshore's own is in the schema `longshore`.
+//! Longshore's own is in the schema `longshore`, but for the role that it acts under. Which tables are there is found out by
+//! their columns and not by a list of what was done to them: that differs from release to release.
 //!
 //! **Invariant:** a step that was released never changes. Several processes may start at once: they take turns, and each
 //! looks again what is missing once it is its turn. Only steps need a login that may do more than act as
 //! `longshore_service`.
 
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, Row};
+use tokio_postgres::{Client, Row, Transaction};
 
 use super::connect::Address;
 use super::failure::Fault;
@@ -19,27 +20,31 @@ use crate::model::id::CatalogId;
 struct Migration {
     name: &'static str,
     text: &'static str,
-    /// Skipped where this relation is there.
-    unless: Option<&'static str>,
+    /// What it does instead where the tables of Supabase are there already; `None`: the same.
+    there: Option<&'static str>,
 }
 
+/// What tells that the tables of Supabase are there.
+const OF_SUPABASE: &str = "storage.objects";
+/// The roles that they need.
+const ROLES: [&str; 3] = ["anon", "authenticated", "service_role"];
+
+const ROLES_THERE: &str = include_str!("schema/roles-there.sql");
 const MIGRATIONS: &[Migration] = &[
-    Migration { name: "roles", text: include_str!("schema/roles.sql"), unless: None },
-    Migration { name: "storage", text: include_str!("schema/storage.sql"), unless: Some("storage.objects") },
-    Migration { name: "longshore", text: include_str!("schema/longshore.sql"), unless: None },
+    Migration { name: "roles", text: include_str!("schema/roles.sql"), there: Some(ROLES_THERE) },
+    Migration { name: "storage", text: include_str!("schema/storage.sql"), there: Some("") },
+    Migration { name: "longshore", text: include_str!("schema/longshore.sql"), there: None },
+    Migration { name: "shared", text: include_str!("schema/shared.sql"), there: None },
 ];
 
 /// Number, name and hash of what a database of Supabase has been through that looks like `storage.sql`: without them its
 /// own server would begin anew.
 const LEVELS: &str = include_str!("schema/levels.tsv");
 
-/// What the tables of Supabase must have where they are there already.
+/// What the tables of Supabase must have where they are there already. What else they may lack, `lacks` knows.
 const COLUMNS: &[(&str, &[&str])] = &[
-    (
-        "buckets",
-        &["id", "name", "owner_id", "public", "created_at", "updated_at", "file_size_limit", "allowed_mime_types"],
-    ),
-    ("objects", &["bucket_id", "name", "version", "owner_id", "metadata", "user_metadata"]),
+    ("buckets", &["id", "name", "public", "created_at", "updated_at", "file_size_limit", "allowed_mime_types"]),
+    ("objects", &["bucket_id", "name", "version", "owner", "metadata"]),
 ];
 
 /// Processes that find steps missing take turns. Nothing else waits for it.
@@ -127,6 +132,7 @@ async fn migrate(client: &mut Client) -> Result<()> {
     if encoding != "UTF8" {
         return Err(Fault::Encoding(encoding).into());
     }
+    check_roles(client).await?;
     for number in 1..=known() {
         step(client, number).await.map_err(|error| match error.code() {
             Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE => Fault::NotMigrated(error).into(),
@@ -151,32 +157,39 @@ async fn step(client: &mut Client, number: i32) -> std::result::Result<(), tokio
     if taken.is_some() {
         return transaction.commit().await;
     }
-    let there = match migration.unless {
-        None => false,
-        Some(relation) => {
-            let row = transaction.query_one("SELECT to_regclass(CAST($1 AS text)) IS NOT NULL", &[&relation]).await?;
-            row.try_get(0)?
-        }
-    };
-    if !there {
-        // What is made must not depend on the settings of whoever makes it.
-        transaction.batch_execute("SET LOCAL search_path = pg_catalog; SET LOCAL statement_timeout = 0").await?;
-        transaction.batch_execute(migration.text).await?;
-        if migration.name == "storage" {
-            for line in LEVELS.lines() {
-                let mut fields = line.split('\t');
-                let (Some(id), Some(name), Some(hash)) = (fields.next(), fields.next(), fields.next()) else {
-                    continue;
-                };
-                let id: i32 = id.parse().unwrap_or_default();
-                let text = "INSERT INTO storage.migrations (id, name, hash) VALUES ($1, $2, $3)";
-                transaction.execute(text, &[&id, &name, &hash]).await?;
-            }
-        }
+    let row = transaction.query_one("SELECT to_regclass(CAST($1 AS text)) IS NOT NULL", &[&OF_SUPABASE]).await?;
+    let there = if row.try_get(0)? { migration.there } else { None };
+    // What is made must not depend on the settings of whoever makes it.
+    transaction.batch_execute("SET LOCAL search_path = pg_catalog; SET LOCAL statement_timeout = 0").await?;
+    transaction.batch_execute(there.unwrap_or(migration.text)).await?;
+    if migration.name == "storage" && there.is_none() {
+        note_levels(&transaction).await?;
     }
     let text = "INSERT INTO longshore.migrations (number, name) VALUES ($1, $2)";
     transaction.execute(text, &[&number, &migration.name]).await?;
     transaction.commit().await
+}
+
+/// Says what the tables of Supabase that were made here look like.
+async fn note_levels(transaction: &Transaction<'_>) -> std::result::Result<(), tokio_postgres::Error> {
+    for line in LEVELS.lines() {
+        let mut fields = line.split('\t');
+        let (Some(id), Some(name), Some(hash)) = (fields.next(), fields.next(), fields.next()) else { continue };
+        let id: i32 = id.parse().unwrap_or_default();
+        let text = "INSERT INTO storage.migrations (id, name, hash) VALUES ($1, $2, $3)";
+        transaction.execute(text, &[&id, &name, &hash]).await?;
+    }
+    Ok(())
+}
+
+/// Looks whether the roles are there that tables of Supabase need, which are there.
+async fn check_roles(client: &Client) -> Result<()> {
+    let text = "SELECT r FROM unnest(CAST($1 AS text[])) AS r WHERE to_regclass(CAST($2 AS text)) IS NOT NULL \
+        AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = r) LIMIT 1";
+    match client.query_opt(text, &[&ROLES.as_slice(), &OF_SUPABASE]).await? {
+        Some(row) => Err(Fault::NoRole(row.try_get(0)?).into()),
+        None => Ok(()),
+    }
 }
 
 /// Looks whether tables that were there have what is used of them.

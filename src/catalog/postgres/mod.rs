@@ -31,6 +31,7 @@ mod commit;
 mod connect;
 mod failure;
 mod identities;
+mod lacks;
 mod migrations;
 mod objects;
 mod outbox;
@@ -43,6 +44,7 @@ mod uploads;
 
 use commit::Counted;
 use connect::Address;
+use lacks::Lacks;
 use pool::{Begin, Call, Pool};
 
 /// How to open a catalog in Postgres.
@@ -81,10 +83,11 @@ impl PostgresCatalog {
     pub async fn open(url: &Secret, options: OpenOptions) -> Result<Self> {
         let address = Address::parse(url)?;
         let id = migrations::open(&address).await?;
+        let lacks = Lacks::probe(&address.connect().await?).await?;
         Ok(Self {
             id,
-            pool: Pool::new(address.clone(), CATALOG_CONNECTIONS_MAX),
-            walks: Pool::new(address, CATALOG_WALKS_MAX),
+            pool: Pool::new(address.clone(), CATALOG_CONNECTIONS_MAX, lacks),
+            walks: Pool::new(address, CATALOG_WALKS_MAX, lacks),
             counted: Counted::default(),
             begin: if options.lazily { Begin::Hint } else { Begin::Write },
         })
@@ -188,6 +191,13 @@ impl Catalog for PostgresCatalog {
         match scope {
             Scope::Service => buckets::delete(&self.pool, bucket, with_objects).await,
             Scope::As(acting) if !with_objects => roles::delete_bucket(&self.pool, acting, bucket).await,
+            Scope::As(_) => Err(Error::NoRoles),
+        }
+    }
+
+    async fn adopt_buckets(&self, scope: &Scope, provider: &str, settings: BucketSettings) -> Result<Vec<Bucket>> {
+        match scope {
+            Scope::Service => buckets::adopt(&self.pool, provider, settings).await,
             Scope::As(_) => Err(Error::NoRoles),
         }
     }

@@ -1,7 +1,7 @@
 //! Rows of objects: lookups and listings.
 //!
 //! **Invariant:** a current version is a row that the tables of Supabase show, joined by its version to the facts; a row
-//! that somebody else rewrote has another version, and is none of ours until it was adopted.
+//! that somebody else rewrote has another version. It shows only in a bucket that is shared, with what it says of itself.
 
 use tokio_postgres::Row;
 
@@ -146,6 +146,7 @@ pub(super) async fn set_place(
     let placed = match place {
         Place::Managed(named) if *named == version => Placed::Managed,
         Place::Natural(named) if named == key => Placed::Natural,
+        // Where a version lies that is shared with another server, its row says from the start.
         Place::Managed(_) | Place::Natural(_) => return Err(Fault::ForeignPlace.into()),
     };
     let call = of_key(sql::SET_PLACED, bucket, key).with(version.to_string()).with(rows::placed_column(placed));

@@ -22,6 +22,7 @@ use tokio_postgres::{Client, Row, Statement};
 
 use super::connect::Address;
 use super::failure::{self, Fault};
+use super::lacks::Lacks;
 use crate::catalog::{Error, Result};
 use crate::config::limits::{CATALOG_ANSWER_SECONDS_MAX, CATALOG_MEETINGS_MAX, CATALOG_WAIT_SECONDS_MAX};
 
@@ -90,6 +91,7 @@ struct Connection {
 pub(super) struct Pool {
     address: Address,
     size: u32,
+    lacks: Lacks,
     permits: Arc<Semaphore>,
     idle: Mutex<Vec<Connection>>,
 }
@@ -108,8 +110,8 @@ pub(super) struct Transaction<'p> {
 }
 
 impl Pool {
-    pub(super) fn new(address: Address, size: u32) -> Self {
-        Self { address, size, permits: Arc::new(Semaphore::new(size as usize)), idle: Mutex::default() }
+    pub(super) fn new(address: Address, size: u32, lacks: Lacks) -> Self {
+        Self { address, size, lacks, permits: Arc::new(Semaphore::new(size as usize)), idle: Mutex::default() }
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
@@ -237,7 +239,7 @@ impl Transaction<'_> {
     /// Sends everything before it waits for anything.
     async fn at_once(&mut self, begin: Option<Begin>, calls: &[Call], commit: bool) -> Asked<Vec<Vec<Row>>> {
         let Connection { client, prepared } = &mut self.connection;
-        prepare(client, prepared, calls, begin.is_some()).await?;
+        prepare(client, prepared, self.pool.lacks, calls, begin.is_some()).await?;
         let (client, prepared) = (&*client, &*prepared);
         let word = |text: &'static str| -> Sent<'_, Vec<Row>> {
             Box::pin(async move { client.batch_execute(text).await.map(|()| Vec::new()) })
@@ -291,6 +293,7 @@ async fn in_order<T>(mut all: Vec<Sent<'_, T>>) -> Asked<Vec<T>> {
 async fn prepare(
     client: &Client,
     prepared: &mut HashMap<&'static str, Statement>,
+    lacks: Lacks,
     calls: &[Call],
     alone: bool,
 ) -> Asked<()> {
@@ -312,7 +315,7 @@ async fn prepare(
     all.push(word(first));
     for text in &missing {
         let text: &'static str = text;
-        all.push(Box::pin(async move { client.prepare(text).await.map(Some) }) as Sent<'_, _>);
+        all.push(Box::pin(async move { client.prepare(&lacks.adapt(text)).await.map(Some) }) as Sent<'_, _>);
     }
     all.push(word(last));
     let made = in_order(all).await?;

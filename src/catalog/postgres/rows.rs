@@ -78,6 +78,8 @@ pub(super) fn placed(row: &Row, column: usize) -> Result<Placed> {
     match get::<i16>(row, column)? {
         0 => Ok(Placed::Managed),
         1 => Ok(Placed::Natural),
+        2 => Ok(Placed::Beneath),
+        3 => Ok(Placed::Beside),
         _ => Err(Fault::Malformed("a place").into()),
     }
 }
@@ -87,6 +89,8 @@ pub(super) fn placed_column(placed: Placed) -> i16 {
     match placed {
         Placed::Managed => 0,
         Placed::Natural => 1,
+        Placed::Beneath => 2,
+        Placed::Beside => 3,
     }
 }
 

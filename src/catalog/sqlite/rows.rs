@@ -98,6 +98,8 @@ pub(super) fn placed(row: &Row<'_>, column: usize) -> Read<Placed> {
     match row.get::<_, i64>(column)? {
         0 => Ok(Placed::Managed),
         1 => Ok(Placed::Natural),
+        2 => Ok(Placed::Beneath),
+        3 => Ok(Placed::Beside),
         _ => Err(malformed(column, "a place")),
     }
 }
@@ -107,6 +109,8 @@ pub(super) fn placed_column(placed: Placed) -> i64 {
     match placed {
         Placed::Managed => 0,
         Placed::Natural => 1,
+        Placed::Beneath => 2,
+        Placed::Beside => 3,
     }
 }
 

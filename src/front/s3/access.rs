@@ -43,9 +43,14 @@ impl Gate {
         }
         guard::no_session_token(cx.headers(), query)?;
         let verified = cx.extensions_mut().get::<Verified>().cloned();
-        let verified_key = verified.as_ref().and_then(|v| v.access_key.clone());
-        let access_key = cx.credentials().map(|c| c.access_key.clone()).or(verified_key);
-        let caller = self.caller(access_key.as_deref()).await?;
+        let caller = match verified.as_ref().and_then(|verified| verified.session.clone()) {
+            Some(token) => Who::Token(token).into(),
+            None => {
+                let verified_key = verified.as_ref().and_then(|v| v.access_key.clone());
+                let access_key = cx.credentials().map(|c| c.access_key.clone()).or(verified_key);
+                self.caller(access_key.as_deref()).await?
+            }
+        };
         facts.set_caller(caller.id());
         if caller.who == Who::Anonymous {
             guard::anonymous(cx.headers(), query)?;

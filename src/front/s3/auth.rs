@@ -3,10 +3,10 @@
 use s3s::auth::{S3Auth, SecretKey};
 use s3s::{S3Error, S3ErrorCode, S3Result};
 
-use crate::store::Store;
+use super::mount::Keys;
 
-/// Asks the store for the secret of an access key.
-pub(super) struct Secrets(pub(super) Store);
+/// Tells the secret of an access key.
+pub(super) struct Secrets(pub(super) Keys);
 
 #[async_trait::async_trait]
 impl S3Auth for Secrets {

@@ -20,6 +20,7 @@ use super::declared::{self, Declared};
 use super::detached::Detached;
 use super::error::{Refusal, Result};
 use super::last_chunk::Missing;
+use super::rewrite::Trailers;
 use super::xml_body::content_md5;
 use crate::config::limits::BODY_IDLE_SECONDS_MAX;
 use crate::model::checksum::Checksum;
@@ -44,6 +45,7 @@ pub(super) fn incoming(
         }
     };
     let Declared { checksum, algorithm, trailer } = declared::of(headers)?;
+    let trailers = trailers.or_else(|| extensions.get::<Trailers>().map(|Trailers(trailers)| trailers.clone()));
     let trailer: Option<Trailer> = match (trailer, trailers) {
         (None, _) => None,
         (Some(_), None) => return Err(Refusal::request("A trailer was announced for a body that cannot have one.")),

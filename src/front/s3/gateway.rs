@@ -24,6 +24,8 @@ pub(super) struct Gateway {
     pub(super) region: String,
     /// The domains that name buckets.
     pub(super) hosts: Hosts,
+    /// The path below which it is served; empty: at the root.
+    pub(super) base: &'static str,
 }
 
 impl Gateway {

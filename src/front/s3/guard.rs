@@ -19,15 +19,20 @@ pub(super) fn host_is_signed(headers: &HeaderMap, uri_query: Option<&str>) -> Re
     if named { Ok(()) } else { Err(Refusal::denied("The host header must be signed.")) }
 }
 
-/// There are no session tokens: one that is not verified must not be accepted.
+/// A session token that nobody has verified must not be accepted.
 pub(super) fn no_session_token(headers: &HeaderMap, uri_query: Option<&str>) -> Result<()> {
     let in_query = uri_query.is_some_and(|q| {
         query::pairs(q).any(|(name, _)| query::decoded(name).eq_ignore_ascii_case("x-amz-security-token"))
     });
     if in_query || headers.contains_key("x-amz-security-token") {
-        return Err(Refusal::new(400, "InvalidToken", "The provided token is malformed or otherwise invalid."));
+        return Err(invalid_token());
     }
     Ok(())
+}
+
+/// A session token where none counts.
+pub(super) fn invalid_token() -> Refusal {
+    Refusal::new(400, "InvalidToken", "The provided token is malformed or otherwise invalid.")
 }
 
 /// An operation into which unknown sub-resources would fall through: each name of the query must be known, or a

@@ -52,6 +52,7 @@ mod lifecycle;
 mod list;
 mod lock;
 mod logging;
+mod mount;
 mod multipart;
 mod notification;
 mod object;
@@ -76,6 +77,8 @@ use gateway::Gateway;
 use host::Hosts;
 use layer_response::Asked;
 use logging::Visit;
+use mount::Keys;
+pub use mount::{Mount, Sessions};
 
 /// How the front is set up.
 #[derive(Debug, Clone, Default)]
@@ -88,6 +91,9 @@ pub struct S3Options {
     pub sigv2: bool,
     /// Domains under which `bucket.domain` is the website of a bucket.
     pub website_domains: Vec<String>,
+    /// The path below which it is; `None`: at the root of a listener of its own. Below a path only paths name buckets,
+    /// and signatures are of version 4: the options for others are ignored.
+    pub mount: Option<Mount>,
 }
 
 /// The S3 front.
@@ -102,6 +108,9 @@ pub struct S3Front {
     hosts: Arc<Hosts>,
     websites: Arc<Hosts>,
     region: Option<Arc<str>>,
+    keys: Keys,
+    /// The path below which it is served; empty: at the root.
+    base: &'static str,
 }
 
 /// Bucket names as s3s is to take them: any that the model has, since adopted buckets may have any.
@@ -115,15 +124,21 @@ impl NameValidation for AnyBucket {
 
 /// Makes the front.
 #[must_use]
-pub fn service(store: Store, options: S3Options) -> S3Front {
+pub fn service(store: Store, mut options: S3Options) -> S3Front {
+    let mount = options.mount.take();
+    let base = mount.as_ref().map_or("", |mount| mount.base);
+    if mount.is_some() {
+        options = S3Options { region: options.region, ..S3Options::default() };
+    }
+    let keys = Keys { store: store.clone(), sessions: mount.and_then(|mount| mount.sessions).map(Arc::new) };
     let hosts = Hosts::new(&options.domains);
     let region = options.region.clone().unwrap_or_else(|| bucket::FIRST_REGION.to_owned());
-    let gateway = Gateway { store: store.clone(), region, hosts: hosts.clone() };
-    let settings = Arc::new(config::settings(options.region.as_deref()));
+    let gateway = Gateway { store: store.clone(), region, hosts: hosts.clone(), base };
+    let settings = Arc::new(config::settings(options.region.as_deref(), !base.is_empty()));
     let builder = || {
         let mut builder = S3ServiceBuilder::new(gateway.clone());
         builder.set_config(Arc::new(StaticConfigProvider::new(Arc::clone(&settings))));
-        builder.set_auth(auth::Secrets(gateway.store.clone()));
+        builder.set_auth(auth::Secrets(keys.clone()));
         builder.set_access(access::Gate(gateway.store.clone()));
         builder.set_host(hosts.clone());
         builder.set_validation(AnyBucket);
@@ -132,7 +147,7 @@ pub fn service(store: Store, options: S3Options) -> S3Front {
     let sigv2 = sigv2::SigV2 { accepted: options.sigv2, store: gateway.store.clone(), hosts: hosts.clone() };
     let plain = builder().build();
     let mut outer = builder();
-    outer.set_route(rewrite::Rewrite(plain.clone()));
+    outer.set_route(rewrite::Rewrite { plain: plain.clone(), keys: keys.clone() });
     S3Front {
         store,
         service: outer.build(),
@@ -141,6 +156,8 @@ pub fn service(store: Store, options: S3Options) -> S3Front {
         hosts: Arc::new(hosts),
         websites: Arc::new(Hosts::new(&options.website_domains)),
         region: options.region.map(Arc::from),
+        keys,
+        base,
     }
 }
 
@@ -153,6 +170,7 @@ impl S3Front {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: std::error::Error + Send + Sync + 'static,
     {
+        let request = if self.base.is_empty() { request } else { mount::enter(self.base, request) };
         let facts = request.extensions().get::<RequestFacts>().cloned().unwrap_or_default();
         let exchange = Exchange::new(facts);
         let range = request.headers().get(http::header::RANGE).and_then(|value| value.to_str().ok());
@@ -166,7 +184,8 @@ impl S3Front {
         let website = matches!(named, Named::Website(_));
         let bucket = named.bucket().filter(|bucket| self.store.may_log_access(bucket));
         let visit = bucket.map(|_| Visit::of(&request, exchange.facts()));
-        let page = Page::new(named.bucket(), request.method(), request.headers());
+        // Below a path, the interface that it belongs to speaks to pages.
+        let page = Page::new(named.bucket(), request.method(), request.headers()).filter(|_| self.base.is_empty());
         let served = AssertUnwindSafe(self.answer(request, named, &exchange)).catch_unwind().await;
         let served = served.unwrap_or_else(|_| {
             tracing::error!(request = exchange.facts().id().as_str(), "a request panicked");
@@ -222,7 +241,7 @@ impl S3Front {
             return post::serve(self, request, &bucket, exchange).await;
         }
         // s3s gives up where it cannot write an answer: on an error text that XML has no form for.
-        self.service.call(request).await.map_err(|_| Refusal::request("The request could not be read."))
+        self.service.call(mount::as_sent(request)).await.map_err(|_| Refusal::request("The request could not be read."))
     }
 }
 

@@ -143,7 +143,7 @@ fn location(gateway: &Gateway, headers: &HeaderMap, uri: &http::Uri, bucket: &st
     let scheme = uri.scheme_str().unwrap_or("http");
     match gateway.hosts.bucket(host) {
         Some(_) => format!("{scheme}://{host}/{}", url(key)),
-        None => format!("{scheme}://{host}/{}/{}", url(bucket), url(key)),
+        None => format!("{scheme}://{host}{}/{}/{}", gateway.base, url(bucket), url(key)),
     }
 }
 

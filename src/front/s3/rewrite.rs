@@ -3,23 +3,30 @@
 //! A `Range` that means nothing is to be ignored, as is a date that is none; a copy source may be a bucket whose name
 //! Amazon would not allow. s3s refuses all of these, and where they are signed they cannot be changed before the
 //! signature is verified. So such a request takes a route of its own: s3s verifies it as it came, and then it is served
-//! with plain headers under the identity that was verified.
+//! with plain headers under the identity that was verified. So does every request below a path (see `mount`), whose path
+//! is changed in between, and whose body comes out of its chunks there.
 //!
 //! **Invariant:** a [`Verified`] exists only behind a verified signature or for an anonymous request; nothing but the
-//! headers named in [`plain`] differs between what was verified and what is served.
+//! headers named in [`plain`], the path in front and what proved who asks differs between what was verified and what is
+//! served.
+
+use std::sync::Arc;
 
 use http::header::{AUTHORIZATION, HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, RANGE};
 use http::{Extensions, HeaderMap, HeaderValue, Method, Uri};
 use s3s::route::S3Route;
 use s3s::service::S3Service;
-use s3s::{Body, S3Request, S3Response, S3Result};
+use s3s::{Body, S3Request, S3Response, S3Result, TrailingHeaders};
 use time::PrimitiveDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 
 use super::context::Scheme;
+use super::error::Result;
 use super::exchange::Exchange;
+use super::mount::{Inner, Keys, TOKEN, token};
 use super::{guard, query};
+use crate::model::caller::Token;
 use crate::model::name::BucketName;
 use crate::model::range::ByteRange;
 
@@ -30,7 +37,17 @@ pub(super) struct Verified {
     pub(super) access_key: Option<String>,
     /// How it was signed.
     pub(super) scheme: Option<Scheme>,
+    /// Whom the token beside the signature speaks of, if there was one.
+    pub(super) session: Option<Arc<Token>>,
 }
+
+/// The trailers of a body that was taken out of its chunks.
+#[derive(Debug, Clone)]
+pub(super) struct Trailers(pub(super) TrailingHeaders);
+
+/// Whom the token of a request speaks of.
+#[derive(Debug, Clone)]
+struct Session(Arc<Token>);
 
 /// The copy source as the client sent it.
 #[derive(Debug, Clone)]
@@ -51,44 +68,75 @@ const TAGS: [HeaderName; 4] = [
 ];
 
 /// The route.
-pub(super) struct Rewrite(pub(super) S3Service);
+pub(super) struct Rewrite {
+    /// Serves what was verified.
+    pub(super) plain: S3Service,
+    pub(super) keys: Keys,
+}
+
+impl Rewrite {
+    /// Whom the token of a request speaks of, whose signature was verified.
+    fn session(&self, request: &S3Request<Body>) -> Result<Option<Arc<Token>>> {
+        let Some(credentials) = &request.credentials else {
+            guard::no_session_token(&request.headers, request.uri.query())?;
+            return Ok(None);
+        };
+        guard::host_is_signed(&request.headers, request.uri.query())?;
+        let token = token(&request.headers, request.uri.query())?;
+        self.keys.session(&credentials.access_key, token.as_deref())
+    }
+}
 
 #[async_trait::async_trait]
 impl S3Route for Rewrite {
-    fn is_match(&self, method: &Method, _: &Uri, headers: &HeaderMap, _: &mut Extensions) -> bool {
+    fn is_match(&self, method: &Method, _: &Uri, headers: &HeaderMap, extensions: &mut Extensions) -> bool {
+        if extensions.get::<Inner>().is_some() {
+            return true;
+        }
         let bodyless =
             matches!(*method, Method::GET | Method::HEAD | Method::DELETE) || headers.contains_key(COPY_SOURCE);
         bodyless && plain(headers).is_some()
     }
 
     async fn check_access(&self, request: &mut S3Request<Body>) -> S3Result<()> {
-        if request.credentials.is_none() {
-            return Ok(());
-        }
         let exchange = Exchange::of(&request.extensions);
-        guard::host_is_signed(&request.headers, request.uri.query())
-            .and_then(|()| guard::no_session_token(&request.headers, request.uri.query()))
-            .map_err(|refusal| exchange.refuse(refusal))
+        let session = self.session(request).map_err(|refusal| exchange.refuse(refusal))?;
+        if let Some(token) = session {
+            request.extensions.insert(Session(token));
+        }
+        Ok(())
     }
 
-    async fn call(&self, request: S3Request<Body>) -> S3Result<S3Response<Body>> {
+    async fn call(&self, mut request: S3Request<Body>) -> S3Result<S3Response<Body>> {
         let mut headers = plain(&request.headers).unwrap_or_else(|| request.headers.clone());
         let scheme = Scheme::of(&headers, request.uri.query());
         headers.remove(AUTHORIZATION);
-        let mut served = http::Request::new(Body::empty());
+        let session = request.extensions.remove::<Session>().map(|Session(token)| token);
+        if session.is_some() {
+            headers.remove(TOKEN);
+        }
+        let uri = request.extensions.remove::<Inner>().map_or(request.uri, |Inner(uri)| uri);
+        let mut served = http::Request::new(request.input);
         *served.method_mut() = request.method;
-        *served.uri_mut() = without_signature(&request.uri);
+        *served.uri_mut() = without_signature(&uri);
         *served.headers_mut() = headers;
         *served.extensions_mut() = request.extensions;
         // One that was verified before s3s saw the request stays.
         if let Some(credentials) = request.credentials {
-            served.extensions_mut().insert(Verified { access_key: Some(credentials.access_key), scheme });
+            served.extensions_mut().insert(Verified { access_key: Some(credentials.access_key), scheme, session });
+        }
+        if let Some(trailers) = request.trailing_headers {
+            served.extensions_mut().insert(Trailers(trailers));
         }
         if let Some(source) = request.headers.get(COPY_SOURCE) {
             served.extensions_mut().insert(SourceHeader(source.clone()));
         }
-        let (parts, body) =
-            self.0.call(served).await.map_err(|_| s3s::S3Error::from(s3s::S3ErrorCode::InternalError))?.into_parts();
+        let (parts, body) = self
+            .plain
+            .call(served)
+            .await
+            .map_err(|_| s3s::S3Error::from(s3s::S3ErrorCode::InternalError))?
+            .into_parts();
         let mut response = S3Response::new(body);
         response.status = Some(parts.status);
         response.headers = parts.headers;

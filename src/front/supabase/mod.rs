@@ -3,9 +3,12 @@
 //! A request is matched to a [`route`], its caller is made of its token ([`who`]), one function calls the store, and what
 //! is refused is told in the words that Supabase's clients know ([`error`]).
 //!
+//! S3 is there too, below a path: such requests go to the front of S3 as they came.
+//!
 //! **Invariant:** the store decides; here only is said how a refusal looks. A name in a path is decoded once, and what is
 //! authorized is what is acted on.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::Router;
@@ -14,6 +17,9 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::any;
 use http::request::Parts;
+
+use tower::ServiceExt as _;
+use tower::util::BoxCloneSyncService;
 
 use crate::auth::jwt::Tokens;
 use crate::config::limits::RENDERS_AT_ONCE;
@@ -48,6 +54,11 @@ use route::{Op, Route};
 
 /// Under which the interface is served beside the root.
 const BASE: &str = "/storage/v1";
+/// Under which S3 is.
+pub const S3_BASE: &str = "/storage/v1/s3";
+
+/// What serves S3.
+pub type S3 = BoxCloneSyncService<Request, Response, Infallible>;
 
 /// How the front is set up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,14 +80,15 @@ pub struct Supabase {
     turns: intake::Turns,
     /// Who may transform an image now.
     renders: Arc<tokio::sync::Semaphore>,
+    s3: S3,
 }
 
 impl Supabase {
-    /// Over a store, for callers with these tokens.
+    /// Over a store, for callers with these tokens; `s3` serves what is below [`S3_BASE`].
     #[must_use]
-    pub fn new(store: Store, tokens: Tokens, options: SupabaseOptions) -> Self {
+    pub fn new(store: Store, tokens: Tokens, options: SupabaseOptions, s3: S3) -> Self {
         let renders = Arc::new(tokio::sync::Semaphore::new(RENDERS_AT_ONCE));
-        Self { store, tokens, options: Arc::new(options), turns: intake::Turns::default(), renders }
+        Self { store, tokens, options: Arc::new(options), turns: intake::Turns::default(), renders, s3 }
     }
 }
 
@@ -114,6 +126,11 @@ pub fn router(supabase: Supabase) -> Router {
     router.with_state(supabase)
 }
 
+/// Whether a path is one of S3.
+fn is_s3(path: &str) -> bool {
+    path.strip_prefix(S3_BASE).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 async fn serve(State(front): State<Supabase>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let facts = head.extensions.get::<RequestFacts>().cloned().unwrap_or_default();
@@ -122,6 +139,17 @@ async fn serve(State(front): State<Supabase>, request: Request) -> Response {
         Some(preflight) => {
             facts.set_operation("Preflight");
             preflight
+        }
+        None if is_s3(head.uri.path()) => {
+            let asked = Request::from_parts(head, body);
+            let mut answer = match front.s3.clone().oneshot(asked).await {
+                Ok(answer) => answer,
+                Err(never) => match never {},
+            };
+            if page.is_some() {
+                cors::Page::tell_all(answer.headers_mut());
+            }
+            return answer;
         }
         None => match front.answer(head, body, &facts).await {
             Ok(answer) => answer,

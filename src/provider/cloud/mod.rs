@@ -30,6 +30,7 @@ use crate::provider::{
 
 pub mod amazon;
 pub mod azure;
+pub mod beneath;
 mod breaker;
 pub mod google;
 mod layout;
@@ -158,7 +159,7 @@ impl Provider for CloudProvider {
 
     async fn set_record(&self, container: &BucketName, place: &Place, stamp: &Stamp, record: &Record) -> Result<()> {
         let name = self.space.container(container)?;
-        if self.space.known(&name, &Space::name(place)).await?.stamp != *stamp {
+        if !stamp.names(&self.space.known(&name, &Space::name(place)).await?.stamp) {
             return Err(Error::StampMismatch);
         }
         self.space.write_record(&name, record).await
@@ -168,7 +169,7 @@ impl Provider for CloudProvider {
         let name = self.space.container(container)?;
         let managed = Space::managed(version);
         let Some(known) = self.space.known_if_there(&name, &managed).await? else { return Ok(()) };
-        if stamp.is_some_and(|stamp| known.stamp != *stamp) {
+        if stamp.is_some_and(|stamp| !stamp.names(&known.stamp)) {
             return Err(Error::StampMismatch);
         }
         self.space.free(&name, &managed, &known).await

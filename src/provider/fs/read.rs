@@ -52,7 +52,7 @@ impl Reader {
             return Err(failed("a range beyond the end of the bytes was asked for"));
         }
         let Range { start: at, end } = *range;
-        Ok(Self { file, stamp: stamp.clone(), at, end })
+        Ok(Self { file, stamp: facts.stamp(), at, end })
     }
 
     /// Reads the next block; the last one only if the file is still the one that was named. `None`: it would have to

@@ -14,6 +14,8 @@ use crate::provider::{Error, Result};
 
 /// The attribute's name; `user.` is what programs without privilege may write.
 const NAME: &str = "user.longshore";
+/// What Supabase's own server looks for beside a file: its type, and how long it may be cached.
+const OF_SUPABASE: [&str; 2] = ["user.supabase.content-type", "user.supabase.cache-control"];
 /// What the kernel takes at most.
 const BYTES_MAX: usize = 64 * 1024;
 /// Most records are smaller, so one call reads them.
@@ -38,6 +40,17 @@ pub(super) fn read(file: impl AsFd) -> Option<Record> {
 
 /// Writes `record` beside the bytes of `file`, as much of it as there is room for.
 pub(super) fn write(file: impl AsFd, record: &Record) -> Result<()> {
+    if record.placed.is_of_version() {
+        let content = &record.content;
+        let kind = content.content_type.as_deref().unwrap_or("application/octet-stream");
+        let caching = content.cache_control.as_deref().unwrap_or("no-cache");
+        for (name, text) in OF_SUPABASE.into_iter().zip([kind, caching]) {
+            match fsetxattr(&file, name, text.as_bytes(), XattrFlags::empty()) {
+                Ok(()) | Err(Errno::OPNOTSUPP) => {}
+                Err(errno) => return Err(meaning(errno, "write what another server looks for")),
+            }
+        }
+    }
     let mut last: Option<(usize, Errno)> = None;
     for room in ROOM {
         let Some(text) = record.encode(room) else { break };

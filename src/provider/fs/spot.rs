@@ -54,7 +54,7 @@ impl Facts {
 
     /// Whether these are the bytes that `stamp` identifies.
     pub(super) fn is(&self, stamp: &Stamp) -> bool {
-        self.regular && self.stamp() == *stamp
+        self.regular && stamp.names(&self.stamp())
     }
 
     /// Whether both are names of one file.

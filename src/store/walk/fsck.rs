@@ -65,8 +65,10 @@ impl Store {
         let mut fsck =
             Fsck { store: self, bound: &bound, options, report, ticker, missing: Vec::new(), missing_count: 0 };
         fsck.steps().await?;
-        fsck.keys().await?;
-        fsck.drop_missing().await?;
+        if !bound.is_shared() {
+            fsck.keys().await?;
+            fsck.drop_missing().await?;
+        }
         fsck.behind().await?;
         fsck.managed().await?;
         fsck.uploads().await?;

@@ -59,6 +59,10 @@ impl Store {
 
     pub(super) async fn scan_bound(&self, bound: &Arc<Bound>, options: ScanOptions) -> Result<ScanReport> {
         self.require_container(bound).await?;
+        // What lies there is not named by keys, and the tables alone say what there is.
+        if bound.is_shared() {
+            return Ok(ScanReport::default());
+        }
         let after_crash = options.rebuild && !self.was_left_clean(bound).await?;
         let mut scan = Scan {
             store: self,

@@ -30,16 +30,6 @@ macro_rules! bucket {
         "(SELECT bucket_id COLLATE \"default\" FROM longshore.bucket_settings WHERE id = $1)"
     };
 }
-/// Current versions of the bucket `$1`, with their facts.
-macro_rules! current {
-    () => {
-        concat!(
-            "(SELECT name, version AS now FROM storage.objects WHERE bucket_id = ",
-            bucket!(),
-            ") AS rows JOIN longshore.facts ON version = now"
-        )
-    };
-}
 /// The columns of facts from the third on, in the order of their values.
 macro_rules! facts {
     () => {
@@ -59,7 +49,7 @@ macro_rules! values {
 /// What the tables of Supabase say of an object: `$21` and `$22`.
 macro_rules! shown {
     () => {
-        "NULLIF($10, 'root'), CAST(CAST($21 AS text) AS jsonb), CAST(CAST($22 AS text) AS jsonb)"
+        "CASE WHEN starts_with($10, 'sub:') THEN substr($10, 5) ELSE NULLIF($10, 'root') END, CAST(CAST($21 AS text) AS jsonb), CAST(CAST($22 AS text) AS jsonb)"
     };
 }
 /// Whether the bytes of `$3` in the bucket `$1` were given up.
@@ -89,7 +79,7 @@ macro_rules! moved {
 macro_rules! bucket_row {
     () => {
         "l.id, l.bucket_id, l.provider, l.container, l.owner, l.created, l.settings, l.indexed, l.config, l.revision, \
-         coalesce(b.public, false) FROM longshore.bucket_settings l JOIN storage.buckets b ON b.id = l.bucket_id"
+         coalesce(b.public, false), l.shared IS NOT NULL, b.file_size_limit, b.allowed_mime_types FROM longshore.bucket_settings l JOIN storage.buckets b ON b.id = l.bucket_id"
     };
 }
 macro_rules! upload_row {
@@ -99,11 +89,13 @@ macro_rules! upload_row {
     };
 }
 
+#[macro_use]
+mod shared;
+
 mod roles;
 
 pub(super) use roles::*;
-
-pub(super) const GENERATION: &str = "SELECT generation FROM longshore.meta";
+pub(super) use shared::*;
 
 /// Keeps a bucket from going and its configuration as it is while the transaction runs. `$3`: the transaction counts what it changes.
 pub(super) const LOCK_BUCKET: &str = "WITH b AS MATERIALIZED \
@@ -129,8 +121,8 @@ pub(super) const INSERT_BUCKET: &str = concat!(
         to_timestamp(CAST($5 AS bigint) / 1000000000.0), CAST($11 AS bigint), CAST($12 AS text[])) \
         ON CONFLICT DO NOTHING RETURNING id), \
     l AS (INSERT INTO longshore.bucket_settings (bucket_id, provider, container, owner, created, settings, indexed, config, \
-        counted) SELECT id, CAST($2 AS text), CAST($3 AS text), CAST($4 AS text), CAST($5 AS bigint), CAST($6 AS text), \
-        CAST($7 AS bigint), CAST($8 AS text), CAST($10 AS boolean) FROM s ON CONFLICT DO NOTHING RETURNING id), \
+        counted, shared) SELECT id, CAST($2 AS text), CAST($3 AS text), CAST($4 AS text), CAST($5 AS bigint), \
+        CAST($6 AS text), CAST($7 AS bigint), CAST($8 AS text), CAST($10 AS boolean), CAST($13 AS smallint) FROM s ON CONFLICT DO NOTHING RETURNING id), \
     m AS (",
     moved!("l"),
     ") SELECT longshore.refuse(CASE WHEN NOT EXISTS (SELECT 1 FROM l) THEN 'LSTKN' END), (SELECT id FROM l)"
@@ -174,7 +166,9 @@ pub(super) const BUCKET_IS_EMPTY: &str = concat!(
 );
 pub(super) const DELETE_BUCKET_OBJECTS: &[&str] = &[
     concat!(
-        "DELETE FROM longshore.facts WHERE version IN (SELECT o.version FROM storage.objects o WHERE o.bucket_id = ",
+        "DELETE FROM longshore.facts WHERE version IN (SELECT ",
+        of_row!("o.version"),
+        " FROM storage.objects o WHERE o.bucket_id = ",
         bucket!(),
         ")"
     ),
@@ -230,7 +224,7 @@ pub(super) const VERSION: &str = concat!(
     object!("false"),
     " FROM ",
     current!(),
-    " WHERE name COLLATE \"C\" = $2 AND now = $3 UNION ALL SELECT ",
+    " WHERE name COLLATE \"C\" = $2 AND version = $3 UNION ALL SELECT ",
     object!("marker"),
     " FROM longshore.versions WHERE bucket + 0 = $1 AND name = $2 AND version = $3"
 );
@@ -280,7 +274,9 @@ pub(super) const USAGE: &str = concat!(
 /// `$23`: whether the version is a fresh one, whose bytes `gc` may have given up.
 pub(super) const INSERT_OBJECT: &str = concat!(
     "WITH o AS (INSERT INTO storage.objects (bucket_id, name, version, owner_id, metadata, user_metadata) SELECT ",
-    "bucket_id, CAST($2 AS text), CAST($3 AS text), ",
+    "bucket_id, CAST($2 AS text), ",
+    spelt!(),
+    ", ",
     shown!(),
     " FROM longshore.bucket_settings WHERE id = $1 ON CONFLICT (bucket_id, name) DO NOTHING RETURNING 1), \
     f AS (INSERT INTO longshore.facts (bucket, ",
@@ -293,11 +289,15 @@ pub(super) const INSERT_OBJECT: &str = concat!(
 );
 /// Another version, `$24` and `$25` being the one that is there and its revision.
 pub(super) const UPDATE_OBJECT: &str = concat!(
-    "WITH o AS (UPDATE storage.objects SET version = $3, (owner_id, metadata, user_metadata) = ROW (",
+    "WITH o AS (UPDATE storage.objects SET version = ",
+    spelt!(),
+    ", (owner_id, metadata, user_metadata) = ROW (",
     shown!(),
     ") WHERE bucket_id = ",
     bucket!(),
-    " AND name COLLATE \"C\" = $2 AND version = $24 RETURNING 1), \
+    " AND name COLLATE \"C\" = $2 AND ",
+    of_row!("version"),
+    " = $24 RETURNING 1), \
     f AS (UPDATE longshore.facts SET (",
     facts!(),
     ") = ROW (",
@@ -315,13 +315,17 @@ pub(super) const UPDATE_FACTS: &str = concat!(
     values!(),
     ") WHERE version = $3 AND revision = CAST($21 AS bigint) AND EXISTS (SELECT 1 FROM storage.objects WHERE bucket_id = ",
     bucket!(),
-    " AND name COLLATE \"C\" = $2 AND version = $3) RETURNING 1) \
+    " AND name COLLATE \"C\" = $2 AND ",
+    of_row!("version"),
+    " = $3) RETURNING 1) \
     SELECT longshore.refuse(CASE WHEN NOT EXISTS (SELECT 1 FROM f) THEN 'LS409' END)"
 );
 pub(super) const DELETE_OBJECT: &str = concat!(
     "WITH o AS (DELETE FROM storage.objects WHERE bucket_id = ",
     bucket!(),
-    " AND name COLLATE \"C\" = $2 AND version = $3 RETURNING 1), \
+    " AND name COLLATE \"C\" = $2 AND ",
+    of_row!("version"),
+    " = $3 RETURNING 1), \
     f AS (DELETE FROM longshore.facts WHERE version = $3 AND revision = $4 AND EXISTS (SELECT 1 FROM o) RETURNING 1) \
     SELECT longshore.refuse(CASE WHEN NOT EXISTS (SELECT 1 FROM f) THEN 'LS409' END)"
 );
@@ -351,7 +355,9 @@ pub(super) const IS_NEWEST: &str = "SELECT longshore.refuse(CASE WHEN (SELECT ve
 pub(super) const SET_PLACED: &str = concat!(
     "UPDATE longshore.facts SET placed = $4 WHERE version = $3 AND EXISTS (SELECT 1 FROM storage.objects WHERE bucket_id = ",
     bucket!(),
-    " AND name COLLATE \"C\" = $2 AND version = $3)"
+    " AND name COLLATE \"C\" = $2 AND ",
+    of_row!("version"),
+    " = $3)"
 );
 pub(super) const NAMED: &str = concat!("SELECT v FROM unnest(CAST($2 AS text[])) AS v WHERE ", named!());
 /// Writes a step (`$3`) for each version (`$2`) that nothing names, under a key that no file can have.

@@ -22,11 +22,17 @@ pub(in crate::catalog::postgres) const NAME_WINDOW: &str = concat!(
     bucket!(),
     " AND name COLLATE \"C\" >= $2 AND name COLLATE \"C\" < $3 ORDER BY name COLLATE \"C\" OFFSET $4 LIMIT 1), $3), true)"
 );
-pub(in crate::catalog::postgres) const SEEN_OBJECT: &str = "SELECT version FROM storage.objects \
-    WHERE bucket_id = current_setting('longshore.bucket') AND name = $1";
-pub(in crate::catalog::postgres) const SEEN_OBJECTS: &str = "SELECT name, coalesce(version, '') FROM storage.objects \
-    WHERE bucket_id = current_setting('longshore.bucket') AND name COLLATE \"C\" >= $1 \
-        AND name COLLATE \"C\" < current_setting('longshore.until') ORDER BY name COLLATE \"C\" LIMIT $2";
+pub(in crate::catalog::postgres) const SEEN_OBJECT: &str = concat!(
+    "SELECT ",
+    of_row!("version"),
+    " FROM storage.objects WHERE bucket_id = current_setting('longshore.bucket') AND name = $1"
+);
+pub(in crate::catalog::postgres) const SEEN_OBJECTS: &str = concat!(
+    "SELECT name, ",
+    of_row!("version"),
+    " FROM storage.objects WHERE bucket_id = current_setting('longshore.bucket') AND name COLLATE \"C\" >= $1 \
+        AND name COLLATE \"C\" < current_setting('longshore.until') ORDER BY name COLLATE \"C\" LIMIT $2"
+);
 pub(in crate::catalog::postgres) const SEEN_BUCKET: &str = "SELECT 1 FROM storage.buckets WHERE id = $1";
 pub(in crate::catalog::postgres) const SEEN_BUCKETS: &str = "SELECT id FROM storage.buckets \
     WHERE id COLLATE \"C\" >= $1 AND id COLLATE \"C\" < $2 ORDER BY id COLLATE \"C\" LIMIT $3";
@@ -35,8 +41,9 @@ pub(in crate::catalog::postgres) const BUCKETS_NAMED: &str =
 pub(in crate::catalog::postgres) const LIST_OF: &str = concat!(
     "SELECT ",
     listed!("false", "true"),
-    " FROM unnest(CAST($2 AS text[]), CAST($3 AS text[])) AS seen (name, v) JOIN longshore.facts \
-    ON version = v AND bucket = $1"
+    " FROM unnest(CAST($2 AS text[]), CAST($3 AS text[])) AS seen (n, v) JOIN ",
+    current!(),
+    " ON name COLLATE \"C\" = n AND version = v"
 );
 pub(in crate::catalog::postgres) const SAVEPOINT: &str = "SAVEPOINT attempt";
 pub(in crate::catalog::postgres) const ROLLBACK_TO: &str = "ROLLBACK TO SAVEPOINT attempt";

@@ -70,8 +70,8 @@ pub(super) async fn serve(
         named(form::read(body, parser).await?, bucket)?
     };
     let now = Clock::now();
-    let access_key = signature::signer(&fields, &front.store, front.region.as_deref(), now).await?;
-    let sizes = match fields.get("policy").filter(|_| access_key.is_some()) {
+    let signer = signature::signer(&fields, &front.keys, front.region.as_deref(), now).await?;
+    let sizes = match fields.get("policy").filter(|_| signer.is_some()) {
         Some(policy) => {
             let policy = Policy::parse(policy)?;
             policy.allows(&fields, now)?;
@@ -91,7 +91,8 @@ pub(super) async fn serve(
     *put.uri_mut() = target.parse().map_err(|_| Refusal::new(400, "InvalidURI", "The key cannot be in a URI."))?;
     *put.headers_mut() = headers;
     *put.extensions_mut() = asked.extensions;
-    put.extensions_mut().insert(Verified { access_key, scheme: None });
+    let (access_key, session) = signer.map_or((None, None), |signer| (Some(signer.access_key), signer.session));
+    put.extensions_mut().insert(Verified { access_key, scheme: None, session });
     put.extensions_mut().insert(Posted);
     put.extensions_mut().insert(Detached::of(file.frames(sizes, exchange.clone())));
     let stored = front.plain.call(put).await.map_err(|_| Refusal::internal())?;
@@ -100,7 +101,7 @@ pub(super) async fn serve(
     }
     let location = match front.hosts.bucket(&host) {
         Some(_) => format!("http://{host}/{}", url(key.as_str())),
-        None => format!("http://{host}{target}"),
+        None => format!("http://{host}{}{target}", front.base),
     };
     Ok(answer::of(stored, &fields, bucket, key.as_str(), &location))
 }

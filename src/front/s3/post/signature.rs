@@ -4,6 +4,8 @@
 //! **Invariant:** an access key is told only if the signature is that of its secret, compared in constant time; half a
 //! signature is never nobody's.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use hmac::{Hmac, KeyInit, Mac};
@@ -15,9 +17,12 @@ use time::{Duration, OffsetDateTime, PrimitiveDateTime};
 use super::form::Fields;
 use crate::auth::secret::Secret;
 use crate::front::s3::error::{self, Refusal, Result};
+use crate::front::s3::guard;
+use crate::front::s3::mount::{Keys, TOKEN};
+use crate::model::caller::Token;
 use crate::model::id::unhex;
 use crate::model::time::Timestamp;
-use crate::store::{BodyError, Store};
+use crate::store::BodyError;
 
 /// Longest life of a key of version 4.
 const KEY_LIFE: Duration = Duration::days(7);
@@ -31,25 +36,34 @@ enum Claim<'f> {
     V4 { access_key: &'f str, scope: [&'f str; 3], signature: &'f str },
 }
 
-/// The access key that signed the form; `None` if nobody did.
+/// Who signed a form.
+#[derive(Debug)]
+pub(super) struct Signer {
+    pub(super) access_key: String,
+    /// Whom the token beside the signature speaks of, if there was one.
+    pub(super) session: Option<Arc<Token>>,
+}
+
+/// Who signed the form; `None` if nobody did.
 pub(super) async fn signer(
     fields: &Fields,
-    store: &Store,
+    keys: &Keys,
     region: Option<&str>,
     now: Timestamp,
-) -> Result<Option<String>> {
-    if fields.get("x-amz-security-token").is_some() {
-        return Err(Refusal::new(400, "InvalidToken", "The provided token is malformed or otherwise invalid."));
-    }
-    let Some((claim, policy)) = claim(fields, region, now.to_utc())? else { return Ok(None) };
+) -> Result<Option<Signer>> {
+    let token = fields.get(TOKEN);
+    let Some((claim, policy)) = claim(fields, region, now.to_utc())? else {
+        return if token.is_none() { Ok(None) } else { Err(guard::invalid_token()) };
+    };
     let (Claim::V2 { access_key, .. } | Claim::V4 { access_key, .. }) = claim;
-    let secret = store.secret_of(access_key).await?.ok_or_else(|| {
+    let secret = keys.secret_of(access_key).await?.ok_or_else(|| {
         Refusal::new(403, "InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records.")
     })?;
     if !claim.holds(policy, &secret) {
         return Err(error::body(BodyError::Signature));
     }
-    Ok(Some(access_key.to_owned()))
+    let session = keys.session(access_key, token)?;
+    Ok(Some(Signer { access_key: access_key.to_owned(), session }))
 }
 
 fn missing(name: &'static str) -> Refusal {

@@ -66,7 +66,7 @@ impl SigV2 {
         if let Moment::Until(_) = claim.moment {
             claim::leave_the_query(&mut parts)?;
         }
-        parts.extensions.insert(Verified { access_key: Some(claim.access_key), scheme });
+        parts.extensions.insert(Verified { access_key: Some(claim.access_key), scheme, session: None });
         Ok(Request::from_parts(parts, body))
     }
 

@@ -1,0 +1,47 @@
+//! The REST listener, wired: health and metrics, the Supabase Storage interface, and S3 below it.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::Request;
+use tower::service_fn;
+use tower::util::BoxCloneSyncService;
+
+use super::App;
+use crate::auth::jwt::Tokens;
+use crate::config::Config;
+use crate::front::ops::{self, Ops};
+use crate::front::s3::{self, Mount, S3Options, Sessions};
+use crate::front::supabase::{self, Supabase, SupabaseOptions};
+use crate::server::Exchange;
+use crate::server::fronts::Rest;
+
+/// What serves the listener.
+pub(super) fn exchange(config: &Config, app: &App, tokens: Tokens) -> Exchange<Rest> {
+    let ops = Ops {
+        store: app.store.clone(),
+        metrics: Arc::clone(&app.metrics),
+        metrics_token: config.server.metrics_token.clone(),
+    };
+    let options = SupabaseOptions {
+        file_bytes_max: config.supabase.file_size_limit,
+        signed_upload_seconds: config.supabase.signed_upload_seconds,
+        upload_seconds: config.supabase.upload_seconds,
+    };
+    let s3 = s3_below(config, app, tokens.clone());
+    let supabase = supabase::router(Supabase::new(app.store.clone(), tokens, options, s3));
+    Exchange::new(Rest(ops::router(ops).merge(supabase)), Arc::clone(&app.metrics))
+}
+
+/// S3 below the path that Supabase has it at.
+fn s3_below(config: &Config, app: &App, tokens: Tokens) -> supabase::S3 {
+    let project = config.supabase.project.clone();
+    let sessions = config.supabase.anon_key.clone().map(|secret| Sessions { project, secret, tokens });
+    let mount = Some(Mount { base: supabase::S3_BASE, sessions });
+    let options = S3Options { region: config.s3.region.clone(), mount, ..S3Options::default() };
+    let front = s3::service(app.store.clone(), options);
+    BoxCloneSyncService::new(service_fn(move |request: Request| {
+        let front = front.clone();
+        async move { Ok(front.handle(request).await.map(Body::new)) }
+    }))
+}
