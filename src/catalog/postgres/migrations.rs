@@ -37,9 +37,19 @@ const LEVELS: &str = include_str!("schema/levels.tsv");
 const COLUMNS: &[(&str, &[&str])] = &[
     (
         "buckets",
-        &["id", "name", "owner_id", "public", "created_at", "updated_at", "file_size_limit", "allowed_mime_types"],
+        &[
+            "id",
+            "name",
+            "owner",
+            "owner_id",
+            "public",
+            "created_at",
+            "updated_at",
+            "file_size_limit",
+            "allowed_mime_types",
+        ],
     ),
-    ("objects", &["bucket_id", "name", "version", "owner_id", "metadata", "user_metadata"]),
+    ("objects", &["bucket_id", "name", "version", "owner", "owner_id", "metadata", "user_metadata"]),
 ];
 
 /// Processes that find steps missing take turns. Nothing else waits for it.
