@@ -24,6 +24,7 @@ use crate::config::state::{State, StateError};
 use crate::config::{CommonConfig, Config, Durability, KeyError, ProviderConfig, ProviderKind};
 use crate::front::s3::{self, FIRST_REGION, S3Options};
 use crate::metrics::Metrics;
+use crate::model::caller::SERVICE_ROLE;
 use crate::provider::cloud::CloudProvider;
 use crate::provider::cloud::amazon::Amazon;
 use crate::provider::cloud::azure::Azure;
@@ -151,7 +152,8 @@ async fn open_catalog(config: &Config, state: &State) -> Result<Arc<dyn Catalog>
         let catalog = SqliteCatalog::open(&path, sqlite::OpenOptions { durability });
         return Ok(Arc::new(catalog.map_err(|error| AppError::Catalog(path, error))?));
     };
-    let options = postgres::OpenOptions { lazily: config.server.durability == Durability::Os };
+    let roles = config.jwt.roles.iter().filter(|role| *role != SERVICE_ROLE).cloned().collect();
+    let options = postgres::OpenOptions { lazily: config.server.durability == Durability::Os, roles };
     let place = PostgresCatalog::place(url).unwrap_or_else(|_| "in Postgres".to_owned());
     let catalog = PostgresCatalog::open(url, options).await;
     Ok(Arc::new(catalog.map_err(|error| AppError::CatalogServer(place, error))?))

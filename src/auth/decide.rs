@@ -8,7 +8,8 @@
 //! denies everywhere. On the bucket of a user the owner gives, by its own policy or the bucket's, only what it holds:
 //! an object that somebody else owns is read, and its list read and changed, by whom that list names.
 //!
-//! **Invariant:** no other function says yes.
+//! **Invariant:** no other function says yes. About roles that a catalog's own policies judge it is not asked:
+//! [`super::roles`].
 
 use crate::auth::grants;
 use crate::auth::policy::{self, ActionSet, Effect, Malformed, Match, Policy, Question};
@@ -58,6 +59,8 @@ pub enum Verdict {
     Refused,
     /// That depends on the object, of which nothing was said.
     NeedsObject,
+    /// The policies of the catalog say, asked by a statement under the caller's role ([`super::roles`]).
+    Catalog,
 }
 
 /// What decided.

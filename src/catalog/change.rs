@@ -2,27 +2,26 @@
 //!
 //! **Invariant:** a change names the row it was decided upon; a step is owed by the commit it stands in.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 
 use super::NewEvent;
-use crate::model::bucket::{BucketConfig, BucketSettings};
+use crate::model::bucket::{BucketConfig, BucketSettings, Intake};
 use crate::model::id::{BucketId, UploadId, VersionId};
 use crate::model::name::{BucketName, ObjectKey};
-use crate::model::object::{Object, Seen};
+use crate::model::object::{Content, Entry, Object, Seen};
 use crate::model::page::Seek;
 use crate::model::place::{Displaced, Stamp};
 use crate::model::time::Timestamp;
 use crate::model::upload::UploadState;
+use crate::model::versioning::VersionRef;
 
 /// Under whose rights a statement runs.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Scope {
     /// Longshore's own.
     Service,
-    /// Those of a database role with a token's claims: buckets and current objects are looked up, listed, made, changed and
-    /// removed as its policies let it; nothing else is done under a role.
+    /// Those of a database role with a token's claims: buckets and objects are looked up, listed, made, changed and removed
+    /// as its policies let it; nothing else is done under a role.
     As(Acting),
 }
 
@@ -48,11 +47,68 @@ pub enum Intent {
         content_type: Option<String>,
         /// How long it is said to be.
         length: Option<u64>,
-        /// The metadata of its user.
-        user: BTreeMap<String, String>,
+        /// The metadata of its user, if there is any.
+        user: Option<serde_json::Value>,
     },
     /// Remove it.
     Remove,
+    /// Change what is attached to it.
+    Change,
+    /// Give it another name.
+    Move {
+        /// The bucket of that name.
+        bucket: BucketId,
+        /// The key.
+        key: ObjectKey,
+    },
+    /// Remove one version of it for good.
+    RemoveVersion(VersionRef),
+    /// Change what is attached to one version of it.
+    ChangeVersion(VersionRef),
+}
+
+impl Intent {
+    /// To write an object of this content.
+    #[must_use]
+    pub fn write(content: &Content, length: Option<u64>) -> Self {
+        let document = content.document.as_deref().and_then(|text| serde_json::from_str(text).ok());
+        let user = document.or_else(|| (!content.user.is_empty()).then(|| serde_json::json!(content.user)));
+        Self::Write { content_type: content.content_type.clone(), length, user }
+    }
+}
+
+/// What somebody means to do with a bucket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BucketIntent {
+    /// Make it.
+    Make {
+        /// Its name.
+        name: BucketName,
+        /// Whether everyone may read its objects.
+        public: bool,
+        /// What it takes.
+        intake: Intake,
+    },
+    /// Change it.
+    Set {
+        /// Which.
+        bucket: BucketId,
+        /// Whether everyone may read its objects.
+        public: bool,
+        /// What it takes.
+        intake: Intake,
+    },
+    /// Remove it.
+    Remove(BucketId),
+}
+
+/// A page of what a role sees.
+#[derive(Debug, Clone, Default)]
+pub struct Sight {
+    /// The rows.
+    pub entries: Vec<Entry>,
+    /// Where it stopped to look, if that is neither the end nor the last row: behind this key, which the role may not see.
+    pub stopped: Option<String>,
 }
 
 /// A bucket to be made.

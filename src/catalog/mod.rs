@@ -24,8 +24,8 @@ pub mod sqlite;
 pub mod wrap;
 
 pub use change::{
-    AccessKey, Acting, Change, Commit, History, Intent, NewBucket, NewTask, PartAdded, Progress, Scope, Step, Task,
-    Unnamed, UploadEnd, VersionWindow, Window,
+    AccessKey, Acting, BucketIntent, Change, Commit, History, Intent, NewBucket, NewTask, PartAdded, Progress, Scope,
+    Sight, Step, Task, Unnamed, UploadEnd, VersionWindow, Window,
 };
 pub use error::{Error, Result};
 pub use event::{Event, NewEvent};
@@ -36,6 +36,9 @@ pub use event::{Event, NewEvent};
 pub trait Catalog: std::fmt::Debug + Send + Sync + 'static {
     /// The identity that the containers of this catalog carry.
     fn id(&self) -> CatalogId;
+
+    /// Whether policies of its own decide what a role may do: then [`Scope::As`] is understood.
+    fn judges(&self) -> bool;
 
     /// A number that changes whenever a bucket, a user or a key was changed, by this process or another one: caches are
     /// dropped then.
@@ -139,6 +142,13 @@ pub trait Catalog: std::fmt::Debug + Send + Sync + 'static {
     /// [`Error::Denied`]. [`Error::AlreadyExists`]: the key is taken, and only a new one was to be written.
     async fn may(&self, scope: &Scope, bucket: BucketId, key: &ObjectKey, intent: &Intent) -> Result<()>;
 
+    /// The same, of a bucket.
+    ///
+    /// # Errors
+    /// [`Error::Denied`]. [`Error::NotFound`]: it is not there for whoever asks. [`Error::AlreadyExists`]: the name is
+    /// taken. [`Error::NotEmpty`].
+    async fn may_with_bucket(&self, scope: &Scope, intent: &BucketIntent) -> Result<()>;
+
     /// One version of a key, current or not.
     ///
     /// # Errors
@@ -174,6 +184,12 @@ pub trait Catalog: std::fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// Failures of the database.
     async fn list(&self, scope: &Scope, bucket: BucketId, window: Window) -> Result<Vec<Entry>>;
+
+    /// The same in bounded work, where policies may hide most of what there is: it may stop to look on the way.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    async fn look_through(&self, scope: &Scope, bucket: BucketId, window: Window) -> Result<Sight>;
 
     /// The number of objects of a bucket and the sum of their bytes, with noncurrent versions and without delete markers.
     ///

@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::catalog::{
-    AccessKey, Catalog, Commit, Event, Intent, NewBucket, PartAdded, Progress, Result, Scope, Task, Unnamed,
-    VersionWindow, Window,
+    AccessKey, BucketIntent, Catalog, Commit, Event, Intent, NewBucket, PartAdded, Progress, Result, Scope, Sight,
+    Task, Unnamed, VersionWindow, Window,
 };
 use crate::metrics::Metrics;
 use crate::model::bucket::{Bucket, BucketConfig, BucketSettings, Quota};
@@ -48,6 +48,18 @@ impl Metered {
 impl Catalog for Metered {
     fn id(&self) -> CatalogId {
         self.inner.id()
+    }
+
+    fn judges(&self) -> bool {
+        self.inner.judges()
+    }
+
+    async fn may_with_bucket(&self, scope: &Scope, intent: &BucketIntent) -> Result<()> {
+        self.time("may_with_bucket", self.inner.may_with_bucket(scope, intent)).await
+    }
+
+    async fn look_through(&self, scope: &Scope, bucket: BucketId, window: Window) -> Result<Sight> {
+        self.time("look_through", self.inner.look_through(scope, bucket, window)).await
     }
 
     async fn generation(&self) -> Result<u64> {

@@ -136,6 +136,10 @@ pub const CATALOG_SILENCE_SECONDS_MAX: u64 = 15;
 pub const CATALOG_MEETINGS_MAX: u32 = 5;
 /// Rows of a listing over which the policies of a role are asked at a time: what they hide is bounded work.
 pub const CATALOG_WINDOW_ROWS: usize = 10_000;
+/// Windows of one answer, when a role sees nearly nothing of them; then it stops to look, and the next page goes on.
+pub const CATALOG_WINDOWS_MAX: usize = 25;
+/// Versions that a role is asked about in one round trip.
+pub const CATALOG_VERSIONS_AT_ONCE: usize = 100;
 /// Tries to read a row under a role while it is written anew.
 pub const CATALOG_ROLE_READS_MAX: u32 = 4;
 /// Buckets of which a process remembers that they are counted; all are forgotten when it is full.

@@ -79,6 +79,14 @@ impl Token {
         Self::new(ANON_ROLE, Map::from_iter([("role".to_owned(), ANON_ROLE.into())]))
     }
 
+    /// Of the service, in the name of a subject.
+    #[must_use]
+    pub fn service_for(subject: Option<&str>) -> Self {
+        let mut claims = Map::from_iter([("role".to_owned(), SERVICE_ROLE.into())]);
+        claims.extend(subject.map(|subject| ("sub".to_owned(), subject.into())));
+        Self::new(SERVICE_ROLE, claims)
+    }
+
     /// Its role.
     #[must_use]
     pub fn role(&self) -> &str {
@@ -171,6 +179,17 @@ impl Caller {
             Who::Token(token) if token.subject.is_some() => Some(&token.id),
             Who::Token(token) if token.is_service() => Some(ROOT),
             Who::Token(_) | Who::Anonymous => None,
+        }
+    }
+
+    /// Under which name an upload is begun and gone on with: that of a token is one of its role, too.
+    #[must_use]
+    pub fn initiator(&self) -> String {
+        match &self.who {
+            Who::Token(token) if !token.is_service() && token.subject.is_some() => {
+                format!("{} role:{}", token.id, token.role)
+            }
+            Who::Token(_) | Who::Root | Who::User(_) | Who::Anonymous => self.id().to_owned(),
         }
     }
 

@@ -17,6 +17,8 @@ pub struct RequestContext {
     pub at: Option<Timestamp>,
     /// `s3:RequestObjectTag/…` and `s3:RequestObjectTagKeys`: the tags that it brings.
     pub tags: Vec<Tag>,
+    /// What is being done, as policies of databases know it: `storage.object.upload` and the like.
+    pub operation: &'static str,
     /// Further condition keys in lower case (`aws:referer`, `aws:useragent`, `s3:prefix`, `s3:x-amz-acl`), with their
     /// values. A key that is not there was not sent.
     pub values: BTreeMap<String, Vec<String>>,

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::catalog::{self, Change, Commit, History, NewTask, Step};
+use crate::catalog::{self, Change, Commit, History, NewTask, Scope, Step};
 use crate::config::limits::COMMIT_TRIES_MAX;
 use crate::model::action::Action;
 use crate::model::caller::Caller;
@@ -65,8 +65,11 @@ impl Store {
         if held && bound.bucket.config.lock.is_none() {
             return Err(NO_LOCK);
         }
-        self.adopt_unknown(&bound, key, version).await?;
-        Ok(self.row_of(caller, &bound, key, version).await?.0)
+        let scope = self.scope(caller);
+        if scope == SERVICE {
+            self.adopt_unknown(&bound, key, version).await?;
+        }
+        Ok(self.row_of(caller, &bound, (key, version), &scope).await?.0)
     }
 
     /// Changes what is attached to an object, or to one version of it.
@@ -95,13 +98,16 @@ impl Store {
         if bypass_governance {
             self.enter_version(caller, bucket, key, version, Action::BypassGovernanceRetention).await?;
         }
-        self.adopt_unknown(&bound, key, version).await?;
+        let scope = self.scope(caller);
+        if scope == SERVICE {
+            self.adopt_unknown(&bound, key, version).await?;
+        }
         for _ in 0..COMMIT_TRIES_MAX {
             let _order = self.0.locks.lock(bound.bucket.id, key).await;
-            let (held, current) = self.row_of(caller, &bound, key, version).await?;
+            let (held, current) = self.row_of(caller, &bound, (key, version), &scope).await?;
             let object = self.changed(&bound, &held, &change, bypass_governance).await?;
             let epoch = self.0.outbox.epoch();
-            match self.catalog().commit(&SERVICE, commit_of(&bound, &held, &object, current.as_ref())).await {
+            match self.catalog().commit(&scope, commit_of(&bound, &held, &object, current.as_ref())).await {
                 Ok(tasks) => {
                     self.take_fresh(&bound, tasks, epoch).await;
                     return Ok(object);
@@ -152,14 +158,28 @@ impl Store {
         Ok(object)
     }
 
-    /// The version that a request names, and the current row.
+    /// The version that a request names, if whoever asks sees it, and the current row.
     async fn row_of(
         &self,
         caller: &Caller,
         bound: &Bound,
-        key: &ObjectKey,
-        version: Option<VersionRef>,
+        (key, version): (&ObjectKey, Option<VersionRef>),
+        scope: &Scope,
     ) -> Result<(Object, Option<Object>)> {
+        if *scope != SERVICE {
+            let current = self.catalog().object(&SERVICE, bound.bucket.id, key).await?;
+            let (seen, missing) = match version {
+                None => (self.catalog().object(scope, bound.bucket.id, key).await?, Error::NoSuchKey),
+                Some(version) => {
+                    (self.catalog().version(scope, bound.bucket.id, key, version).await?, Error::NoSuchVersion)
+                }
+            };
+            return match seen {
+                Some(row) if row.marker => Err(Error::MarkerNamed { version: row.shown(), modified: row.modified }),
+                Some(row) => Ok((row, current)),
+                None => Err(missing),
+            };
+        }
         let current = self.catalog().object(&SERVICE, bound.bucket.id, key).await?;
         let named = |row: &&Object| version.is_none_or(|version| is_named(row, version));
         if let Some(row) = current.as_ref().filter(named) {
@@ -177,7 +197,7 @@ impl Store {
         match self.catalog().version(&SERVICE, bound.bucket.id, key, version).await? {
             Some(row) if row.marker => Err(Error::MarkerNamed { version: row.shown(), modified: row.modified }),
             Some(row) => Ok((row, current)),
-            None => Err(Self::missing_version(caller, bound, key)),
+            None => Err(self.missing_version(caller, bound, key)),
         }
     }
 }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::auth::decide::{Row, Rules, Target, Verdict, decide};
+use crate::auth::decide::{Row, Rules, Target, Verdict};
 use crate::catalog::NewBucket;
 use crate::model::action::Action;
 use crate::model::bucket::{Bucket, BucketConfig};
@@ -107,7 +107,7 @@ pub(super) fn container_is_gone() -> Error {
 impl Store {
     /// Finds a bucket and decides about it. A missing bucket is told to everyone, as S3 does.
     pub(super) async fn enter(&self, caller: &Caller, name: &BucketName, action: Action) -> Result<Arc<Bound>> {
-        let decide = |bucket: &Bucket, rules: &Rules| decide(caller, action, Target::Bucket(bucket, rules));
+        let decide = |bucket: &Bucket, rules: &Rules| self.decide(caller, action, Target::Bucket(bucket, rules));
         Ok(self.enter_if(name, decide, false).await?.0)
     }
 
@@ -141,9 +141,9 @@ impl Store {
                 Some(version) => self.catalog().version(&SERVICE, id, key, version).await?,
             };
             let row = row.as_ref().map_or(Row::Missing, Row::Is);
-            if decide(caller, action, Target::Object(&bound.bucket, &bound.rules, key, row)) != Verdict::Allowed {
+            if self.decide(caller, action, Target::Object(&bound.bucket, &bound.rules, key, row)) != Verdict::Allowed {
                 let missing = matches!(row, Row::Missing) && !action.needs_no_object();
-                return Err(if missing { Self::missing_key(caller, &bound, key) } else { Error::AccessDenied });
+                return Err(if missing { self.missing_key(caller, &bound, key) } else { Error::AccessDenied });
             }
         }
         Ok(bound)
@@ -164,26 +164,26 @@ impl Store {
     }
 
     /// Decides about an object that was looked up.
-    pub(super) fn allow_object(caller: &Caller, bound: &Bound, action: Action, object: &Object) -> Result<()> {
-        Self::allow(caller, action, Target::Object(&bound.bucket, &bound.rules, &object.key, Row::Is(object)))
+    pub(super) fn allow_object(&self, caller: &Caller, bound: &Bound, action: Action, object: &Object) -> Result<()> {
+        self.allow(caller, action, Target::Object(&bound.bucket, &bound.rules, &object.key, Row::Is(object)))
     }
 
     /// Decides, for a key that has no row, whether to look for a file of its name: a file that nobody has served yet is
     /// the bucket's, without a list of its own. Who may list may learn that there is one.
-    pub(super) fn allow_search(caller: &Caller, bound: &Bound, action: Action, key: &ObjectKey) -> Result<()> {
+    pub(super) fn allow_search(&self, caller: &Caller, bound: &Bound, action: Action, key: &ObjectKey) -> Result<()> {
         let target = Target::Object(&bound.bucket, &bound.rules, key, Row::Missing);
-        Self::allow(caller, action, target).or_else(|_| Self::allow_list(caller, (&bound.bucket, &bound.rules), key))
+        self.allow(caller, action, target).or_else(|_| self.allow_list(caller, (&bound.bucket, &bound.rules), key))
     }
 
     /// Whether the caller could find out by a listing what there is of a key.
-    fn allow_list(caller: &Caller, (bucket, rules): (&Bucket, &Rules), key: &ObjectKey) -> Result<()> {
+    fn allow_list(&self, caller: &Caller, (bucket, rules): (&Bucket, &Rules), key: &ObjectKey) -> Result<()> {
         let target = Target::Bucket(bucket, rules);
         if caller.is_unbounded() {
-            return Self::allow(caller, Action::ListBucket, target);
+            return self.allow(caller, Action::ListBucket, target);
         }
         let mut context = caller.context.as_deref().cloned().unwrap_or_default();
         context.values.insert("s3:prefix".to_owned(), vec![key.as_str().to_owned()]);
-        Self::allow(&caller.clone().in_context(context), Action::ListBucket, target)
+        self.allow(&caller.clone().in_context(context), Action::ListBucket, target)
     }
 
     /// The second says that the decision depends on the object.
@@ -194,8 +194,9 @@ impl Store {
         (key, version): (&ObjectKey, Option<VersionRef>),
         action: Action,
     ) -> Result<(Arc<Bound>, bool)> {
-        let decide =
-            |bucket: &Bucket, rules: &Rules| decide(caller, action, Target::Object(bucket, rules, key, Row::Unknown));
+        let decide = |bucket: &Bucket, rules: &Rules| {
+            self.decide(caller, action, Target::Object(bucket, rules, key, Row::Unknown))
+        };
         if !self.0.bounds.contains_key(name)
             && let Some(bucket) = self.catalog().bucket(&SERVICE, name).await?
         {
@@ -220,9 +221,9 @@ impl Store {
             Some(version) => self.catalog().version(&SERVICE, bucket.id, key, version).await?,
         };
         let row = row.as_ref().map_or(Row::Missing, Row::Is);
-        let may = Self::allow(caller, action, Target::Object(bucket, rules, key, row));
+        let may = self.allow(caller, action, Target::Object(bucket, rules, key, row));
         match row {
-            Row::Missing => may.or_else(|_| Self::allow_list(caller, (bucket, rules), key)),
+            Row::Missing => may.or_else(|_| self.allow_list(caller, (bucket, rules), key)),
             Row::Is(_) | Row::Unknown => may,
         }
     }
@@ -237,7 +238,7 @@ impl Store {
         open: bool,
     ) -> Result<(Arc<Bound>, bool)> {
         let allow = |bucket: &Bucket, rules: &Rules| match decide(bucket, rules) {
-            Verdict::Allowed => Ok(false),
+            Verdict::Allowed | Verdict::Catalog => Ok(false),
             Verdict::NeedsObject if open => Ok(true),
             Verdict::NeedsObject | Verdict::Refused => Err(Error::AccessDenied),
         };
@@ -247,10 +248,10 @@ impl Store {
         }
         match self.catalog().bucket(&SERVICE, name).await? {
             Some(bucket) => allow(&bucket, &Rules::of(&bucket))?,
-            // Nobody has set a list there yet, so nothing can depend on it.
+            // Nobody has set a list there yet, so nothing can depend on it; and in the name of a role nothing is adopted.
             None => match decide(&self.as_adopted(name), &Rules::default()) {
                 Verdict::Allowed => false,
-                Verdict::NeedsObject | Verdict::Refused => return Err(Error::NoSuchBucket),
+                Verdict::NeedsObject | Verdict::Refused | Verdict::Catalog => return Err(Error::NoSuchBucket),
             },
         };
         let bound = self.bound(name).await?;
@@ -275,8 +276,8 @@ impl Store {
     }
 
     /// "No such key", or what somebody is told who may not learn which keys exist.
-    pub(super) fn missing_key(caller: &Caller, bound: &Bound, key: &ObjectKey) -> Error {
-        match Self::allow_list(caller, (&bound.bucket, &bound.rules), key) {
+    pub(super) fn missing_key(&self, caller: &Caller, bound: &Bound, key: &ObjectKey) -> Error {
+        match self.allow_list(caller, (&bound.bucket, &bound.rules), key) {
             Ok(()) => Error::NoSuchKey,
             Err(denied) => denied,
         }

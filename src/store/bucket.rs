@@ -6,10 +6,11 @@
 use std::sync::Arc;
 
 use crate::auth::decide::{Rules, Target, Verdict, policy_counts};
-use crate::catalog::{self, NewBucket};
+use crate::catalog::{self, BucketIntent, NewBucket, Scope};
+use crate::model::acl::Canned;
 use crate::model::action::Action;
-use crate::model::bucket::{Bucket, BucketConfig, BucketSettings};
-use crate::model::caller::Caller;
+use crate::model::bucket::{Bucket, BucketConfig, BucketSettings, Intake};
+use crate::model::caller::{Caller, ROOT};
 use crate::model::name::BucketName;
 use crate::model::place::Layout;
 use crate::provider::{self, Provider};
@@ -18,7 +19,7 @@ use crate::store::bound::{Bound, is_absent};
 use crate::store::config::fits_ownership;
 use crate::store::error::{Error, Result};
 use crate::store::mount::Mount;
-use crate::store::request::{BucketPage, BucketQuery, CreateBucket};
+use crate::store::request::{AclRequest, BucketPage, BucketQuery, CreateBucket};
 use crate::store::{SERVICE, Store};
 
 /// Rows read at a time while those the caller may not see are passed over.
@@ -41,16 +42,19 @@ impl Store {
     /// # Errors
     /// [`Error::AccessDenied`] for callers without a name, and failures of catalog and storage.
     pub async fn list_buckets(&self, caller: &Caller, query: BucketQuery) -> Result<BucketPage> {
-        Self::allow(caller, Action::ListAllMyBuckets, Target::Service)?;
+        self.allow(caller, Action::ListAllMyBuckets, Target::Service)?;
+        let scope = self.scope(caller);
         self.adopt_shared().await?;
-        self.adopt_new_containers().await?;
+        if scope == SERVICE {
+            self.adopt_new_containers().await?;
+        }
         let mut page = BucketPage::default();
         let mut after = query.after;
         loop {
-            let rows = self.catalog().buckets(&SERVICE, &query.prefix, after.as_deref(), ROWS_PAGE).await?;
+            let rows = self.catalog().buckets(&scope, &query.prefix, after.as_deref(), ROWS_PAGE).await?;
             let ended = rows.len() < ROWS_PAGE;
             for bucket in rows {
-                let listed = bucket.owner == caller.id() || Self::lists(caller, &bucket);
+                let listed = scope != SERVICE || bucket.owner == caller.id() || self.lists(caller, &bucket);
                 if listed && page.buckets.len() == query.limit {
                     page.next = after;
                     return Ok(page);
@@ -67,9 +71,9 @@ impl Store {
     }
 
     /// Whether a bucket of root's, or of anyone for an administrator, is the caller's to list.
-    fn lists(caller: &Caller, bucket: &Bucket) -> bool {
+    fn lists(&self, caller: &Caller, bucket: &Bucket) -> bool {
         policy_counts(caller, bucket)
-            && Self::allow(caller, Action::ListBucket, Target::Bucket(bucket, &Rules::of(bucket))).is_ok()
+            && self.allow(caller, Action::ListBucket, Target::Bucket(bucket, &Rules::of(bucket))).is_ok()
     }
 
     /// A storage that does not answer keeps nobody from seeing the buckets that are known.
@@ -101,17 +105,40 @@ impl Store {
     /// [`Error::BucketOwned`], [`Error::BucketTaken`] also if the caller has it with another list or on another provider
     /// than is asked for, [`Error::AclWithOwnership`], refusals.
     pub async fn create_bucket(&self, caller: &Caller, name: &BucketName, request: CreateBucket) -> Result<Bucket> {
-        Self::allow(caller, Action::CreateBucket, Target::NewBucket(name))?;
-        let owner = caller.owner().ok_or(Error::AccessDenied)?;
+        self.allow(caller, Action::CreateBucket, Target::NewBucket(name))?;
+        let scope = self.scope(caller);
+        let nobody = (scope != SERVICE).then_some(ROOT);
+        let owner = caller.owner().or(nobody).ok_or(Error::AccessDenied)?;
+        if scope != SERVICE {
+            self.ask_to_make(&scope, owner, name, &request).await?;
+        }
         let acl = unusual(self.resolve(&request.acl, owner, owner).await?, owner);
         let config = BucketConfig { acl, ..request.config };
         fits_ownership(&config, owner)?;
         let (store, owner, name) = (self.clone(), owner.to_owned(), name.clone());
-        let section =
-            tokio::spawn(
-                async move { store.make_bucket(owner, &name, config, (request.provider, request.public)).await },
-            );
+        let section = tokio::spawn(async move {
+            store.make_bucket(owner, &name, config, (request.provider, request.public), &scope).await
+        });
         section.await.map_err(|error| Error::Internal(error.into()))?
+    }
+
+    /// Asks for a role whether it may make a bucket, before a storage is looked at. What would count past the policies it
+    /// may not set.
+    async fn ask_to_make(&self, scope: &Scope, owner: &str, name: &BucketName, request: &CreateBucket) -> Result<()> {
+        let CreateBucket { acl, config, public, .. } = request;
+        let usual = matches!(acl, AclRequest::None | AclRequest::Canned(Canned::Private));
+        if !usual || config.lock.is_some() || config.ownership.is_some() {
+            return Err(Error::AccessDenied);
+        }
+        let intent = BucketIntent::Make { name: name.clone(), public: *public, intake: config.intake.clone() };
+        match self.catalog().may_with_bucket(scope, &intent).await {
+            Err(catalog::Error::AlreadyExists) => {
+                let there = self.catalog().bucket(&SERVICE, name).await?;
+                let own = there.is_some_and(|there| there.owner == owner);
+                Err(if own { Error::BucketOwned } else { Error::BucketTaken })
+            }
+            other => Ok(other?),
+        }
     }
 
     /// The provider of a bucket that is about to be made.
@@ -152,6 +179,7 @@ impl Store {
         name: &BucketName,
         config: BucketConfig,
         (asked, public): (Option<String>, bool),
+        scope: &Scope,
     ) -> Result<Bucket> {
         let _order = self.0.names.lock_name(name).await;
         let routed = self.routed(name, asked.as_deref());
@@ -174,7 +202,7 @@ impl Store {
             config,
             indexed: Some(now),
         };
-        let bucket = match self.catalog().create_bucket(&SERVICE, new).await {
+        let bucket = match self.catalog().create_bucket(scope, new).await {
             Ok(bucket) => bucket,
             Err(catalog::Error::AlreadyExists) => return Err(Error::BucketTaken),
             Err(error) => return Err(error.into()),
@@ -194,7 +222,9 @@ impl Store {
     /// # Errors
     /// Refusals.
     pub async fn head_bucket(&self, caller: &Caller, name: &BucketName) -> Result<Bucket> {
-        Ok(self.enter(caller, name, Action::ListBucket).await?.bucket.clone())
+        let bound = self.enter(caller, name, Action::ListBucket).await?;
+        self.see_bucket(caller, &bound).await?;
+        Ok(bound.bucket.clone())
     }
 
     /// A bucket, for a caller who may know its location.
@@ -202,7 +232,9 @@ impl Store {
     /// # Errors
     /// Refusals.
     pub async fn bucket_location(&self, caller: &Caller, name: &BucketName) -> Result<Bucket> {
-        Ok(self.enter(caller, name, Action::GetBucketLocation).await?.bucket.clone())
+        let bound = self.enter(caller, name, Action::GetBucketLocation).await?;
+        self.see_bucket(caller, &bound).await?;
+        Ok(bound.bucket.clone())
     }
 
     /// The canonical id of a bucket's owner, to hold a request's expectation against. It reveals nothing else.
@@ -278,12 +310,71 @@ impl Store {
     pub async fn delete_bucket(&self, caller: &Caller, name: &BucketName) -> Result<()> {
         let bound = self.enter(caller, name, Action::DeleteBucket).await?;
         bound.writable()?;
+        let scope = self.scope(caller);
+        self.ask_of_bucket(&scope, BucketIntent::Remove(bound.bucket.id)).await?;
         let store = self.clone();
-        let section = tokio::spawn(async move { store.remove_bucket(&bound).await });
+        let section = tokio::spawn(async move { store.remove_bucket(&bound, &scope).await });
         section.await.map_err(|error| Error::Internal(error.into()))?
     }
 
-    async fn remove_bucket(&self, bound: &Arc<Bound>) -> Result<()> {
+    /// Asks about a bucket that is there.
+    async fn ask_of_bucket(&self, scope: &Scope, intent: BucketIntent) -> Result<()> {
+        match self.catalog().may_with_bucket(scope, &intent).await {
+            Err(catalog::Error::NotFound) => Err(Error::NoSuchBucket),
+            Err(catalog::Error::NotEmpty) => Err(Error::BucketNotEmpty),
+            other => Ok(other?),
+        }
+    }
+
+    /// Who goes on to open, close and limit a bucket: for a role that may, Longshore, as these are administrators' means.
+    async fn who_updates(
+        &self,
+        caller: &Caller,
+        name: &BucketName,
+        public: Option<bool>,
+        change: impl Fn(&mut Intake) -> Result<()>,
+    ) -> Result<Caller> {
+        let scope = self.scope(caller);
+        if scope == SERVICE {
+            return Ok(caller.clone());
+        }
+        let bucket = self.catalog().bucket(&SERVICE, name).await?.ok_or(Error::NoSuchBucket)?;
+        let mut intake = bucket.config.intake.clone();
+        change(&mut intake)?;
+        let public = public.unwrap_or(bucket.settings.public);
+        self.ask_of_bucket(&scope, BucketIntent::Set { bucket: bucket.id, public, intake }).await?;
+        Ok(Caller::ROOT)
+    }
+
+    /// Opens or closes a bucket, and changes what it takes. Closed before and opened after: nobody reads what new limits
+    /// keep out.
+    ///
+    /// # Errors
+    /// Refusals.
+    pub async fn update_bucket(
+        &self,
+        caller: &Caller,
+        name: &BucketName,
+        public: Option<bool>,
+        change: impl Fn(&mut Intake) -> Result<()> + Send + Sync,
+    ) -> Result<()> {
+        let caller = &self.who_updates(caller, name, public, &change).await?;
+        if public == Some(false) {
+            self.open_bucket(caller, name, false).await?;
+        }
+        self.change_config(caller, name, Action::Administer, |config, _| change(&mut config.intake)).await?;
+        if public == Some(true) {
+            self.open_bucket(caller, name, true).await?;
+        }
+        Ok(())
+    }
+
+    async fn open_bucket(&self, caller: &Caller, name: &BucketName, public: bool) -> Result<()> {
+        let settings = self.enter(caller, name, Action::Administer).await?.bucket.settings;
+        self.set_bucket(caller, name, BucketSettings { public, ..settings }).await
+    }
+
+    async fn remove_bucket(&self, bound: &Arc<Bound>, scope: &Scope) -> Result<()> {
         let _order = self.0.names.lock_name(&bound.bucket.name).await;
         let Some(container) = &bound.container else { return Err(Error::NoSuchBucket) };
         // Who waited for another removal finds nothing left to remove.
@@ -305,7 +396,7 @@ impl Store {
             Err(error) => return Err(error.into()),
         }
         self.mark_deleting(&*bound.provider, container, true).await?;
-        match self.catalog().delete_bucket(&SERVICE, bound.bucket.id, false).await {
+        match self.catalog().delete_bucket(scope, bound.bucket.id, false).await {
             Ok(()) => {}
             Err(error) => {
                 self.mark_deleting(&*bound.provider, container, false).await?;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use dashmap::DashSet;
 use md5::{Digest as _, Md5};
 
-use crate::catalog::{self, Step};
+use crate::catalog::{self, Intent, Scope, Step};
 use crate::config::limits::{OBJECT_BYTES_MAX, PART_BYTES_MIN, PART_NUMBER_MAX};
 use crate::model::action::Action;
 use crate::model::caller::Caller;
@@ -65,12 +65,14 @@ impl Store {
                 return if same { Ok(done) } else { Err(Error::NoSuchUpload) };
             }
         }
+        let scope = self.scope_to_write(caller, &request.conditions);
+        self.ask(&scope, &bound, &row.key, &Intent::write(&row.content, request.size)).await?;
         if !request.conditions.is_empty() {
             check_write(&request.conditions, self.really_there(&bound, &row.key).await?.as_ref())?;
         }
         let cause = Cause::new(caller, How::Complete);
         let store = self.clone();
-        let section = tokio::spawn(async move { store.complete(bound, row, (request, least), cause).await });
+        let section = tokio::spawn(async move { store.complete(bound, row, (request, least), (cause, scope)).await });
         section.await.map_err(|error| Error::Internal(error.into()))?
     }
 
@@ -79,7 +81,7 @@ impl Store {
         bound: Arc<Bound>,
         row: Upload,
         request: (CompleteRequest, u64),
-        cause: Cause,
+        asked: (Cause, Scope),
     ) -> Result<Completed> {
         let (open, completing) = (UploadState::Open, UploadState::Completing);
         let Some(_here) = Completing::enter(&self.0.completing, row.id) else { return Err(Error::ConditionalConflict) };
@@ -90,7 +92,7 @@ impl Store {
             Err(error) => return Err(error.into()),
         }
         let id = row.id;
-        let result = self.assemble(bound, row, request, cause).await;
+        let result = self.assemble(bound, row, request, asked).await;
         if result.is_err()
             && let Err(error) = self.catalog().set_upload_state(&SERVICE, id, &completing, open).await
         {
@@ -120,7 +122,7 @@ impl Store {
         bound: Arc<Bound>,
         row: Upload,
         (request, least): (CompleteRequest, u64),
-        cause: Cause,
+        (cause, scope): (Cause, Scope),
     ) -> Result<Completed> {
         // Parts cannot change any more: the state keeps new attempts out.
         let stored = self.all_parts(&row).await?;
@@ -139,7 +141,7 @@ impl Store {
         let free = Step::FreeUpload { handle: row.handle.clone(), attempts };
         let upload = Some(EndOfUpload { id: row.id, listed: digest_of_list(&request.parts), free });
         let object = self
-            .write(Write { bound, stage, draft, whole: None, conditions: request.conditions, upload, cause })
+            .write(Write { bound, stage, draft, whole: None, conditions: request.conditions, upload, cause, scope })
             .await?;
         let (version, sealing) = (object.shown(), object.attached.sealing);
         Ok(Completed { version, etag: object.etag, checksum: object.checksum, sealing })

@@ -30,7 +30,9 @@ impl Store {
     /// # Errors
     /// Refusals.
     pub async fn config(&self, caller: &Caller, name: &BucketName, action: Action) -> Result<Bucket> {
-        Ok(self.enter(caller, name, action).await?.bucket.clone())
+        let bound = self.enter(caller, name, action).await?;
+        self.see_bucket(caller, &bound).await?;
+        Ok(bound.bucket.clone())
     }
 
     /// Changes the configuration of a bucket. `change` may refuse; it is asked again if somebody else changed the

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use crate::catalog::{Intent, Scope};
 use crate::config::limits::PUT_BYTES_MAX;
 use crate::model::action::Action;
 use crate::model::caller::Caller;
@@ -13,7 +14,6 @@ use crate::model::encryption::EncryptionRequest;
 use crate::model::id::VersionId;
 use crate::model::object::{Attached, Object};
 use crate::provider::Stage;
-use crate::store::Store;
 use crate::store::bound::Bound;
 use crate::store::error::{Error, Result};
 use crate::store::events::{Cause, How};
@@ -23,6 +23,7 @@ use crate::store::put::{draft, owner_of_write, takes};
 use crate::store::request::{Copied, CopyContent, CopyRequest};
 use crate::store::seal::SealedStage;
 use crate::store::write::{Write, check_write, current_of};
+use crate::store::{SERVICE, Store};
 
 impl Store {
     /// Copies an object.
@@ -34,6 +35,7 @@ impl Store {
         let source = self.enter_to_read(caller, &request.from_bucket, named.key, named.version, named.action).await?;
         let bound = self.enter_object(caller, &request.bucket, &request.key, Action::PutObject).await?;
         bound.writable()?;
+        self.may_give(caller, &request.given)?;
         let onto_itself = request.from_bucket == request.bucket && request.from_key == request.key;
         // A copy of a version onto its own key makes it the current one again.
         let changes = request.from_version.is_some() || request.given.encryption != EncryptionRequest::Default;
@@ -43,6 +45,7 @@ impl Store {
                  object's metadata, storage class, website redirect location or encryption attributes.",
             ));
         }
+        let scope = self.ask_to_copy(caller, &source, &bound, &request).await?;
         if !request.conditions.is_empty() {
             check_write(&request.conditions, self.really_there(&bound, &request.key).await?.as_ref())?;
         }
@@ -73,8 +76,36 @@ impl Store {
         }
         let conditions = request.conditions;
         let cause = Cause::new(caller, How::Copy);
-        let object = self.write(Write { bound, stage, draft, whole: None, conditions, upload: None, cause }).await?;
+        let write = Write { bound, stage, draft, whole: None, conditions, upload: None, cause, scope };
+        let object = self.write(write).await?;
         Ok(Copied { object, source: from })
+    }
+
+    /// Asks for a role whether it sees the source and may write the copy, and says as whom that is decided.
+    async fn ask_to_copy(
+        &self,
+        caller: &Caller,
+        source: &Bound,
+        bound: &Bound,
+        request: &CopyRequest,
+    ) -> Result<Scope> {
+        let scope = self.scope_to_write(caller, &request.conditions);
+        if scope == SERVICE {
+            return Ok(scope);
+        }
+        let (id, key) = (source.bucket.id, &request.from_key);
+        let action = Named::new(key, request.from_version, Action::GetObject).action;
+        let reading = self.scope_to_read(caller, source, action);
+        let found = match request.from_version {
+            None => self.catalog().object(&reading, id, key).await?.ok_or(Error::NoSuchKey)?,
+            Some(version) => self.catalog().version(&reading, id, key, version).await?.ok_or(Error::NoSuchVersion)?,
+        };
+        let content = match &request.content {
+            CopyContent::Keep => &found.content,
+            CopyContent::Replace(content) => content,
+        };
+        self.ask(&scope, bound, &request.key, &Intent::write(content, Some(found.size))).await?;
+        Ok(scope)
     }
 
     /// Opens the source of a copy under its conditions.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::catalog::{self, Change, Commit, History, NewTask, Step};
+use crate::catalog::{self, Change, Commit, History, Intent, NewTask, Scope, Step};
 use crate::config::limits::COMMIT_TRIES_MAX;
 use crate::model::action::Action;
 use crate::model::caller::Caller;
@@ -39,7 +39,9 @@ impl Store {
     /// # Errors
     /// Refusals.
     pub async fn may_delete(&self, caller: &Caller, bucket: &BucketName, key: &ObjectKey) -> Result<()> {
-        self.enter_object(caller, bucket, key, Action::DeleteObject).await?.writable()
+        let bound = self.enter_object(caller, bucket, key, Action::DeleteObject).await?;
+        bound.writable()?;
+        self.ask(&self.scope(caller), &bound, key, &Intent::Remove).await
     }
 
     /// The same, as a request or a rule asks for it.
@@ -51,15 +53,37 @@ impl Store {
         if bypass && request.version.is_some() {
             self.enter_version(caller, bucket, key, *version, Action::BypassGovernanceRetention).await?;
         }
+        let scope = self.scope(caller);
+        if scope != SERVICE && !self.ask_to_delete(&scope, &bound, &request).await? {
+            request.conditions.delete(None).map_err(refusal)?;
+            return Ok(Deletion { version: request.version, marker: false });
+        }
         let (store, cause) = (self.clone(), Cause::new(caller, how));
         let section = tokio::spawn(async move {
             let DeleteRequest { key, version, conditions, .. } = request;
             match version {
-                Some(version) => store.remove_version(&bound, (&key, version), &conditions, bypass, &cause).await,
-                None => store.take_away(bound, &key, &conditions, &cause).await,
+                Some(version) => {
+                    store.remove_version(&bound, (&key, version), &conditions, bypass, (&cause, &scope)).await
+                }
+                None => store.take_away(bound, &key, &conditions, (&cause, &scope)).await,
             }
         });
         section.await.map_err(|error| Error::Internal(error.into()))?
+    }
+
+    /// Asks for a role before anything is moved. False: there is nothing to delete, and for a role nothing is marked then.
+    async fn ask_to_delete(&self, scope: &Scope, bound: &Bound, request: &DeleteRequest) -> Result<bool> {
+        let (id, key) = (bound.bucket.id, &request.key);
+        let there = match request.version {
+            None => self.catalog().object(&SERVICE, id, key).await?,
+            Some(version) => self.catalog().version(&SERVICE, id, key, version).await?,
+        };
+        if there.is_none() {
+            return Ok(false);
+        }
+        let intent = request.version.map_or(Intent::Remove, Intent::RemoveVersion);
+        self.ask(scope, bound, key, &intent).await?;
+        Ok(true)
     }
 
     async fn take_away(
@@ -67,7 +91,7 @@ impl Store {
         bound: Arc<Bound>,
         key: &ObjectKey,
         conditions: &Conditions,
-        cause: &Cause,
+        (cause, scope): (&Cause, &Scope),
     ) -> Result<Deletion> {
         let mut bound = bound;
         let mut marker = None;
@@ -75,7 +99,8 @@ impl Store {
             let order = self.0.locks.lock(bound.bucket.id, key).await;
             let keeps = bound.bucket.config.versioning.ever();
             let row = self.to_delete(&bound, key, conditions).await?;
-            if row.is_none() && !keeps {
+            // For a role there is nothing to mark where there is nothing.
+            if row.is_none() && (!keeps || *scope != SERVICE) {
                 return Ok(Deletion::default());
             }
             if let Some(row) = row.as_ref().filter(|row| row.placed == Placed::Natural)
@@ -97,7 +122,7 @@ impl Store {
             };
             let gone = marker.as_ref().filter(|_| keeps).or(row.as_ref());
             let events = gone.map(|gone| self.events_of_deletion(&bound, cause, gone)).unwrap_or_default();
-            match self.catalog().commit(&SERVICE, Commit { events, ..commit }).await {
+            match self.catalog().commit(scope, Commit { events, ..commit }).await {
                 Ok(tasks) => {
                     self.prune(&bound, key).await;
                     self.take_fresh(&bound, tasks, self.0.outbox.epoch()).await;

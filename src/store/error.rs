@@ -214,7 +214,7 @@ impl From<catalog::Error> for Error {
         match error {
             catalog::Error::NoSpace => Self::NoSpace,
             catalog::Error::QuotaExceeded => Self::QuotaExceeded,
-            catalog::Error::Denied => Self::AccessDenied,
+            catalog::Error::Denied | catalog::Error::NoRoles => Self::AccessDenied,
             error if error.retryable() => Self::Unavailable(error.into()),
             error => Self::Internal(error.into()),
         }

@@ -26,7 +26,7 @@ impl Store {
     /// # Errors
     /// [`Error::InvalidArgument`] if there is no such user; refusals.
     pub async fn caller_named(&self, caller: &Caller, name: &str) -> Result<Caller> {
-        Self::allow(caller, Action::Administer, Target::Service)?;
+        self.allow(caller, Action::Administer, Target::Service)?;
         if name == ROOT {
             return Ok(Caller::ROOT);
         }
@@ -49,7 +49,7 @@ impl Store {
         action: Action,
         resource: &Resource,
     ) -> Result<Decision> {
-        Self::allow(caller, Action::Administer, Target::Service)?;
+        self.allow(caller, Action::Administer, Target::Service)?;
         let (name, key) = match resource {
             Resource::Service => return Ok(explain(asked, action, Target::Service)),
             Resource::Bucket(name) if action == Action::CreateBucket => {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::catalog::Scope;
 use crate::config::limits::READ_TRIES_MAX;
 use crate::model::action::Action;
 use crate::model::caller::Caller;
@@ -124,25 +125,30 @@ impl Store {
         mut choose: impl FnMut(&Object) -> Result<Range<u64>> + Send,
     ) -> Result<Opened> {
         let Named { key, version, action, customer } = named;
+        let scope = self.scope_to_read(caller, bound, action);
         for _ in 0..READ_TRIES_MAX {
-            let current = self.catalog().object(&SERVICE, bound.bucket.id, key).await?;
+            let current = self.catalog().object(&scope, bound.bucket.id, key).await?;
             let names = |row: &Object| version.is_none_or(|version| is_named(row, version));
             let row = match (current.filter(names), version) {
                 (Some(row), _) => row,
-                (None, Some(version)) => match self.open_behind(caller, bound, named, version, &mut choose).await? {
-                    Some(opened) => return Ok(opened),
-                    // It is current by now.
-                    None => continue,
-                },
+                (None, Some(version)) => {
+                    match self.open_behind(caller, bound, named, (version, &scope), &mut choose).await? {
+                        Some(opened) => return Ok(opened),
+                        // It is current by now.
+                        None => continue,
+                    }
+                }
+                // For a role, what it does not see is not there.
+                (None, None) if scope != SERVICE => return Err(Error::NoSuchKey),
                 (None, None) => {
-                    Self::allow_search(caller, bound, action, key)?;
+                    self.allow_search(caller, bound, action, key)?;
                     match self.adopt_file(bound, key).await? {
                         Some(row) => row,
                         None => return Err(self.missing(caller, bound, key).await?),
                     }
                 }
             };
-            Self::allow_object(caller, bound, action, &row)?;
+            self.allow_object(caller, bound, action, &row)?;
             let row = self.looked_at(bound, row).await?;
             let shown = match self.sight(bound, &row).await? {
                 Sight::Final => None,
@@ -181,24 +187,25 @@ impl Store {
         caller: &Caller,
         bound: &Arc<Bound>,
         Named { key, action, .. }: Named<'_>,
-        version: VersionRef,
+        (version, scope): (VersionRef, &Scope),
         choose: &mut (impl FnMut(&Object) -> Result<Range<u64>> + Send),
     ) -> Result<Option<Opened>> {
-        let row = self.catalog().version(&SERVICE, bound.bucket.id, key, version).await?;
+        let row = self.catalog().version(scope, bound.bucket.id, key, version).await?;
         match &row {
-            Some(row) => Self::allow_object(caller, bound, action, row)?,
-            None => Self::allow_search(caller, bound, action, key)?,
+            Some(row) => self.allow_object(caller, bound, action, row)?,
+            None => self.allow_search(caller, bound, action, key)?,
         }
         let row = match row {
             Some(row) if row.marker => {
                 return Err(Error::MarkerNamed { version: row.shown(), modified: row.modified });
             }
             Some(row) => row,
+            None if *scope != SERVICE => return Err(Error::NoSuchVersion),
             // A file that nobody knows yet is the version `null`.
             None if version == VersionRef::Null && self.adopt_file(bound, key).await?.is_some_and(|row| row.null) => {
                 return Ok(None);
             }
-            None => return Err(Self::missing_version(caller, bound, key)),
+            None => return Err(self.missing_version(caller, bound, key)),
         };
         let range = choose(&row);
         let wanted = range.as_ref().map_or(0..0, Clone::clone);
@@ -230,16 +237,16 @@ impl Store {
 
     /// What is told of a key without a current version.
     pub(super) async fn missing(&self, caller: &Caller, bound: &Bound, key: &ObjectKey) -> Result<Error> {
-        let missing = Self::missing_key(caller, bound, key);
-        if !matches!(missing, Error::NoSuchKey) || !bound.bucket.config.versioning.ever() {
+        let missing = self.missing_key(caller, bound, key);
+        if self.is_judged(caller) || !matches!(missing, Error::NoSuchKey) || !bound.bucket.config.versioning.ever() {
             return Ok(missing);
         }
         let newest = self.catalog().history(&SERVICE, bound.bucket.id, key, 1).await?.pop();
         Ok(newest.filter(|newest| newest.marker).map_or(missing, |marker| Error::Deleted { version: marker.shown() }))
     }
 
-    pub(super) fn missing_version(caller: &Caller, bound: &Bound, key: &ObjectKey) -> Error {
-        match Self::missing_key(caller, bound, key) {
+    pub(super) fn missing_version(&self, caller: &Caller, bound: &Bound, key: &ObjectKey) -> Error {
+        match self.missing_key(caller, bound, key) {
             Error::NoSuchKey => Error::NoSuchVersion,
             denied => denied,
         }

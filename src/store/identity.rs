@@ -15,8 +15,8 @@ const SECRET_CHARS_MIN: usize = 16;
 const ACCESS_KEY_CHARS: std::ops::RangeInclusive<usize> = 3..=128;
 
 impl Store {
-    fn administer(caller: &Caller) -> Result<()> {
-        Self::allow(caller, Action::Administer, Target::Service)
+    fn administer(&self, caller: &Caller) -> Result<()> {
+        self.allow(caller, Action::Administer, Target::Service)
     }
 
     /// Users by name, after `after`.
@@ -24,7 +24,7 @@ impl Store {
     /// # Errors
     /// Refusals and failures of the catalog.
     pub async fn users(&self, caller: &Caller, after: Option<&str>, limit: usize) -> Result<Vec<User>> {
-        Self::administer(caller)?;
+        self.administer(caller)?;
         Ok(self.catalog().users(after, limit).await?)
     }
 
@@ -33,7 +33,7 @@ impl Store {
     /// # Errors
     /// [`Error::InvalidArgument`] for a name or policy that is not understood, or a name that is taken.
     pub async fn put_user(&self, caller: &Caller, user: User, replace: bool) -> Result<()> {
-        Self::administer(caller)?;
+        self.administer(caller)?;
         let plain = |c: char| c.is_ascii_alphanumeric() || "+=,.@_-".contains(c);
         if user.name.is_empty() || user.name.len() > 64 || !user.name.chars().all(plain) {
             let message = "A user name has 1 to 64 letters, digits and characters of +=,.@_-";
@@ -61,7 +61,7 @@ impl Store {
     /// # Errors
     /// [`Error::InvalidArgument`] if there is none.
     pub async fn delete_user(&self, caller: &Caller, name: &str) -> Result<()> {
-        Self::administer(caller)?;
+        self.administer(caller)?;
         let result = self.catalog().delete_user(name).await;
         self.0.users.forget();
         none_such(result, "There is no such user")
@@ -77,7 +77,7 @@ impl Store {
         user: &str,
         given: Option<(String, Secret)>,
     ) -> Result<(String, Secret)> {
-        Self::administer(caller)?;
+        self.administer(caller)?;
         if let Some((access_key, secret)) = &given {
             let plain = access_key.bytes().all(|b| b.is_ascii_graphic() && b != b'/' && b != b',' && b != b'=');
             if !plain || !ACCESS_KEY_CHARS.contains(&access_key.len()) {
@@ -105,7 +105,7 @@ impl Store {
     /// # Errors
     /// Refusals and failures of the catalog.
     pub async fn keys(&self, caller: &Caller, user: &str) -> Result<Vec<AccessKey>> {
-        Self::administer(caller)?;
+        self.administer(caller)?;
         Ok(self.catalog().keys(user).await?)
     }
 
@@ -114,7 +114,7 @@ impl Store {
     /// # Errors
     /// [`Error::InvalidArgument`] if there is none.
     pub async fn delete_key(&self, caller: &Caller, access_key: &str) -> Result<()> {
-        Self::administer(caller)?;
+        self.administer(caller)?;
         let result = self.catalog().delete_key(access_key).await;
         self.0.users.forget();
         none_such(result, "There is no such access key")

@@ -44,6 +44,11 @@ impl Inline {
         body.filter(|body| bound.provider.capabilities().inline && fits(body))
     }
 
+    /// Whether a body is known to be so short that its decision is not worth a question of its own before it.
+    pub(super) fn is_short(&self, length: Option<u64>) -> bool {
+        length.is_some_and(|length| length <= self.bytes_max as u64)
+    }
+
     /// Bytes that a commit has put there.
     pub(super) fn add(&self, bytes: u64) {
         self.kept.fetch_add(bytes, Ordering::Relaxed);

@@ -8,8 +8,9 @@
 //! hides is skipped by a seek, not read.
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use crate::catalog::Window;
+use crate::catalog::{Scope, Window};
 use crate::model::action::Action;
 use crate::model::caller::Caller;
 use crate::model::name::{BucketName, ObjectKey};
@@ -20,6 +21,7 @@ use crate::provider::{self, Foreign, Listed, Stat};
 use crate::store::adopt::object_of_file;
 use crate::store::bound::{Bound, container_is_gone};
 use crate::store::error::Result;
+use crate::store::rights::LOOK_MAX;
 use crate::store::young::listed;
 use crate::store::{SERVICE, Store};
 
@@ -31,6 +33,22 @@ const ROWS_BEFORE_SKIP: usize = 32;
 pub(super) enum Item {
     Row(Entry),
     File(Listed),
+}
+
+/// What follows the items of a window.
+enum End {
+    /// More.
+    More,
+    /// Nothing.
+    Ended,
+    /// That is not known: it was looked up to this key, which the caller may not see.
+    Stopped(String),
+}
+
+impl End {
+    fn after(ended: bool) -> Self {
+        if ended { Self::Ended } else { Self::More }
+    }
 }
 
 impl Item {
@@ -49,20 +67,27 @@ impl Store {
     /// Refusals and failures of the catalog.
     pub async fn list(&self, caller: &Caller, bucket: &BucketName, query: PageQuery) -> Result<Page<Entry>> {
         let bound = self.enter(caller, bucket, Action::ListBucket).await?;
-        self.page(&bound, &query).await
+        self.page(&bound, query, &self.scope(caller)).await
     }
 
-    pub(super) async fn page(&self, bound: &Arc<Bound>, query: &PageQuery) -> Result<Page<Entry>> {
-        let mut page = Page::default();
+    pub(super) async fn page(&self, bound: &Arc<Bound>, mut query: PageQuery, scope: &Scope) -> Result<Page<Entry>> {
+        let (mut page, began) = (Page::default(), Instant::now());
         if query.limit == 0 {
             return Ok(page);
+        }
+        if let Some(key) = query.after.as_deref().and_then(|after| self.opened_position(bound, after)) {
+            query.after = Some(key);
         }
         let mut seek = query.start();
         let mut batch = if query.delimiter.is_some() { ROWS_BEFORE_SKIP } else { query.limit + 1 };
         let mut last = String::new();
         while seek != Seek::End {
             let window = Window { prefix: query.prefix.clone(), seek: seek.clone(), limit: batch.min(query.limit + 1) };
-            let (items, ended) = self.items(bound, window, query.delimiter.as_deref() == Some("/")).await?;
+            let folded = query.delimiter.as_deref() == Some("/");
+            let (items, end) = match scope {
+                Scope::Service => self.items(bound, window, folded).await?,
+                Scope::As(_) => self.seen(bound, window, scope).await?,
+            };
             let (met, mut used) = (items.len(), 0);
             let mut skipped = false;
             for item in items {
@@ -87,17 +112,39 @@ impl Store {
                     page.entries.extend(self.entry_of(bound, item).await?);
                 }
             }
-            if ended {
-                break;
+            match end {
+                End::More if *scope != SERVICE && began.elapsed() > LOOK_MAX && !last.is_empty() => {
+                    page.next = Some(last);
+                    break;
+                }
+                End::More => {}
+                End::Ended => break,
+                End::Stopped(key) => {
+                    // What is hidden beneath a prefix that is on the page lies behind that.
+                    let told = page.prefixes.last().filter(|prefix| key.starts_with(prefix.as_str())).cloned();
+                    page.next = Some(told.unwrap_or_else(|| self.sealed_position(bound, &key)));
+                    break;
+                }
             }
             batch = if used * 2 >= met { batch * 2 } else { ROWS_BEFORE_SKIP }.min(query.limit + 1);
         }
         Ok(page)
     }
 
+    /// What a role sees: rows only, as a file without one is nobody's yet.
+    async fn seen(&self, bound: &Bound, window: Window, scope: &Scope) -> Result<(Vec<Item>, End)> {
+        let limit = window.limit;
+        let sight = self.catalog().look_through(scope, bound.bucket.id, window).await?;
+        let end = match sight.stopped {
+            Some(key) => End::Stopped(key),
+            None => End::after(sight.entries.len() < limit),
+        };
+        Ok((sight.entries.into_iter().map(Item::Row).collect(), end))
+    }
+
     /// Rows of an indexed bucket; of another one, rows and files merged. With it, whether nothing follows them.
     /// `folded`: of what lies beneath a directory behind the prefix, one file is enough.
-    async fn items(&self, bound: &Arc<Bound>, window: Window, folded: bool) -> Result<(Vec<Item>, bool)> {
+    async fn items(&self, bound: &Arc<Bound>, window: Window, folded: bool) -> Result<(Vec<Item>, End)> {
         let (limit, prefix) = (window.limit, window.prefix.clone());
         let indexed = bound.bucket.indexed.is_some() || bound.bucket.settings.exclusive;
         if indexed || self.0.walks.is_past(bound.bucket.id, &window.seek) {
@@ -107,7 +154,7 @@ impl Store {
                 !ended && self.0.walks.is_past(bound.bucket.id, &Seek::From(row.key.as_str().to_owned()))
             });
             if indexed || past {
-                return Ok((rows.into_iter().map(Item::Row).collect(), ended));
+                return Ok((rows.into_iter().map(Item::Row).collect(), End::after(ended)));
             }
         }
         let (files, more_files) = self.files(bound, &window, folded).await?;
@@ -134,7 +181,7 @@ impl Store {
                 let next = Window { prefix, seek: Seek::After(until.as_str().to_owned()), limit };
                 Box::pin(self.items(bound, next, folded)).await
             }
-            until => Ok((merged, until.is_none())),
+            until => Ok((merged, End::after(until.is_none()))),
         }
     }
 
@@ -219,11 +266,12 @@ impl Store {
     /// Refusals and failures of the catalog.
     pub async fn facts_of(&self, caller: &Caller, bucket: &BucketName, entries: Vec<Entry>) -> Result<Vec<Object>> {
         let bound = self.enter(caller, bucket, Action::ListBucket).await?;
+        let scope = self.scope(caller);
         let mut found = Vec::with_capacity(entries.len());
         for entry in entries {
-            match self.catalog().object(&SERVICE, bound.bucket.id, &entry.key).await? {
+            match self.catalog().object(&scope, bound.bucket.id, &entry.key).await? {
                 Some(row) => found.push(row),
-                None if bound.bucket.indexed.is_none() => found.push(object_of_entry(entry)),
+                None if bound.bucket.indexed.is_none() && scope == SERVICE => found.push(object_of_entry(entry)),
                 None => {}
             }
         }

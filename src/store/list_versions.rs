@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use crate::catalog::{VersionWindow, Window};
+use crate::catalog::{Scope, VersionWindow, Window};
 use crate::model::action::Action;
 use crate::model::caller::Caller;
 use crate::model::name::{BucketName, ObjectKey};
@@ -34,10 +34,11 @@ impl Store {
         query: VersionQuery,
     ) -> Result<VersionPage> {
         let bound = self.enter(caller, bucket, Action::ListBucketVersions).await?;
+        let scope = self.scope(caller);
         if bound.bucket.config.versioning.ever() {
-            return self.version_page(&bound, &query).await;
+            return self.version_page(&bound, &query, &scope).await;
         }
-        let page = self.page(&bound, &query.page).await?;
+        let page = self.page(&bound, query.page, &scope).await?;
         let entries = page.entries.into_iter().map(|entry| Entry { null: true, ..entry }).collect::<Vec<_>>();
         let next = page.next.map(|key| {
             let version = entries.last().is_some_and(|last| last.key.as_str() == key).then_some(VersionRef::Null);
@@ -46,14 +47,14 @@ impl Store {
         Ok(VersionPage { entries, prefixes: page.prefixes, next })
     }
 
-    async fn version_page(&self, bound: &Arc<Bound>, query: &VersionQuery) -> Result<VersionPage> {
+    async fn version_page(&self, bound: &Arc<Bound>, query: &VersionQuery, scope: &Scope) -> Result<VersionPage> {
         let (mut page, limit) = (VersionPage::default(), query.page.limit);
         let (mut rest_of, mut seek) = self.start(bound, query).await?;
         let mut last: Option<(String, Option<VersionRef>)> = None;
         while limit > 0 && (seek != Seek::End || rest_of.is_some()) {
             let prefix = query.page.prefix.clone();
             let window = VersionWindow { prefix, rest_of: rest_of.take(), seek: seek.clone(), limit: limit + 1 };
-            let (rows, ended) = self.version_rows(bound, window).await?;
+            let (rows, ended) = self.version_rows(bound, window, scope).await?;
             let mut skipped: Option<String> = None;
             for row in rows {
                 if skipped.as_deref().is_some_and(|prefix| row.key.as_str().starts_with(prefix)) {
@@ -84,12 +85,12 @@ impl Store {
 
     /// Rows of a window, and in a bucket that was not walked yet the files among them that have none. With them, whether
     /// nothing follows.
-    async fn version_rows(&self, bound: &Bound, window: VersionWindow) -> Result<(Vec<Entry>, bool)> {
+    async fn version_rows(&self, bound: &Bound, window: VersionWindow, scope: &Scope) -> Result<(Vec<Entry>, bool)> {
         let (limit, prefix) = (window.limit, window.prefix.clone());
         let files = Window { prefix: window.prefix.clone(), seek: window.seek.clone(), limit };
-        let rows = self.catalog().list_versions(&SERVICE, bound.bucket.id, window).await?;
+        let rows = self.catalog().list_versions(scope, bound.bucket.id, window).await?;
         let more_rows = rows.len() == limit;
-        if bound.bucket.indexed.is_some() || bound.bucket.settings.exclusive {
+        if bound.bucket.indexed.is_some() || bound.bucket.settings.exclusive || *scope != SERVICE {
             return Ok((rows, !more_rows));
         }
         let (files, more_files) = self.files(bound, &files, false).await?;
@@ -119,7 +120,8 @@ impl Store {
             // A page of files that went meanwhile, or may not be read, says nothing about what follows.
             Some(until) if merged.is_empty() => {
                 let seek = Seek::After(until.as_str().to_owned());
-                Box::pin(self.version_rows(bound, VersionWindow { prefix, rest_of: None, seek, limit })).await
+                let window = VersionWindow { prefix, rest_of: None, seek, limit };
+                Box::pin(self.version_rows(bound, window, scope)).await
             }
             until => Ok((merged, until.is_none())),
         }

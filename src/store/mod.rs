@@ -1,6 +1,6 @@
 //! The one door to data: it authorizes, then acts.
 //!
-//! **Invariant:** every effect follows exactly one decision of [`crate::auth::decide`], taken before any provider call;
+//! **Invariant:** every effect follows exactly one decision ([`rights`]), taken before any provider call;
 //! only a commit of the catalog decides what an object is; each step owed after it is in the outbox.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,12 +9,10 @@ use std::sync::{Arc, Mutex};
 
 use dashmap::{DashMap, DashSet};
 
-use crate::auth::decide::{Target, Verdict, decide};
 use crate::auth::secret::{MasterKey, NamedKeys, Secret};
 use crate::auth::users::Users;
 use crate::catalog::{Catalog, Scope};
 use crate::config::TargetConfig;
-use crate::model::action::Action;
 use crate::model::bucket::BucketRules;
 use crate::model::caller::Caller;
 use crate::model::id::UploadId;
@@ -52,6 +50,7 @@ mod outbox;
 mod put;
 mod remove;
 pub mod request;
+mod rights;
 mod seal;
 mod shared;
 mod site;
@@ -120,6 +119,8 @@ struct Inner {
     outbox: Outbox,
     inline: Inline,
     seal_keys: seal::Keys,
+    /// Seals positions in listings.
+    positions: MasterKey,
     walks: Walks,
     bounds: DashMap<BucketName, Arc<Bound>>,
     /// Moves before anything is forgotten, so that what was read before is not remembered after.
@@ -133,7 +134,8 @@ struct Inner {
     unclean: Mutex<BTreeSet<BucketName>>,
 }
 
-/// Statements of the store run under its own rights, after its own decision.
+/// Statements of the store run under its own rights, after its own decision; those of a request about which the catalog
+/// decides run under the caller's ([`rights`]).
 const SERVICE: Scope = Scope::Service;
 
 impl Store {
@@ -141,6 +143,7 @@ impl Store {
     #[must_use]
     pub fn new(parts: StoreParts) -> Self {
         Self(Arc::new(Inner {
+            positions: parts.master_key.for_use(b"positions"),
             seal_keys: seal::Keys::new(&parts.master_key, parts.named_keys),
             users: Users::new(parts.catalog.clone(), parts.master_key, parts.root),
             catalog: parts.catalog,
@@ -190,13 +193,5 @@ impl Store {
 
     fn catalog(&self) -> &dyn Catalog {
         &*self.0.catalog
-    }
-
-    /// Takes the decision; everything that has an effect begins here.
-    fn allow(caller: &Caller, action: Action, target: Target<'_>) -> Result<()> {
-        match decide(caller, action, target) {
-            Verdict::Allowed => Ok(()),
-            Verdict::Refused | Verdict::NeedsObject => Err(Error::AccessDenied),
-        }
     }
 }

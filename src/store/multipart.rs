@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use crate::catalog;
+use crate::catalog::{self, Intent};
 use crate::config::limits::{LIST_KEYS_MAX, PART_NUMBER_MAX, PUT_BYTES_MAX};
 use crate::model::action::Action;
 use crate::model::caller::{Caller, Who};
@@ -38,6 +38,9 @@ impl Store {
     pub async fn create_upload(&self, caller: &Caller, request: CreateUpload) -> Result<Upload> {
         let bound = self.enter_object(caller, &request.bucket, &request.key, Action::PutObject).await?;
         bound.writable()?;
+        self.may_give(caller, &request.given)?;
+        let scope = self.scope_to_write(caller, &request.conditions);
+        self.ask(&scope, &bound, &request.key, &Intent::write(&request.content, None)).await?;
         takes(&bound, &request.key, &request.content, None)?;
         let sealed = self.sealing_for(&bound, &request.key, &request.given.encryption)?;
         let (owner, attached) =
@@ -51,7 +54,7 @@ impl Store {
             bucket: bound.bucket.id,
             key: request.key,
             created: Clock::now(),
-            initiator: caller.id().to_owned(),
+            initiator: caller.initiator(),
             owner,
             content: request.content,
             attached: Attached { sealing: sealed.map(|sealed| sealed.sealing), ..attached },
@@ -298,20 +301,28 @@ impl Store {
     /// Refusals.
     pub async fn list_uploads(&self, caller: &Caller, bucket: &BucketName, query: UploadQuery) -> Result<UploadPage> {
         let bound = self.enter(caller, bucket, Action::ListBucketMultipartUploads).await?;
+        self.see_bucket(caller, &bound).await?;
+        let judged = self.is_judged(caller);
         let keys =
             PageQuery { prefix: query.prefix.clone(), delimiter: query.delimiter.clone(), after: None, limit: 0 };
         let mut page = UploadPage::default();
         let mut after = query.key_marker.clone().map(|key| (key, query.upload_marker));
+        // Behind what is told, where others' uploads are passed over.
+        let mut passed = after.clone();
         let mut last_prefix = query.key_marker.clone().filter(|key| keys.common_prefix(key) == Some(key.as_str()));
         if query.limit == 0 {
             return Ok(page);
         }
         loop {
-            let from = after.as_ref().map(|(key, id)| (key.as_str(), *id));
+            let from = passed.as_ref().map(|(key, id)| (key.as_str(), *id));
             let rows = self.catalog().uploads(&SERVICE, bound.bucket.id, &query.prefix, from, LIST_KEYS_MAX).await?;
             let ended = rows.len() < LIST_KEYS_MAX;
             for row in rows {
                 let here = (row.key.as_str().to_owned(), Some(row.id));
+                passed = Some(here.clone());
+                if judged && !may_go_on(caller, &bound, &row) {
+                    continue;
+                }
                 let prefix = keys.common_prefix(row.key.as_str()).map(str::to_owned);
                 if prefix.is_some() && prefix == last_prefix {
                     after = Some(here);
@@ -350,7 +361,7 @@ fn may_go_on(caller: &Caller, bound: &Bound, upload: &Upload) -> bool {
     match &caller.who {
         Who::Root => true,
         Who::User(user) => user.name == upload.initiator || user.name == bound.bucket.owner || user.policy == "admin",
-        Who::Token(token) => token.is_service() || caller.id() == upload.initiator,
+        Who::Token(token) => token.is_service() || caller.initiator() == upload.initiator,
         Who::Anonymous => caller.id() == upload.initiator,
     }
 }

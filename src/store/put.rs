@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::catalog::Intent;
 use crate::config::limits::{OBJECT_BYTES_MAX, PUT_BYTES_MAX};
 use crate::model::action::Action;
 use crate::model::caller::Caller;
@@ -48,6 +49,9 @@ impl Store {
     ) -> Result<()> {
         let bound = self.enter_object(caller, bucket, key, Action::PutObject).await?;
         bound.writable()?;
+        let usual = Content::default();
+        let intent = Intent::write(content.unwrap_or(&usual), length);
+        self.ask(&self.scope_to_write(caller, conditions), &bound, key, &intent).await?;
         if let Some(content) = content {
             takes(&bound, key, content, length)?;
         }
@@ -61,12 +65,21 @@ impl Store {
     pub async fn put_with(&self, caller: &Caller, request: PutRequest, behind: Option<Behind>) -> Result<Object> {
         let bound = self.enter_object(caller, &request.bucket, &request.key, Action::PutObject).await?;
         bound.writable()?;
+        self.may_give(caller, &request.given)?;
+        let scope = self.scope_to_write(caller, &request.conditions);
+        // The commit of a short body asks at once.
+        if !self.0.inline.is_short(request.body.length) {
+            let intent = Intent::write(&request.content, request.body.length);
+            self.ask(&scope, &bound, &request.key, &intent).await?;
+            self.refuse_early(&bound, &request.key, &request.conditions).await?;
+        } else if scope == SERVICE {
+            self.refuse_early(&bound, &request.key, &request.conditions).await?;
+        }
         // What follows may still name another type.
         let bytes_max = match &behind {
             None => takes(&bound, &request.key, &request.content, request.body.length)?,
             Some(_) => bound.bucket.config.intake.bytes_max(request.key.as_str(), PUT_BYTES_MAX),
         };
-        self.refuse_early(&bound, &request.key, &request.conditions).await?;
         self.refuse_beyond_quota(&bound, &request.key, request.body.length).await?;
         let (owner, attached) =
             self.accept(&bound, &request.key, owner_of_write(&bound, caller), &request.given).await?;
@@ -86,7 +99,8 @@ impl Store {
             sealed.note(&mut draft);
         }
         let cause = Cause::new(caller, if request.given.posted { How::Post } else { How::Put });
-        self.write(Write { bound, stage, draft, whole, conditions: request.conditions, upload: None, cause }).await
+        let conditions = request.conditions;
+        self.write(Write { bound, stage, draft, whole, conditions, upload: None, cause, scope }).await
     }
 
     /// A body that does not fit into the quota now is refused before it is read; the commit counts again.

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::catalog::{self, Change, Commit, History, NewTask, Step};
+use crate::catalog::{self, Change, Commit, History, NewTask, Scope, Step};
 use crate::config::limits::COMMIT_TRIES_MAX;
 use crate::model::condition::Conditions;
 use crate::model::name::ObjectKey;
@@ -30,7 +30,7 @@ impl Store {
         (key, version): (&ObjectKey, VersionRef),
         conditions: &Conditions,
         bypass: bool,
-        cause: &Cause,
+        (cause, scope): (&Cause, &Scope),
     ) -> Result<Deletion> {
         let nothing = Deletion { version: Some(version), marker: false };
         for _ in 0..COMMIT_TRIES_MAX {
@@ -66,7 +66,7 @@ impl Store {
             }
             let commit = self.removal(bound, key, (&row, is_current), current.as_ref()).await?;
             let events = self.events_of_removal(bound, cause, &row);
-            match self.catalog().commit(&SERVICE, Commit { events, ..commit }).await {
+            match self.catalog().commit(scope, Commit { events, ..commit }).await {
                 Ok(tasks) => {
                     if is_current {
                         self.prune(bound, key).await;

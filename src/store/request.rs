@@ -255,6 +255,8 @@ pub struct CreateUpload {
     pub content: Content,
     /// What will be attached to it.
     pub given: Given,
+    /// The conditions that it will be completed under, as far as they are known.
+    pub conditions: Conditions,
     /// The checksum announced.
     pub checksum: Option<(Algorithm, ChecksumKind)>,
 }

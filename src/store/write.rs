@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::catalog::{self, Change, Commit, NewTask, Step, UploadEnd};
+use crate::catalog::{self, Change, Commit, Intent, NewTask, Scope, Step, UploadEnd};
 use crate::model::condition::{Conditions, Current, WriteRefusal};
 use crate::model::object::Object;
 use crate::model::place::Placed;
@@ -37,6 +37,8 @@ pub(super) struct Write {
     pub(super) upload: Option<EndOfUpload>,
     /// Who writes, for whom it is told.
     pub(super) cause: Cause,
+    /// As whom it is decided.
+    pub(super) scope: Scope,
 }
 
 /// The upload that becomes an object by a write.
@@ -55,7 +57,7 @@ impl Store {
     }
 
     async fn publish_and_decide(&self, write: Write) -> Result<Object> {
-        let Write { bound, stage, mut draft, whole, conditions, upload, cause } = write;
+        let Write { bound, stage, mut draft, whole, conditions, upload, cause, scope } = write;
         let kept = self.0.inline.admit(&bound, whole);
         let epoch = self.0.outbox.epoch();
         draft.modified = self.0.clock.unique();
@@ -72,7 +74,7 @@ impl Store {
             stamp => stamp?,
         };
         let (version, stamp) = (draft.version, draft.stamp.clone());
-        let decided = self.decide_write(&bound, draft, (kept, epoch), &conditions, upload, &cause).await;
+        let decided = self.decide_write(&bound, draft, (kept, epoch), &conditions, upload, (&cause, &scope)).await;
         if let Err((_, Outcome::Refused)) = decided
             && let Err(error) = bound.provider.delete_managed(bound.place(), version, Some(&stamp)).await
         {
@@ -88,19 +90,24 @@ impl Store {
         (kept, epoch): (Option<Bytes>, u64),
         conditions: &Conditions,
         upload: Option<EndOfUpload>,
-        cause: &Cause,
+        (cause, scope): (&Cause, &Scope),
     ) -> std::result::Result<Object, (Error, Outcome)> {
         let refused = |error: Error| (error, Outcome::Refused);
         let mut bound = bound.clone();
         for _ in 0..crate::config::limits::COMMIT_TRIES_MAX {
             let _order = self.0.locks.lock(bound.bucket.id, &draft.key).await;
             let displaced = self.displaced(&bound, &draft, conditions).await.map_err(refused)?;
-            check_write(conditions, displaced.as_ref()).map_err(refused)?;
+            if let Err(error) = check_write(conditions, displaced.as_ref()) {
+                // Who may not write does not learn from a condition what there is.
+                let intent = Intent::write(&draft.content, Some(draft.size));
+                self.ask(scope, &bound, &draft.key, &intent).await.map_err(refused)?;
+                return Err(refused(error));
+            }
             let behind = self.behind(&bound, &draft.key, displaced.as_ref()).await.map_err(refused)?;
             self.put_after(&bound, &mut draft, displaced.as_ref(), &behind).await.map_err(refused)?;
             let mut commit = commit_of(&bound, &draft, kept.clone(), displaced.as_ref(), &behind, upload.as_ref());
             commit.events = self.events_of(&bound, cause, &draft);
-            match self.catalog().commit(&SERVICE, commit).await {
+            match self.catalog().commit(scope, commit).await {
                 Ok(tasks) => {
                     self.0.inline.add(kept.map_or(0, |kept| kept.len() as u64));
                     // The row says where the bytes are owed; the lay-out is taken before the answer, and again by the
@@ -115,6 +122,7 @@ impl Store {
                     return Err(refused(Error::NoSuchBucket));
                 }
                 Err(catalog::Error::QuotaExceeded) => return Err(refused(Error::QuotaExceeded)),
+                Err(catalog::Error::Denied | catalog::Error::NoRoles) => return Err(refused(Error::AccessDenied)),
                 // A catalog without space has undone the whole commit.
                 Err(catalog::Error::NoSpace) => return Err(refused(Error::NoSpace)),
                 Err(error) => return Err((error.into(), Outcome::Unknown)),

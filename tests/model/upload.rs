@@ -70,6 +70,7 @@ impl World {
         let (bucket, name) = self.place(at);
         let (content, checksum) = (content(sum), announced(sum));
         let request = CreateUpload {
+            conditions: Default::default(),
             given: Default::default(),
             bucket: self.names[bucket].clone(),
             key: key(name),

@@ -19,22 +19,18 @@ pub(super) struct Lacks {
     user_metadata: bool,
 }
 
-const OWNER_ID: [(&str, &str); 13] = [
-    ("public, owner_id, created_at", "public, created_at"),
-    ("CAST($9 AS boolean), NULLIF($4, 'root'), ", "CAST($9 AS boolean), "),
-    ("owner_id = NULLIF($4, 'root'), ", ""),
-    ("SET owner_id = NULL WHERE", "SET public = public WHERE"),
-    ("version, owner_id, ", "version, "),
-    ("(owner_id, metadata", "(metadata"),
-    ("CASE WHEN starts_with($10, 'sub:') THEN substr($10, 5) ELSE NULLIF($10, 'root') END, ", ""),
-    ("'1', CAST($2 AS text), ", "'1', "),
+const OWNER_ID: [(&str, &str); 9] = [
     ("owner_id = excluded.owner_id, ", ""),
-    ("(id, name, owner_id, owner, public)", "(id, name, owner, public)"),
-    ("VALUES ($1, $1, CAST($2 AS text), ", "VALUES ($1, $1, "),
-    ("o.owner_id", "CAST(NULL AS text)"),
-    ("b.owner_id", "CAST(NULL AS text)"),
+    ("owner_id = NULL, ", ""),
+    ("coalesce(o.owner_id, ", "coalesce("),
+    ("coalesce(b.owner_id, ", "coalesce("),
+    ("owner_id, ", ""),
+    ("CASE WHEN starts_with($4, 'sub:') THEN substr($4, 5) ELSE NULLIF($4, 'root') END, ", ""),
+    ("CASE WHEN starts_with($10, 'sub:') THEN substr($10, 5) ELSE NULLIF($10, 'root') END, ", ""),
+    ("CAST($2 AS text), CASE WHEN $2 ~*", "CASE WHEN $2 ~*"),
+    ("CAST($3 AS text), CASE WHEN $3 ~*", "CASE WHEN $3 ~*"),
 ];
-const USER_METADATA: [(&str, &str); 5] = [
+const USER_METADATA: [(&str, &str); 6] = [
     ("metadata, user_metadata)", "metadata)"),
     (
         "CAST(CAST($21 AS text) AS jsonb), CAST(CAST($22 AS text) AS jsonb)",
@@ -43,6 +39,10 @@ const USER_METADATA: [(&str, &str); 5] = [
     (
         "CAST(CAST($3 AS text) AS jsonb), CAST(CAST($4 AS text) AS jsonb)",
         "coalesce(CAST(CAST($3 AS text) AS jsonb), CAST(CAST($4 AS text) AS jsonb))",
+    ),
+    (
+        "CAST(CAST($5 AS text) AS jsonb), CAST(CAST($6 AS text) AS jsonb)",
+        "coalesce(CAST(CAST($5 AS text) AS jsonb), CAST(CAST($6 AS text) AS jsonb))",
     ),
     (", user_metadata = excluded.user_metadata", ""),
     ("o.user_metadata", "CAST(NULL AS jsonb)"),
@@ -101,6 +101,8 @@ mod tests {
             sql::TRY_INSERT,
             sql::TRY_UPSERT,
             sql::TRY_INSERT_BUCKET,
+            sql::TRY_MOVE,
+            sql::PLACE_VERSION,
         ];
         let lacks = Lacks { owner_id: true, user_metadata: true };
         for text in all {

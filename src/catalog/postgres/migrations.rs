@@ -43,7 +43,10 @@ const LEVELS: &str = include_str!("schema/levels.tsv");
 
 /// What the tables of Supabase must have where they are there already. What else they may lack, `lacks` knows.
 const COLUMNS: &[(&str, &[&str])] = &[
-    ("buckets", &["id", "name", "public", "created_at", "updated_at", "file_size_limit", "allowed_mime_types"]),
+    (
+        "buckets",
+        &["id", "name", "owner", "public", "created_at", "updated_at", "file_size_limit", "allowed_mime_types"],
+    ),
     ("objects", &["bucket_id", "name", "version", "owner", "metadata"]),
 ];
 

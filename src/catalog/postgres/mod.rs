@@ -11,10 +11,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::catalog::{
-    AccessKey, Catalog, Commit, Error, Event, Intent, NewBucket, PartAdded, Progress, Result, Scope, Task, Unnamed,
-    VersionWindow, Window,
+    AccessKey, Acting, BucketIntent, Catalog, Commit, Error, Event, Intent, NewBucket, PartAdded, Progress, Result,
+    Scope, Sight, Task, Unnamed, VersionWindow, Window,
 };
-use crate::config::limits::{CATALOG_CONNECTIONS_MAX, CATALOG_WALKS_MAX};
+use crate::config::limits::{CATALOG_CONNECTIONS_MAX, CATALOG_WALKS_MAX, CATALOG_WINDOWS_MAX};
 use crate::model::bucket::{Bucket, BucketConfig, BucketSettings, Quota};
 use crate::model::caller::User;
 use crate::model::id::{BucketId, CatalogId, UploadId, VersionId};
@@ -36,6 +36,7 @@ mod migrations;
 mod objects;
 mod outbox;
 mod pool;
+mod role_versions;
 mod roles;
 mod rows;
 mod span;
@@ -48,10 +49,18 @@ use lacks::Lacks;
 use pool::{Begin, Call, Pool};
 
 /// How to open a catalog in Postgres.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone)]
 pub struct OpenOptions {
     /// A commit counts as kept before the server has it on stable storage.
     pub lazily: bool,
+    /// The roles that tokens may name, beside the service's.
+    pub roles: Vec<String>,
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        Self { lazily: false, roles: ["anon", "authenticated"].map(str::to_owned).to_vec() }
+    }
 }
 
 /// The catalog in Postgres.
@@ -64,6 +73,8 @@ pub struct PostgresCatalog {
     walks: Pool,
     counted: Counted,
     begin: Begin,
+    /// What it may become for a token. Whatever else the login may become is not for tokens.
+    roles: Vec<String>,
 }
 
 /// Whether a statement may run under this scope.
@@ -90,7 +101,17 @@ impl PostgresCatalog {
             walks: Pool::new(address, CATALOG_WALKS_MAX, lacks),
             counted: Counted::default(),
             begin: if options.lazily { Begin::Hint } else { Begin::Write },
+            roles: options.roles,
         })
+    }
+
+    /// As whom a statement runs; `None`: as Longshore.
+    fn acting<'a>(&self, scope: &'a Scope) -> Result<Option<&'a Acting>> {
+        match scope {
+            Scope::Service => Ok(None),
+            Scope::As(acting) if self.roles.contains(&acting.role) => Ok(Some(acting)),
+            Scope::As(_) => Err(Error::NoRoles),
+        }
     }
 
     /// Brings the schema of a database up to date, by a login that may, and lets another login use it.
@@ -116,6 +137,10 @@ impl Catalog for PostgresCatalog {
         self.id
     }
 
+    fn judges(&self) -> bool {
+        true
+    }
+
     async fn generation(&self) -> Result<u64> {
         buckets::generation(&self.pool).await
     }
@@ -131,30 +156,30 @@ impl Catalog for PostgresCatalog {
     }
 
     async fn create_bucket(&self, scope: &Scope, bucket: NewBucket) -> Result<Bucket> {
-        match scope {
-            Scope::Service => buckets::create(&self.pool, bucket).await,
-            Scope::As(acting) => roles::create_bucket(&self.pool, acting, bucket).await,
+        match self.acting(scope)? {
+            None => buckets::create(&self.pool, bucket).await,
+            Some(acting) => roles::create_bucket(&self.pool, acting, bucket).await,
         }
     }
 
     async fn bucket(&self, scope: &Scope, name: &BucketName) -> Result<Option<Bucket>> {
-        match scope {
-            Scope::Service => buckets::get_one(&self.pool, name).await,
-            Scope::As(acting) => roles::bucket(&self.pool, acting, name).await,
+        match self.acting(scope)? {
+            None => buckets::get_one(&self.pool, name).await,
+            Some(acting) => roles::bucket(&self.pool, acting, name).await,
         }
     }
 
     async fn buckets(&self, scope: &Scope, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Bucket>> {
-        match scope {
-            Scope::Service => buckets::list(&self.walks, prefix, after, limit).await,
-            Scope::As(acting) => roles::buckets(&self.walks, acting, prefix, after, limit).await,
+        match self.acting(scope)? {
+            None => buckets::list(&self.walks, prefix, after, limit).await,
+            Some(acting) => roles::buckets(&self.walks, acting, prefix, after, limit).await,
         }
     }
 
     async fn set_bucket(&self, scope: &Scope, bucket: BucketId, settings: BucketSettings) -> Result<()> {
-        match scope {
-            Scope::Service => buckets::set(&self.pool, bucket, &settings).await,
-            Scope::As(acting) => roles::set_bucket(&self.pool, acting, bucket, &settings).await,
+        match self.acting(scope)? {
+            None => buckets::set(&self.pool, bucket, &settings).await,
+            Some(acting) => roles::set_bucket(&self.pool, acting, bucket, &settings).await,
         }
     }
 
@@ -188,10 +213,10 @@ impl Catalog for PostgresCatalog {
     }
 
     async fn delete_bucket(&self, scope: &Scope, bucket: BucketId, with_objects: bool) -> Result<()> {
-        match scope {
-            Scope::Service => buckets::delete(&self.pool, bucket, with_objects).await,
-            Scope::As(acting) if !with_objects => roles::delete_bucket(&self.pool, acting, bucket).await,
-            Scope::As(_) => Err(Error::NoRoles),
+        match self.acting(scope)? {
+            None => buckets::delete(&self.pool, bucket, with_objects).await,
+            Some(acting) if !with_objects => roles::delete_bucket(&self.pool, acting, bucket).await,
+            Some(_) => Err(Error::NoRoles),
         }
     }
 
@@ -203,16 +228,23 @@ impl Catalog for PostgresCatalog {
     }
 
     async fn object(&self, scope: &Scope, bucket: BucketId, key: &ObjectKey) -> Result<Option<Object>> {
-        match scope {
-            Scope::Service => objects::get_current(&self.pool, bucket, key).await,
-            Scope::As(acting) => roles::object(&self.pool, acting, bucket, key).await,
+        match self.acting(scope)? {
+            None => objects::get_current(&self.pool, bucket, key).await,
+            Some(acting) => roles::object(&self.pool, acting, bucket, key).await,
         }
     }
 
     async fn may(&self, scope: &Scope, bucket: BucketId, key: &ObjectKey, intent: &Intent) -> Result<()> {
-        match scope {
-            Scope::Service => Ok(()),
-            Scope::As(acting) => roles::may(&self.pool, acting, bucket, key, intent).await,
+        match self.acting(scope)? {
+            None => Ok(()),
+            Some(acting) => roles::may(&self.pool, acting, bucket, key, intent).await,
+        }
+    }
+
+    async fn may_with_bucket(&self, scope: &Scope, intent: &BucketIntent) -> Result<()> {
+        match self.acting(scope)? {
+            None => Ok(()),
+            Some(acting) => roles::may_with_bucket(&self.pool, acting, intent).await,
         }
     }
 
@@ -223,8 +255,10 @@ impl Catalog for PostgresCatalog {
         key: &ObjectKey,
         version: VersionRef,
     ) -> Result<Option<Object>> {
-        admit(scope)?;
-        objects::version(&self.pool, bucket, key, version).await
+        match self.acting(scope)? {
+            None => objects::version(&self.pool, bucket, key, version).await,
+            Some(acting) => role_versions::version(&self.pool, acting, bucket, key, version).await,
+        }
     }
 
     async fn history(&self, scope: &Scope, bucket: BucketId, key: &ObjectKey, limit: usize) -> Result<Vec<Object>> {
@@ -233,8 +267,10 @@ impl Catalog for PostgresCatalog {
     }
 
     async fn list_versions(&self, scope: &Scope, bucket: BucketId, window: VersionWindow) -> Result<Vec<Entry>> {
-        admit(scope)?;
-        objects::list_versions(&self.walks, bucket, window).await
+        match self.acting(scope)? {
+            None => objects::list_versions(&self.walks, bucket, window).await,
+            Some(acting) => role_versions::list(&self.walks, acting, bucket, window).await,
+        }
     }
 
     async fn room(&self, scope: &Scope, bucket: BucketId) -> Result<Option<Quota>> {
@@ -243,9 +279,16 @@ impl Catalog for PostgresCatalog {
     }
 
     async fn list(&self, scope: &Scope, bucket: BucketId, window: Window) -> Result<Vec<Entry>> {
-        match scope {
-            Scope::Service => objects::list(&self.walks, bucket, window).await,
-            Scope::As(acting) => roles::list(&self.walks, acting, bucket, window).await,
+        match self.acting(scope)? {
+            None => objects::list(&self.walks, bucket, window).await,
+            Some(acting) => Ok(roles::list(&self.walks, acting, bucket, window, None).await?.entries),
+        }
+    }
+
+    async fn look_through(&self, scope: &Scope, bucket: BucketId, window: Window) -> Result<Sight> {
+        match self.acting(scope)? {
+            None => Ok(Sight { entries: objects::list(&self.walks, bucket, window).await?, stopped: None }),
+            Some(acting) => roles::list(&self.walks, acting, bucket, window, Some(CATALOG_WINDOWS_MAX)).await,
         }
     }
 
@@ -255,9 +298,9 @@ impl Catalog for PostgresCatalog {
     }
 
     async fn commit(&self, scope: &Scope, commit: Commit) -> Result<Vec<Task>> {
-        match scope {
-            Scope::Service => commit::commit(&self.pool, &self.counted, self.begin, commit).await,
-            Scope::As(acting) => roles::commit(&self.pool, &self.counted, self.begin, acting, commit).await,
+        match self.acting(scope)? {
+            None => commit::commit(&self.pool, &self.counted, self.begin, commit).await,
+            Some(acting) => roles::commit(&self.pool, &self.counted, self.begin, acting, commit).await,
         }
     }
 

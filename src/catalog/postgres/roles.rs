@@ -14,47 +14,48 @@ use super::commit::{self, Counted};
 use super::failure::Fault;
 use super::pool::{Begin, Call, Pool, Transaction};
 use super::rows::{self, get};
-use super::{buckets, objects, span, statements as sql};
-use crate::catalog::{Acting, Change, Commit, Error, Intent, NewBucket, Result, Task, Window};
+use super::{buckets, objects, role_versions, span, statements as sql};
+use crate::catalog::{Acting, BucketIntent, Commit, Error, Intent, NewBucket, Result, Sight, Task, Window};
 use crate::config::limits::{CATALOG_ROLE_READS_MAX, CATALOG_WINDOW_ROWS};
-use crate::model::bucket::{Bucket, BucketSettings};
+use crate::model::bucket::{Bucket, BucketSettings, Intake};
 use crate::model::id::BucketId;
 use crate::model::name::{BucketName, ObjectKey};
-use crate::model::object::{Entry, Object};
+use crate::model::object::Object;
 use crate::model::page::Seek;
 
-/// The roles that a token may name. Whatever else the login may become is not for tokens.
-pub(super) const ROLES: [&str; 2] = ["anon", "authenticated"];
-
 /// The meaning of a refusal under a role.
-fn refusal(error: tokio_postgres::Error) -> Error {
+pub(super) fn refusal(error: tokio_postgres::Error) -> Error {
     match error.code() {
         Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE => Error::Denied,
         Some(code) if *code == SqlState::UNIQUE_VIOLATION => Error::AlreadyExists,
+        // Of a bucket, in which there still is something.
+        Some(code) if *code == SqlState::FOREIGN_KEY_VIOLATION => Error::NotEmpty,
         _ => error.into(),
     }
 }
 
 /// Names the bucket to the statements of the role, which cannot look it up.
-fn name_bucket(bucket: BucketId) -> Call {
+pub(super) fn name_bucket(bucket: BucketId) -> Call {
     Call::new(sql::NAME_BUCKET).with(bucket.0)
 }
 
 /// Becomes the role.
-fn enter(acting: &Acting) -> Result<Call> {
-    if !ROLES.contains(&acting.role.as_str()) {
-        return Err(Error::NoRoles);
-    }
-    let subject = acting.claims.get("sub").and_then(serde_json::Value::as_str).unwrap_or_default();
-    Ok(Call::new(sql::ENTER_ROLE)
+pub(super) fn enter(acting: &Acting) -> Call {
+    Call::new(sql::ENTER_ROLE)
         .with(acting.role.clone())
         .with(rows::without_nul(&acting.claims))
-        .with(subject.replace('\0', "\u{FFFD}"))
-        .with(acting.operation.clone()))
+        .with(subject(acting).unwrap_or_default())
+        .with(acting.operation.clone())
+}
+
+/// Of whom the claims speak, as the database can hold it.
+fn subject(acting: &Acting) -> Option<String> {
+    let subject = acting.claims.get("sub").and_then(serde_json::Value::as_str);
+    subject.map(|subject| subject.replace('\0', "\u{FFFD}"))
 }
 
 /// Is Longshore again.
-fn leave() -> Call {
+pub(super) fn leave() -> Call {
     Call::new(sql::LEAVE_ROLE)
 }
 
@@ -63,7 +64,7 @@ pub(super) async fn object(pool: &Pool, acting: &Acting, bucket: BucketId, key: 
     for _ in 0..CATALOG_ROLE_READS_MAX {
         let seen = Call::new(sql::SEEN_OBJECT).with(key.as_str().to_owned());
         let facts = Call::new(sql::OBJECT).with(bucket.0).with(key.as_str().to_owned());
-        let calls = [name_bucket(bucket), enter(acting)?, seen, leave(), facts];
+        let calls = [name_bucket(bucket), enter(acting), seen, leave(), facts];
         let answers = pool.try_run(Begin::Read, &calls).await?.map_err(refusal)?;
         let Some(seen) = answers[2].first() else { return Ok(None) };
         let object = answers[4].first().map(objects::read_object).transpose()?;
@@ -83,7 +84,7 @@ pub(super) async fn object(pool: &Pool, acting: &Acting, bucket: BucketId, key: 
 pub(super) async fn bucket(pool: &Pool, acting: &Acting, name: &BucketName) -> Result<Option<Bucket>> {
     let seen = Call::new(sql::SEEN_BUCKET).with(name.as_str().to_owned());
     let row = Call::new(sql::BUCKET).with(name.as_str().to_owned());
-    let calls = [enter(acting)?, seen, leave(), row];
+    let calls = [enter(acting), seen, leave(), row];
     let answers = pool.try_run(Begin::Read, &calls).await?.map_err(refusal)?;
     if answers[1].is_empty() {
         return Ok(None);
@@ -103,28 +104,34 @@ pub(super) async fn buckets(
     let Some(span) = span::span(prefix, seek) else { return Ok(Vec::new()) };
     let seen = Call::new(sql::SEEN_BUCKETS).with(span.from).with(span.until).with(rows::limit(limit));
     let (transaction, answers) =
-        pool.try_begin(Begin::Read, &[enter(acting)?, seen, leave()]).await?.map_err(refusal)?;
+        pool.try_begin(Begin::Read, &[enter(acting), seen, leave()]).await?.map_err(refusal)?;
     let names = texts(&answers[1], 0)?;
     let rows = transaction.finish(&[Call::new(sql::BUCKETS_NAMED).with(names)]).await?;
     rows.iter().flatten().map(buckets::read).collect()
 }
 
-fn texts(rows: &[Row], column: usize) -> Result<Vec<String>> {
+pub(super) fn texts(rows: &[Row], column: usize) -> Result<Vec<String>> {
     rows.iter().map(|row| get(row, column)).collect()
 }
 
 /// A page of what the role sees. Its policies are asked in windows of so many rows, as one that hides most of them would
-/// otherwise be asked of all the rest at once.
-pub(super) async fn list(pool: &Pool, acting: &Acting, bucket: BucketId, window: Window) -> Result<Vec<Entry>> {
-    enter(acting)?;
-    let Some(span) = span::span(&window.prefix, window.seek) else { return Ok(Vec::new()) };
+/// otherwise be asked of all the rest at once; `windows`: after so many it stops where it is.
+pub(super) async fn list(
+    pool: &Pool,
+    acting: &Acting,
+    bucket: BucketId,
+    window: Window,
+    windows: Option<usize>,
+) -> Result<Sight> {
+    let Some(span) = span::span(&window.prefix, window.seek) else { return Ok(Sight::default()) };
     let (mut from, mut names, mut versions) = (span.from, Vec::new(), Vec::new());
+    let (mut stopped, mut asked) = (None, 0);
     let (mut transaction, _) = pool.try_begin(Begin::Read, &[name_bucket(bucket)]).await?.map_err(refusal)?;
     while versions.len() < window.limit {
         let end = Call::new(sql::NAME_WINDOW).with(bucket.0).with(from.clone()).with(span.until.clone());
-        let end = end.with(rows::limit(CATALOG_WINDOW_ROWS));
+        let end = end.with(rows::limit(CATALOG_WINDOW_ROWS - 1));
         let seen = Call::new(sql::SEEN_OBJECTS).with(from).with(rows::limit(window.limit - versions.len()));
-        let calls = [end, enter(acting)?, seen, leave()];
+        let calls = [end, enter(acting), seen, leave()];
         let answers;
         (transaction, answers) = transaction.try_go_on(&calls).await?.map_err(refusal)?;
         names.extend(texts(&answers[2], 0)?);
@@ -133,43 +140,74 @@ pub(super) async fn list(pool: &Pool, acting: &Acting, bucket: BucketId, window:
         if next == span.until {
             break;
         }
+        asked += 1;
+        if versions.len() < window.limit && windows.is_some_and(|windows| asked >= windows) {
+            stopped = Some(next.trim_end_matches('\u{1}').to_owned());
+            break;
+        }
         from = next.to_owned();
     }
     let facts = Call::new(sql::LIST_OF).with(bucket.0).with(names).with(versions);
     let rows = transaction.finish(&[facts]).await?;
-    let mut page = rows.iter().flatten().map(objects::read_listed).collect::<Result<Vec<_>>>()?;
-    page.sort_by(|a, b| a.key.cmp(&b.key));
-    Ok(page)
+    let mut entries = rows.iter().flatten().map(objects::read_listed).collect::<Result<Vec<_>>>()?;
+    entries.sort_by(|a, b| a.key.cmp(&b.key));
+    Ok(Sight { entries, stopped })
 }
 
 /// What is offered to the policies for a change of a key.
 fn offer(acting: &Acting, key: &ObjectKey, intent: &Intent) -> Call {
-    let Intent::Write { content_type, length, user } = intent else {
-        return Call::new(sql::TRY_DELETE).with(key.as_str().to_owned());
-    };
-    let subject = acting.claims.get("sub").and_then(serde_json::Value::as_str);
-    let mut metadata = serde_json::Map::new();
-    metadata.insert("mimetype".into(), content_type.clone().into());
-    if let Some(length) = length {
-        metadata.insert("contentLength".into(), (*length).into());
+    let key = key.as_str().to_owned();
+    match intent {
+        Intent::Remove | Intent::RemoveVersion(_) => Call::new(sql::TRY_DELETE).with(key),
+        Intent::Change | Intent::ChangeVersion(_) => Call::new(sql::TRY_CHANGE).with(key),
+        Intent::Move { key: to, .. } => {
+            Call::new(sql::TRY_MOVE).with(key).with(to.as_str().to_owned()).with(subject(acting))
+        }
+        Intent::Write { content_type, length, user } => {
+            let mut metadata = serde_json::Map::new();
+            metadata.insert("mimetype".into(), content_type.clone().into());
+            if let Some(length) = length {
+                metadata.insert("contentLength".into(), (*length).into());
+            }
+            Call::new(if acting.only_new { sql::TRY_INSERT } else { sql::TRY_UPSERT })
+                .with(key)
+                .with(subject(acting))
+                .with(rows::without_nul(&metadata.into()))
+                .with(user.as_ref().map(rows::without_nul))
+        }
     }
-    let user = (!user.is_empty()).then(|| rows::without_nul(&serde_json::json!(user)));
-    Call::new(if acting.only_new { sql::TRY_INSERT } else { sql::TRY_UPSERT })
-        .with(key.as_str().to_owned())
-        .with(subject.map(|subject| subject.replace('\0', "\u{FFFD}")))
-        .with(rows::without_nul(&metadata.into()))
-        .with(user)
 }
 
-/// The statements that try a change as the role, behind a savepoint that undoes it and ends the role.
-fn attempt(acting: &Acting, bucket: BucketId, key: &ObjectKey, intent: &Intent) -> Result<[Call; 4]> {
-    Ok([name_bucket(bucket), Call::new(sql::SAVEPOINT), enter(acting)?, offer(acting, key, intent)])
+/// The statements that try a change as the role, behind a savepoint that undoes it and ends the role. `version` takes the
+/// place of the current one for it.
+fn attempt(acting: &Acting, bucket: BucketId, key: &ObjectKey, intent: &Intent, version: Option<&Object>) -> Vec<Call> {
+    let mut calls = vec![name_bucket(bucket)];
+    if let Intent::Move { bucket, .. } = intent {
+        calls.push(Call::new(sql::NAME_OTHER).with(bucket.0));
+    }
+    calls.push(Call::new(sql::SAVEPOINT));
+    calls.extend(version.map(|version| role_versions::place(bucket, version)));
+    calls.extend([enter(acting), offer(acting, key, intent)]);
+    calls
 }
 
-/// What the last of them came to. What is deleted is told; an object that is there and stays is one the role may not delete.
+/// The version that somebody means to do something with.
+async fn meant(pool: &Pool, bucket: BucketId, key: &ObjectKey, intent: &Intent) -> Result<Option<Object>> {
+    match intent {
+        Intent::RemoveVersion(version) | Intent::ChangeVersion(version) => {
+            let object = objects::version(pool, bucket, key, *version).await?;
+            // What is not there is not the role's.
+            object.map(Some).ok_or(Error::Denied)
+        }
+        Intent::Write { .. } | Intent::Remove | Intent::Change | Intent::Move { .. } => Ok(None),
+    }
+}
+
+/// What the last of them came to: what is written is let in or not; all else is told of, and what stays as it was is
+/// something that the role may not touch.
 fn verdict(intent: &Intent, answers: &[Vec<Row>]) -> Result<()> {
     let untouched = answers.last().is_none_or(Vec::is_empty);
-    if *intent == Intent::Remove && untouched { Err(Error::Denied) } else { Ok(()) }
+    if untouched && !matches!(intent, Intent::Write { .. }) { Err(Error::Denied) } else { Ok(()) }
 }
 
 /// Whether the role may do what it is about to do. Nothing of it is left.
@@ -180,7 +218,8 @@ pub(super) async fn may(
     key: &ObjectKey,
     intent: &Intent,
 ) -> Result<()> {
-    let calls = attempt(acting, bucket, key, intent)?;
+    let version = meant(pool, bucket, key, intent).await?;
+    let calls = attempt(acting, bucket, key, intent, version.as_ref());
     let (transaction, answers) = pool.try_begin(Begin::Write, &calls).await?.map_err(refusal)?;
     transaction.undo().await?;
     verdict(intent, &answers)
@@ -194,11 +233,11 @@ pub(super) async fn commit(
     acting: &Acting,
     commit: Commit,
 ) -> Result<Vec<Task>> {
-    enter(acting)?;
     let mut under_way: Option<Transaction<'_>> = None;
     for change in &commit.changes {
-        let intent = intent_of(change);
-        let calls = attempt(acting, change.bucket, &change.key, &intent)?;
+        let Some(intent) = role_versions::intent_of(change) else { continue };
+        let version = meant(pool, change.bucket, &change.key, &intent).await?;
+        let calls = attempt(acting, change.bucket, &change.key, &intent, version.as_ref());
         let tried = match under_way.take() {
             None => pool.try_begin(begin, &calls).await?,
             Some(transaction) => {
@@ -223,29 +262,44 @@ pub(super) async fn commit(
     }
 }
 
-fn intent_of(change: &Change) -> Intent {
-    match &change.becomes {
-        None => Intent::Remove,
-        Some(object) => Intent::Write {
-            content_type: object.content.content_type.clone(),
-            length: Some(object.size),
-            user: object.content.user.clone(),
-        },
-    }
+/// What a bucket is limited to, as the tables of Supabase have it.
+fn limited(call: Call, intake: &Intake) -> Call {
+    let types = Some(intake.types.clone()).filter(|types| !types.is_empty());
+    call.with(intake.bytes_max.map(rows::limit_of)).with(types)
+}
+
+fn offered_bucket(acting: &Acting, name: &BucketName, public: bool, intake: &Intake) -> Call {
+    let insert = Call::new(sql::TRY_INSERT_BUCKET).with(name.as_str().to_owned()).with(subject(acting)).with(public);
+    limited(insert, intake)
+}
+
+/// Whether the role may do this with a bucket. Nothing of it is left. One that it does not see is not there.
+pub(super) async fn may_with_bucket(pool: &Pool, acting: &Acting, intent: &BucketIntent) -> Result<()> {
+    let calls = match intent {
+        BucketIntent::Make { name, public, intake } => {
+            vec![enter(acting), offered_bucket(acting, name, *public, intake)]
+        }
+        BucketIntent::Set { bucket, public, intake } => {
+            let update = limited(Call::new(sql::TRY_UPDATE_BUCKET).with(*public), intake);
+            vec![name_bucket(*bucket), enter(acting), update]
+        }
+        BucketIntent::Remove(bucket) => {
+            vec![name_bucket(*bucket), enter(acting), Call::new(sql::TRY_DELETE_BUCKET)]
+        }
+    };
+    let (transaction, answers) = pool.try_begin(Begin::Write, &calls).await?.map_err(refusal)?;
+    transaction.undo().await?;
+    let untouched = answers.last().is_none_or(Vec::is_empty);
+    if untouched && !matches!(intent, BucketIntent::Make { .. }) { Err(Error::NotFound) } else { Ok(()) }
 }
 
 /// Makes a bucket, if the role may. What it may hold is not the role's to say.
 pub(super) async fn create_bucket(pool: &Pool, acting: &Acting, new: NewBucket) -> Result<Bucket> {
-    enter(acting)?;
     if !new.config.quota.is_none() {
         return Err(Error::NoRoles);
     }
-    let subject = acting.claims.get("sub").and_then(serde_json::Value::as_str);
-    let insert = Call::new(sql::TRY_INSERT_BUCKET)
-        .with(new.name.as_str().to_owned())
-        .with(subject.map(|subject| subject.replace('\0', "\u{FFFD}")))
-        .with(new.settings.public);
-    let attempt = [Call::new(sql::SAVEPOINT), enter(acting)?, insert];
+    let insert = offered_bucket(acting, &new.name, new.settings.public, &new.config.intake);
+    let attempt = [Call::new(sql::SAVEPOINT), enter(acting), insert];
     let (transaction, _) = pool.try_begin(Begin::Write, &attempt).await?.map_err(refusal)?;
     let made = transaction.finish(&[Call::new(sql::ROLLBACK_TO), buckets::insertion(&new)?]).await?;
     buckets::bucket_of(new, &made[1..])
@@ -258,8 +312,8 @@ pub(super) async fn set_bucket(
     bucket: BucketId,
     settings: &BucketSettings,
 ) -> Result<()> {
-    let update = Call::new(sql::TRY_UPDATE_BUCKET).with(settings.public);
-    let attempt = [name_bucket(bucket), Call::new(sql::SAVEPOINT), enter(acting)?, update];
+    let update = Call::new(sql::TRY_OPEN_BUCKET).with(settings.public);
+    let attempt = [name_bucket(bucket), Call::new(sql::SAVEPOINT), enter(acting), update];
     let (transaction, answers) = pool.try_begin(Begin::Write, &attempt).await?.map_err(refusal)?;
     if answers[3].is_empty() {
         transaction.undo().await?;
@@ -273,7 +327,7 @@ pub(super) async fn set_bucket(
 pub(super) async fn delete_bucket(pool: &Pool, acting: &Acting, bucket: BucketId) -> Result<()> {
     let first = [sql::LOCK_BUCKET_ALONE, sql::BUCKET_IS_EMPTY, sql::NAME_BUCKET];
     let mut attempt: Vec<_> = first.into_iter().map(|text| Call::new(text).with(bucket.0)).collect();
-    attempt.extend([Call::new(sql::SAVEPOINT), enter(acting)?, Call::new(sql::TRY_DELETE_BUCKET)]);
+    attempt.extend([Call::new(sql::SAVEPOINT), enter(acting), Call::new(sql::TRY_DELETE_BUCKET)]);
     let (transaction, answers) = pool.try_begin(Begin::Write, &attempt).await?.map_err(refusal)?;
     if answers.last().is_none_or(Vec::is_empty) {
         transaction.undo().await?;

@@ -16,8 +16,8 @@ use bytes::Bytes;
 use rusqlite::Connection;
 
 use crate::catalog::{
-    AccessKey, Catalog, Commit, Error, Event, Intent, NewBucket, PartAdded, Progress, Result, Scope, Task, Unnamed,
-    VersionWindow, Window,
+    AccessKey, BucketIntent, Catalog, Commit, Error, Event, Intent, NewBucket, PartAdded, Progress, Result, Scope,
+    Sight, Task, Unnamed, VersionWindow, Window,
 };
 use crate::config::limits::{CATALOG_LOOKUPS_MAX, CATALOG_WALKS_MAX};
 use crate::model::bucket::{Bucket, BucketConfig, BucketSettings, Quota};
@@ -179,6 +179,10 @@ impl Catalog for SqliteCatalog {
         self.id
     }
 
+    fn judges(&self) -> bool {
+        false
+    }
+
     async fn generation(&self) -> Result<u64> {
         self.look(&Scope::Service, buckets::generation).await
     }
@@ -280,8 +284,16 @@ impl Catalog for SqliteCatalog {
         admit(scope)
     }
 
+    async fn may_with_bucket(&self, scope: &Scope, _: &BucketIntent) -> Result<()> {
+        admit(scope)
+    }
+
     async fn list(&self, scope: &Scope, bucket: BucketId, window: Window) -> Result<Vec<Entry>> {
         self.walk(scope, move |c| objects::list(c, bucket, window)).await
+    }
+
+    async fn look_through(&self, scope: &Scope, bucket: BucketId, window: Window) -> Result<Sight> {
+        Ok(Sight { entries: self.list(scope, bucket, window).await?, stopped: None })
     }
 
     async fn usage(&self, scope: &Scope, bucket: BucketId) -> Result<(u64, u64)> {

@@ -12,6 +12,7 @@ use super::exchange::Exchange;
 use super::rewrite::{SourceHeader, Verified};
 use super::{context, guard, operation};
 use crate::model::caller::{Caller, Who};
+use crate::model::context::RequestContext;
 use crate::model::name::BucketName;
 use crate::store::Store;
 
@@ -76,6 +77,7 @@ impl Gate {
         let scheme = verified.map_or_else(|| Scheme::of(cx.headers(), query), |verified| verified.scheme);
         let source = cx.extensions_mut().get::<SourceHeader>().map(|source| source.0.clone());
         let context = context::of(facts, cx.headers(), query, scheme, source.as_ref());
+        let context = RequestContext { operation: operation::of_policies(operation.name), ..context };
         cx.extensions_mut().insert(caller.in_context(context));
         Ok(())
     }

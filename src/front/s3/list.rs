@@ -122,8 +122,10 @@ pub(super) async fn v1(gateway: &Gateway, request: S3Request<ListObjectsInput>) 
     let bucket = wire::bucket(&input.bucket)?;
     let query = asked.query(Some(marker.clone()));
     let page = asked.cut(gateway.store.list(&caller(&extensions), &bucket, query).await?);
-    // Without a delimiter the client goes on after the last key.
-    let next_marker = page.next.as_deref().filter(|_| asked.delimiter.is_some()).map(|next| asked.name(next));
+    // Without a delimiter the client goes on after the last key, if that is where this page ends.
+    let is_last = |next: &str| page.entries.last().is_some_and(|last| last.key.as_str() == next);
+    let next = page.next.as_deref().filter(|next| asked.delimiter.is_some() || !is_last(next));
+    let next_marker = next.map(|next| asked.name(next));
     Ok(ListObjectsOutput {
         name: Some(input.bucket),
         prefix: Some(asked.echoed_prefix()),

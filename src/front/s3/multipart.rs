@@ -19,6 +19,7 @@ use super::wire::{self, show_checksum};
 use super::{body, content, declared, given, lifecycle, sse};
 use crate::config::limits::{LIST_KEYS_MAX, PART_NUMBER_MAX};
 use crate::model::checksum::{Algorithm, Checksum, ChecksumKind};
+use crate::model::condition::Conditions;
 use crate::model::id::UploadId;
 use crate::model::upload::{Part, Upload};
 use crate::store::request::{CompleteRequest, CreateUpload, ListedPart, UploadPage, UploadQuery, UploadRef};
@@ -36,6 +37,7 @@ pub(super) async fn create(
     let algorithm = input.checksum_algorithm.map(|name| declared::algorithm(name.as_str())).transpose()?;
     let checksum = announced(algorithm, kind(input.checksum_type.as_ref())?)?;
     let request = CreateUpload {
+        conditions: Conditions::default(),
         given: given::of(&headers)?,
         bucket: wire::bucket(&input.bucket)?,
         key: wire::key(&input.key)?,

@@ -18,6 +18,35 @@ pub(super) fn named(name: &str) -> Operation {
     }
 }
 
+/// The name under which policies of databases know an operation, if they do.
+pub(super) fn of_policies(name: &str) -> &'static str {
+    match name {
+        "CreateBucket" => "storage.s3.bucket.create",
+        "HeadBucket" => "storage.s3.bucket.head",
+        "ListBuckets" => "storage.s3.bucket.list",
+        "DeleteBucket" => "storage.s3.bucket.delete",
+        "GetBucketLocation" => "storage.s3.bucket.get_location",
+        "GetBucketVersioning" => "storage.s3.bucket.get_versioning",
+        "CopyObject" => "storage.s3.object.copy",
+        "DeleteObject" => "storage.s3.object.delete",
+        "DeleteObjects" => "storage.s3.object.delete_many",
+        "GetObject" => "storage.s3.object.get",
+        "HeadObject" => "storage.s3.object.info",
+        "ListObjects" => "storage.s3.object.list",
+        "ListObjectsV2" => "storage.s3.object.list_v2",
+        "GetObjectTagging" => "storage.s3.object.get_tagging",
+        "PutObject" => "storage.s3.object.upload",
+        "CreateMultipartUpload" => "storage.s3.upload.create",
+        "UploadPart" => "storage.s3.upload.part",
+        "UploadPartCopy" => "storage.s3.upload.part_copy",
+        "CompleteMultipartUpload" => "storage.s3.upload.complete",
+        "AbortMultipartUpload" => "storage.s3.upload.abort",
+        "ListMultipartUploads" => "storage.s3.upload.list",
+        "ListParts" => "storage.s3.upload.list_parts",
+        _ => "",
+    }
+}
+
 /// What exists here.
 pub(super) const BUILT: &[&str] = &[
     "AbortMultipartUpload",

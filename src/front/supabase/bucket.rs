@@ -11,8 +11,7 @@ use super::error::{self, Refusal, Result};
 use super::schema::{Fields, Given};
 use super::{Asked, Supabase, dates, names, row};
 use crate::config::limits::{LIST_BUCKETS_MAX, LIST_KEYS_MAX};
-use crate::model::action::Action;
-use crate::model::bucket::{Bucket, BucketConfig, BucketSettings, Intake};
+use crate::model::bucket::{Bucket, BucketConfig, Intake};
 use crate::model::caller::Caller;
 use crate::model::condition::Conditions;
 use crate::model::name::BucketName;
@@ -245,30 +244,14 @@ pub(super) async fn update(front: &Supabase, asked: &Asked, body: Body) -> Resul
     fields.check()?;
     let types = types(&mut fields)?;
     fields.check()?;
-    let bucket = front.found(&caller, asked).await?;
+    let bucket = front.bucket(&asked.route.bucket).await?;
     // What a limit is refused for must not depend on what else is changed.
-    front.limit(&mut bucket.config.intake.clone(), size.clone(), types.clone())?;
-    // Closed before, opened after: nobody reads what the new limits keep out.
-    if public == Some(false) {
-        front.open(&caller, &bucket, false).await?;
-    }
-    let change = |config: &mut BucketConfig, _: &Bucket| {
-        front
-            .limit(&mut config.intake, size.clone(), types.clone())
-            .map_err(|_| Error::InvalidRequest("file_size_limit"))
+    front.limit(&mut Intake::default(), size.clone(), types.clone())?;
+    let change = |intake: &mut Intake| {
+        front.limit(intake, size.clone(), types.clone()).map_err(|_| Error::InvalidRequest("file_size_limit"))
     };
-    front.store.change_config(&caller, &bucket.name, Action::Administer, change).await.map_err(hidden)?;
-    if public == Some(true) {
-        front.open(&caller, &bucket, true).await?;
-    }
+    front.store.update_bucket(&caller, &bucket, public, change).await.map_err(hidden)?;
     Ok(error::json(StatusCode::OK, &json!({ "message": "Successfully updated" })))
-}
-
-impl Supabase {
-    async fn open(&self, caller: &Caller, bucket: &Bucket, public: bool) -> Result<()> {
-        let settings = BucketSettings { public, ..bucket.settings };
-        self.store.set_bucket(caller, &bucket.name, settings).await.map_err(hidden)
-    }
 }
 
 pub(super) async fn empty(front: &Supabase, asked: &Asked) -> Result<Response> {

@@ -141,7 +141,7 @@ pub(super) async fn rename(front: &Supabase, asked: &Asked, body: Body) -> Resul
         front.source(&caller, &way).await?;
         return moved();
     }
-    front.may_delete(&caller, &way).await?;
+    let caller = front.may_move(&caller, &way).await?;
     let (source, _) = front.copied(&caller, &way, false, |_| None, "ResourceAlreadyExists").await?;
     let same = Conditions { if_match: Some(TagMatch::Of(vec![source.etag])), ..Conditions::default() };
     match front.delete(&caller, &way.from.0, &way.from.1, same).await {
@@ -151,15 +151,17 @@ pub(super) async fn rename(front: &Supabase, asked: &Asked, body: Body) -> Resul
 }
 
 impl Supabase {
-    /// Refuses a move whose source would stay.
-    async fn may_delete(&self, caller: &Caller, way: &Way) -> Result<()> {
-        match self.store.may_delete(caller, &way.from.0, &way.from.1).await {
-            Ok(()) => Ok(()),
+    /// Who moves it. A move whose source would stay is refused.
+    async fn may_move(&self, caller: &Caller, way: &Way) -> Result<Caller> {
+        match self.store.may_move(caller, (&way.from.0, &way.from.1), (&way.to.0, &way.to.1)).await {
+            Ok(caller) => Ok(caller),
             Err(Error::AccessDenied) => {
                 // Who may not even read it does not learn that it is there.
                 self.source(caller, way).await?;
                 Err(Error::AccessDenied.into())
             }
+            Err(Error::PreconditionFailed) => Err(Refusal::duplicate("ResourceAlreadyExists")),
+            Err(Error::NoSuchBucket) if self.source(caller, way).await.is_ok() => Err(Refusal::no_related()),
             Err(Error::NoSuchBucket | Error::NoSuchKey) => Err(Refusal::no_key()),
             Err(error) => Err(error.into()),
         }

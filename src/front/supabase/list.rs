@@ -379,13 +379,13 @@ pub(super) async fn second(front: &Supabase, asked: &Asked, body: Body) -> Resul
     let caller = listing(caller, &prefix);
     let walk = Walk { front, caller, bucket, prefix, search: String::new(), relative: false, level, order };
     let limit = usize::try_from(limit).unwrap_or(1);
-    let (lines, more) = or_empty(walk.second_page(cursor, limit).await)?;
-    let next = lines.last().filter(|_| more).map(|line| line.rank.clone());
+    let (lines, next) = or_empty(walk.second_page(cursor, limit).await)?;
     let rows = or_empty(walk.rows(lines, |rank| folder(rank, order)).await)?;
     let mut answer = json!({ "hasNext": next.is_some(), "folders": [], "objects": [] });
-    if let Some(rank) = next {
-        answer["nextCursor"] = Cursor::text(&rank.name, order, rank.time).into();
-        answer["nextCursorKey"] = rank.name.into();
+    if let Some(next) = next {
+        let (name, time) = next;
+        answer["nextCursor"] = Cursor::text(&name, order, time).into();
+        answer["nextCursorKey"] = name.into();
     }
     let (mut folders, mut objects) = (Vec::new(), Vec::new());
     for (is_folder, mut row) in rows {
@@ -411,8 +411,12 @@ fn folder(rank: &Rank, order: Order) -> Map<String, Value> {
 }
 
 impl Walk<'_> {
-    /// A page of the second form, and whether more follow.
-    async fn second_page(&self, cursor: Option<Cursor>, limit: usize) -> std::result::Result<(Vec<Line>, bool), Error> {
+    /// A page of the second form, and where it goes on if more follow: behind which name and time.
+    async fn second_page(
+        &self,
+        cursor: Option<Cursor>,
+        limit: usize,
+    ) -> std::result::Result<(Vec<Line>, Option<(String, i64)>), Error> {
         if self.order.column == Column::Name && !self.order.descending {
             let delimiter = self.level.then(|| "/".to_owned());
             let after = cursor.map(|cursor| cursor.last);
@@ -425,13 +429,14 @@ impl Walk<'_> {
                 .map(|entry| Line { rank: self.rank(entry.key.as_str(), 0, false), file: Some(entry) });
             let mut lines: Vec<Line> = folders.chain(files).collect();
             lines.sort();
-            return Ok((lines, page.next.is_some()));
+            return Ok((lines, page.next.map(|next| (next, 0))));
         }
         let floor = cursor.map(|cursor| self.rank(&cursor.last, cursor.at, false));
         let mut lines = self.lines(floor.as_ref(), limit + 1).await?;
         let more = lines.len() > limit;
         lines.truncate(limit);
-        Ok((lines, more))
+        let next = lines.last().filter(|_| more).map(|line| (line.rank.name.clone(), line.rank.time));
+        Ok((lines, next))
     }
 }
 

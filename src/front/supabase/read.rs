@@ -47,6 +47,7 @@ enum Kept {
 pub(super) async fn get(front: &Supabase, asked: &Asked) -> Result<Response> {
     let known = front.reader(asked)?;
     let bucket = front.bucket(&asked.route.bucket).await?;
+    front.let_in(&known, &bucket).await?;
     front.serve(&known, asked, (&bucket, &asked.route.key), Kept::AsStored).await
 }
 
@@ -63,6 +64,7 @@ pub(super) async fn signed(front: &Supabase, asked: &Asked) -> Result<Response> 
 pub(super) async fn info(front: &Supabase, asked: &Asked) -> Result<Response> {
     let known = front.reader(asked)?;
     let bucket = front.bucket(&asked.route.bucket).await?;
+    front.let_in(&known, &bucket).await?;
     let request = GetRequest {
         bucket: bucket.clone(),
         key: names::key(&asked.route.key)?,
@@ -91,6 +93,14 @@ impl Supabase {
             Op::GetAuthenticated | Op::InfoAuthenticated => Known { caller: self.caller(asked)?, verified: true },
             _ => self.caller_if_any(asked),
         })
+    }
+
+    /// Where roles have policies of their own, who shows no token reads what is public and nothing else.
+    pub(super) async fn let_in(&self, known: &Known, bucket: &BucketName) -> Result<()> {
+        if known.verified || !self.store.judges_roles() || self.store.is_open(bucket).await? {
+            return Ok(());
+        }
+        Err(Refusal::no_bucket())
     }
 
     /// Why something is not read: who shows no token learns of a bucket that is not public no more than that.

@@ -169,6 +169,7 @@ fn wanted(front: &Supabase, asked: &Asked) -> Result<Wanted> {
 pub(super) async fn serve(front: &Supabase, asked: &Asked) -> Result<Response> {
     let Wanted { known, bucket, key, transform, ends } = wanted(front, asked)?;
     let bucket = front.bucket(&bucket).await?;
+    front.let_in(&known, &bucket).await?;
     let whole = GetRequest {
         bucket: bucket.clone(),
         key: names::key(&key)?,

@@ -187,6 +187,7 @@ async fn create(front: &Supabase, asked: &Asked, caller: &Caller, body: Body) ->
         return front.create_empty(asked, caller, (bucket, key), said.content, upsert).await;
     }
     let request = CreateUpload {
+        conditions: conditions.clone(),
         bucket: bucket.clone(),
         key: key.clone(),
         content: said.content,

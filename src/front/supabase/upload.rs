@@ -81,10 +81,8 @@ pub(super) async fn signed(front: &Supabase, asked: &Asked, body: Body) -> Resul
 
 /// The service, in the name of a subject: the permission was asked for when the address was signed.
 pub(super) fn service_for(asked: &Asked, owner: Option<&str>) -> Caller {
-    let mut claims = serde_json::Map::from_iter([("role".to_owned(), crate::model::caller::SERVICE_ROLE.into())]);
-    claims.extend(owner.map(|owner| ("sub".to_owned(), owner.into())));
     asked.facts.set_caller(&owner.map_or_else(|| "signed".to_owned(), id_of_subject));
-    Who::Token(Token::new(crate::model::caller::SERVICE_ROLE, claims).into()).into()
+    Who::Token(Token::service_for(owner).into()).into()
 }
 
 impl Supabase {

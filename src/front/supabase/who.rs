@@ -6,6 +6,7 @@
 use http::header::{AUTHORIZATION, REFERER, USER_AGENT};
 
 use super::error::{Refusal, Result};
+use super::route::Op;
 use super::{Asked, Supabase};
 use crate::model::caller::{Caller, Token, Who};
 use crate::model::context::RequestContext;
@@ -45,6 +46,18 @@ impl Supabase {
 }
 
 impl Asked {
+    /// What is being done, as policies know it.
+    fn operation(&self) -> &'static str {
+        match (self.route.op, self.head.method.as_str()) {
+            (Op::Resume, "POST") => "storage.tus.upload.create",
+            (Op::Resume, "PATCH") => "storage.tus.upload.part",
+            (Op::Resume, "DELETE") => "storage.tus.upload.delete",
+            (Op::Resume, _) => "storage.tus.upload.get",
+            // Nobody's policies are asked about a signed address.
+            (op, _) => op.name(),
+        }
+    }
+
     /// Nobody in particular.
     pub(super) fn nobody(&self) -> Caller {
         self.caller(Token::anonymous())
@@ -53,8 +66,12 @@ impl Asked {
     fn caller(&self, token: Token) -> Caller {
         let caller = Caller::from(Who::Token(token.into()));
         self.facts.set_caller(caller.id());
-        let mut context =
-            RequestContext { source_ip: self.facts.peer(), at: Some(Clock::now()), ..RequestContext::default() };
+        let mut context = RequestContext {
+            source_ip: self.facts.peer(),
+            at: Some(Clock::now()),
+            operation: self.operation(),
+            ..RequestContext::default()
+        };
         for (name, key) in [(REFERER, "aws:referer"), (USER_AGENT, "aws:useragent")] {
             if let Some(value) = self.header(name.as_str()) {
                 context.values.insert(key.to_owned(), vec![value.to_owned()]);

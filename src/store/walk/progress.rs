@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::auth::decide::Target;
 use crate::catalog::Progress;
 use crate::model::action::Action;
 use crate::model::bucket::Bucket;
@@ -16,7 +17,7 @@ use crate::model::name::{BucketName, ObjectKey};
 use crate::model::page::Seek;
 use crate::store::error::Result;
 use crate::store::request::UnderWay;
-use crate::store::{SERVICE, Store, Target};
+use crate::store::{SERVICE, Store};
 
 /// Between two notes in the catalog.
 const NOTE_INTERVAL: Duration = Duration::from_secs(1);
@@ -129,7 +130,7 @@ impl Store {
     /// # Errors
     /// Refusals.
     pub fn walks(&self, caller: &Caller) -> Result<Vec<UnderWay>> {
-        Self::allow(caller, Action::Administer, Target::Service)?;
+        self.allow(caller, Action::Administer, Target::Service)?;
         Ok(self.0.walks.lock().values().map(|going| going.under_way.clone()).collect())
     }
 

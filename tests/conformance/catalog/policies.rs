@@ -199,7 +199,7 @@ async fn a_role_has_the_buckets_its_policies_give_it() {
 async fn a_question_leaves_nothing() {
     let Some(site) = site("a_question_leaves_nothing").await else { return };
     let alice = as_role("authenticated", ALICE, "");
-    let write = Intent::Write { content_type: Some("text/plain".into()), length: Some(1), user: BTreeMap::new() };
+    let write = Intent::Write { content_type: Some("text/plain".into()), length: Some(1), user: None };
     let before = site.server.sql(&site.database.name, "SELECT count(*), max(updated_at) FROM storage.objects");
     let may = async |bucket: &str, text: &str, intent: &Intent| {
         site.catalog.may(&alice, site.buckets[bucket], &key(text), intent).await

@@ -322,6 +322,7 @@ async fn an_upload_left_completing_goes_on() {
         let site = Site::new(kind, layout).await;
         for what in ["complete", "part", "abort"] {
             let request = CreateUpload {
+                conditions: Default::default(),
                 given: Default::default(),
                 bucket: site.bed.bucket.clone(),
                 key: key(what),
@@ -364,6 +365,7 @@ async fn h11_a_part_that_is_resent_and_cut_leaves_the_acknowledged_one() {
     for (kind, layout) in ALL {
         let site = Site::new(kind, layout).await;
         let request = CreateUpload {
+            conditions: Default::default(),
             given: Default::default(),
             bucket: site.bed.bucket.clone(),
             key: key("k"),

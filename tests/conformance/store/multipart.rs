@@ -14,8 +14,14 @@ const MIN: usize = 5 * 1024 * 1024;
 
 async fn begin(bed: &Bed, name: &str, checksum: Option<(Algorithm, ChecksumKind)>) -> UploadRef {
     let content = Content { content_type: Some("a/b".into()), ..Content::default() };
-    let request =
-        CreateUpload { given: Default::default(), bucket: bed.bucket.clone(), key: key(name), content, checksum };
+    let request = CreateUpload {
+        given: Default::default(),
+        conditions: Default::default(),
+        bucket: bed.bucket.clone(),
+        key: key(name),
+        content,
+        checksum,
+    };
     let id = bed.store.create_upload(&ROOT, request).await.expect("begins").id;
     UploadRef { bucket: bed.bucket.clone(), key: key(name), id }
 }

@@ -91,6 +91,7 @@ async fn put_empty(bed: &Bed) {
 async fn upload(bed: &Bed, name: &str, parts: [&[u8]; 2], encryption: EncryptionRequest) -> UploadRef {
     let (bucket, key) = (bed.bucket.clone(), key(name));
     let request = CreateUpload {
+        conditions: Default::default(),
         bucket: bucket.clone(),
         key: key.clone(),
         content: Content::default(),

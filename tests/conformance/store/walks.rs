@@ -79,6 +79,7 @@ pub(super) async fn nothing_is_wrong_with_what_is_in_use(bed: &mut Bed) {
     bed.put("dir/file", b"again").await.expect("overwrites");
     bed.delete("x//y").await.expect("deletes");
     let upload = CreateUpload {
+        conditions: Default::default(),
         given: Default::default(),
         bucket: bed.bucket.clone(),
         key: key("up"),
@@ -229,6 +230,7 @@ pub(super) async fn fsck_holds_records_and_parts_against_their_rows(bed: &mut Be
     bed.put("k", b"x").await.expect("puts");
     let object = bed.get("k").await.expect("gets").0;
     let upload = CreateUpload {
+        conditions: Default::default(),
         given: Default::default(),
         bucket: bed.bucket.clone(),
         key: key("up"),

@@ -46,10 +46,28 @@ macro_rules! values {
          CAST($18 AS boolean), CAST($19 AS bigint), CAST($20 AS text)"
     };
 }
+/// An owner as the tables of Supabase know it: by the subject of its tokens, in an older column only where that is a UUID.
+macro_rules! owned {
+    ($owner:literal) => {
+        concat!(
+            "CASE WHEN starts_with(",
+            $owner,
+            ", 'sub:') THEN substr(",
+            $owner,
+            ", 5) ELSE NULLIF(",
+            $owner,
+            ", 'root') END, CASE WHEN ",
+            $owner,
+            " ~* '^sub:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN CAST(substr(",
+            $owner,
+            ", 5) AS uuid) END"
+        )
+    };
+}
 /// What the tables of Supabase say of an object: `$21` and `$22`.
 macro_rules! shown {
     () => {
-        "CASE WHEN starts_with($10, 'sub:') THEN substr($10, 5) ELSE NULLIF($10, 'root') END, CAST(CAST($21 AS text) AS jsonb), CAST(CAST($22 AS text) AS jsonb)"
+        concat!(owned!("$10"), ", CAST(CAST($21 AS text) AS jsonb), CAST(CAST($22 AS text) AS jsonb)")
     };
 }
 /// Whether the bytes of `$3` in the bucket `$1` were given up.
@@ -116,9 +134,10 @@ pub(super) const RAISE_GATE: &str = "INSERT INTO longshore.gates (bucket, until)
 pub(super) const LOWER_GATE: &str = "DELETE FROM longshore.gates WHERE bucket = $1";
 
 pub(super) const INSERT_BUCKET: &str = concat!(
-    "WITH s AS (INSERT INTO storage.buckets (id, name, public, owner_id, created_at, file_size_limit, \
-        allowed_mime_types) VALUES ($1, $1, CAST($9 AS boolean), NULLIF($4, 'root'), \
-        to_timestamp(CAST($5 AS bigint) / 1000000000.0), CAST($11 AS bigint), CAST($12 AS text[])) \
+    "WITH s AS (INSERT INTO storage.buckets (id, name, public, owner_id, owner, created_at, file_size_limit, \
+        allowed_mime_types) VALUES ($1, $1, CAST($9 AS boolean), ",
+    owned!("$4"),
+    ", to_timestamp(CAST($5 AS bigint) / 1000000000.0), CAST($11 AS bigint), CAST($12 AS text[])) \
         ON CONFLICT DO NOTHING RETURNING id), \
     l AS (INSERT INTO longshore.bucket_settings (bucket_id, provider, container, owner, created, settings, indexed, config, \
         counted, shared) SELECT id, CAST($2 AS text), CAST($3 AS text), CAST($4 AS text), CAST($5 AS bigint), \
@@ -139,8 +158,9 @@ pub(super) const SET_SETTINGS: &str = concat!(
 pub(super) const RESTORE_BUCKET: &str = concat!(
     "WITH l AS (UPDATE longshore.bucket_settings SET settings = $2, owner = $4, created = $5, config = $6, counted = $7, \
         revision = revision + 1 WHERE id = $1 RETURNING bucket_id), \
-    b AS (UPDATE storage.buckets SET public = $3, owner_id = NULLIF($4, 'root'), updated_at = now(), \
-        file_size_limit = CAST($8 AS bigint), allowed_mime_types = CAST($9 AS text[]) \
+    b AS (UPDATE storage.buckets SET public = $3, (owner_id, owner) = ROW (",
+    owned!("$4"),
+    "), updated_at = now(), file_size_limit = CAST($8 AS bigint), allowed_mime_types = CAST($9 AS text[]) \
         WHERE id IN (SELECT bucket_id FROM l)), m AS (",
     moved!("l"),
     ") SELECT longshore.refuse(CASE WHEN NOT EXISTS (SELECT 1 FROM l) THEN 'LS404' END)"
@@ -273,7 +293,7 @@ pub(super) const USAGE: &str = concat!(
 
 /// `$23`: whether the version is a fresh one, whose bytes `gc` may have given up.
 pub(super) const INSERT_OBJECT: &str = concat!(
-    "WITH o AS (INSERT INTO storage.objects (bucket_id, name, version, owner_id, metadata, user_metadata) SELECT ",
+    "WITH o AS (INSERT INTO storage.objects (bucket_id, name, version, owner_id, owner, metadata, user_metadata) SELECT ",
     "bucket_id, CAST($2 AS text), ",
     spelt!(),
     ", ",
@@ -291,7 +311,7 @@ pub(super) const INSERT_OBJECT: &str = concat!(
 pub(super) const UPDATE_OBJECT: &str = concat!(
     "WITH o AS (UPDATE storage.objects SET version = ",
     spelt!(),
-    ", (owner_id, metadata, user_metadata) = ROW (",
+    ", (owner_id, owner, metadata, user_metadata) = ROW (",
     shown!(),
     ") WHERE bucket_id = ",
     bucket!(),
@@ -451,7 +471,7 @@ pub(super) const DELETE_USER: &str = concat!(
     "WITH u AS (DELETE FROM longshore.users WHERE name = $1 RETURNING 1), \
     k AS (DELETE FROM longshore.access_keys WHERE user_name = $1), \
     l AS (UPDATE longshore.bucket_settings SET owner = 'root' WHERE owner = $1 RETURNING bucket_id), \
-    b AS (UPDATE storage.buckets SET owner_id = NULL WHERE id IN (SELECT bucket_id FROM l)), m AS (",
+    b AS (UPDATE storage.buckets SET owner_id = NULL, owner = NULL WHERE id IN (SELECT bucket_id FROM l)), m AS (",
     moved!("u"),
     ") SELECT longshore.refuse(CASE WHEN NOT EXISTS (SELECT 1 FROM u) THEN 'LS404' END)"
 );

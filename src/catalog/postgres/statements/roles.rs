@@ -16,9 +16,12 @@ pub(in crate::catalog::postgres) const LEAVE_ROLE: &str = "SELECT set_config('ro
     set_config('enable_bitmapscan', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true)";
 pub(in crate::catalog::postgres) const NAME_BUCKET: &str =
     concat!("SELECT set_config('longshore.bucket', coalesce(", bucket!(), ", ''), true)");
-/// Where a window of `$4` rows ends that begins at `$2`: at the name behind it, or at `$3`.
+/// The bucket that something moves to.
+pub(in crate::catalog::postgres) const NAME_OTHER: &str =
+    concat!("SELECT set_config('longshore.other', coalesce(", bucket!(), ", ''), true)");
+/// Where a window ends that begins at `$2` and has `$4` rows before its last: right behind that one, or at `$3`.
 pub(in crate::catalog::postgres) const NAME_WINDOW: &str = concat!(
-    "SELECT set_config('longshore.until', coalesce((SELECT name FROM storage.objects WHERE bucket_id = ",
+    "SELECT set_config('longshore.until', coalesce((SELECT name || E'\\x01' FROM storage.objects WHERE bucket_id = ",
     bucket!(),
     " AND name COLLATE \"C\" >= $2 AND name COLLATE \"C\" < $3 ORDER BY name COLLATE \"C\" OFFSET $4 LIMIT 1), $3), true)"
 );
@@ -47,13 +50,29 @@ pub(in crate::catalog::postgres) const LIST_OF: &str = concat!(
 );
 pub(in crate::catalog::postgres) const SAVEPOINT: &str = "SAVEPOINT attempt";
 pub(in crate::catalog::postgres) const ROLLBACK_TO: &str = "ROLLBACK TO SAVEPOINT attempt";
-/// What is offered to the policies: `$2` is the subject of the token, an older column of which takes only what is a UUID.
+/// The subject of a token as an owner: an older column takes only what is a UUID.
+macro_rules! subject {
+    ($subject:literal) => {
+        concat!(
+            "CAST(",
+            $subject,
+            " AS text), CASE WHEN ",
+            $subject,
+            " ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN CAST(",
+            $subject,
+            " AS uuid) END"
+        )
+    };
+}
+/// What is offered to the policies: `$2` is the subject of the token.
 macro_rules! offered {
     () => {
-        "INSERT INTO storage.objects (bucket_id, name, version, owner_id, owner, metadata, user_metadata) \
-        VALUES (current_setting('longshore.bucket'), $1, '1', CAST($2 AS text), \
-            CASE WHEN $2 ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN CAST($2 AS uuid) END, \
-            CAST(CAST($3 AS text) AS jsonb), CAST(CAST($4 AS text) AS jsonb))"
+        concat!(
+            "INSERT INTO storage.objects (bucket_id, name, version, owner_id, owner, metadata, user_metadata) \
+        VALUES (current_setting('longshore.bucket'), $1, '1', ",
+            subject!("$2"),
+            ", CAST(CAST($3 AS text) AS jsonb), CAST(CAST($4 AS text) AS jsonb))"
+        )
     };
 }
 /// Without RETURNING, so that who may write and not read is let in.
@@ -65,11 +84,43 @@ pub(in crate::catalog::postgres) const TRY_UPSERT: &str = concat!(
 );
 pub(in crate::catalog::postgres) const TRY_DELETE: &str = "DELETE FROM storage.objects \
     WHERE bucket_id = current_setting('longshore.bucket') AND name = $1 RETURNING id";
+/// Nothing of what is attached to an object stands in this table, so it is changed into what it is.
+pub(in crate::catalog::postgres) const TRY_CHANGE: &str = "UPDATE storage.objects SET metadata = metadata \
+    WHERE bucket_id = current_setting('longshore.bucket') AND name = $1 RETURNING id";
+pub(in crate::catalog::postgres) const TRY_MOVE: &str = concat!(
+    "UPDATE storage.objects SET bucket_id = current_setting('longshore.other'), name = $2, version = '1', \
+        (owner_id, owner) = ROW (",
+    subject!("$3"),
+    ") WHERE bucket_id = current_setting('longshore.bucket') AND name = $1 RETURNING id"
+);
+/// Puts a version, which has no row there, into the place of the current one. Only to ask about it, behind a savepoint.
+pub(in crate::catalog::postgres) const PLACE_VERSION: &str = concat!(
+    "INSERT INTO storage.objects (bucket_id, name, version, owner_id, owner, metadata, user_metadata) \
+        SELECT bucket_id, CAST($2 AS text), CAST($3 AS text), ",
+    owned!("$4"),
+    ", CAST(CAST($5 AS text) AS jsonb), CAST(CAST($6 AS text) AS jsonb) FROM longshore.bucket_settings WHERE id = $1 \
+    ON CONFLICT (bucket_id, name) DO UPDATE SET version = excluded.version, owner_id = excluded.owner_id, \
+        owner = excluded.owner, metadata = excluded.metadata, user_metadata = excluded.user_metadata"
+);
+/// Those of the names that the role sees.
+pub(in crate::catalog::postgres) const SEEN_NAMES: &str = "SELECT name FROM storage.objects \
+    WHERE bucket_id = current_setting('longshore.bucket') AND name = ANY (CAST($1 AS text[]))";
+/// Versions behind the current ones.
+pub(in crate::catalog::postgres) const VERSIONS_NAMED: &str = concat!(
+    "SELECT ",
+    object!("marker"),
+    " FROM longshore.versions WHERE bucket + 0 = $1 AND version = ANY (CAST($2 AS text[]))"
+);
 
-pub(in crate::catalog::postgres) const TRY_INSERT_BUCKET: &str = "INSERT INTO storage.buckets \
-    (id, name, owner_id, owner, public) VALUES ($1, $1, CAST($2 AS text), \
-        CASE WHEN $2 ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN CAST($2 AS uuid) END, $3)";
-pub(in crate::catalog::postgres) const TRY_UPDATE_BUCKET: &str = "UPDATE storage.buckets SET public = $1 \
+pub(in crate::catalog::postgres) const TRY_INSERT_BUCKET: &str = concat!(
+    "INSERT INTO storage.buckets (id, name, owner_id, owner, public, file_size_limit, allowed_mime_types) \
+        VALUES ($1, $1, ",
+    subject!("$2"),
+    ", $3, CAST($4 AS bigint), CAST($5 AS text[]))"
+);
+pub(in crate::catalog::postgres) const TRY_UPDATE_BUCKET: &str = "UPDATE storage.buckets SET public = $1, file_size_limit = CAST($2 AS bigint), allowed_mime_types = CAST($3 AS text[]) \
+    WHERE id = current_setting('longshore.bucket') RETURNING id";
+pub(in crate::catalog::postgres) const TRY_OPEN_BUCKET: &str = "UPDATE storage.buckets SET public = $1 \
     WHERE id = current_setting('longshore.bucket') RETURNING id";
 pub(in crate::catalog::postgres) const TRY_DELETE_BUCKET: &str = "DELETE FROM storage.buckets \
     WHERE id = current_setting('longshore.bucket') RETURNING id";

@@ -111,7 +111,7 @@ pub(in crate::catalog::postgres) const ADOPT_SHARED: &str = concat!(
 pub(in crate::catalog::postgres) const REPLACE_SHARED: &str = concat!(
     "WITH o AS (UPDATE storage.objects SET version = ",
     spelt!(),
-    ", (owner_id, metadata, user_metadata) = ROW (",
+    ", (owner_id, owner, metadata, user_metadata) = ROW (",
     shown!(),
     ") WHERE bucket_id = ",
     bucket!(),

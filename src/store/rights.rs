@@ -1,0 +1,168 @@
+//! Under whose rights a request runs: as whom the catalog is asked, and which function decides.
+//!
+//! Who a catalog with policies of its own can judge (the role of a token that is not the service's) is asked about there,
+//! by the statements of the request themselves; about all others [`crate::auth::decide`] decides, and their statements run
+//! as Longshore. What no request asks for always does.
+//!
+//! **Invariant:** this is the one place where a caller becomes a scope. What a role may not see is not there for it: no
+//! file is looked for in its name, and nothing that it is told holds a name which it was not shown.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::auth::decide::{Target, Verdict, decide};
+use crate::auth::roles;
+use crate::auth::secret::Secret;
+use crate::catalog::{self, Acting, Intent, Scope};
+use crate::model::acl::Canned;
+use crate::model::action::Action;
+use crate::model::caller::{Caller, Token, Who};
+use crate::model::condition::{Conditions, TagMatch};
+use crate::model::name::{BucketName, ObjectKey};
+use crate::store::bound::Bound;
+use crate::store::error::{Error, Result};
+use crate::store::request::{AclRequest, Given};
+use crate::store::{SERVICE, Store};
+
+/// For how long a page is looked for that a role sees little of.
+pub(super) const LOOK_MAX: Duration = Duration::from_secs(2);
+/// What a position begins with that is no name of a key.
+const POSITION: &str = "longshore-position-";
+
+impl Store {
+    /// The token of a caller about whom the catalog decides.
+    fn judged<'a>(&self, caller: &'a Caller) -> Option<&'a Token> {
+        match &caller.who {
+            Who::Token(token) if !token.is_service() && self.catalog().judges() => Some(token),
+            Who::Token(_) | Who::Root | Who::User(_) | Who::Anonymous => None,
+        }
+    }
+
+    /// Whether the catalog decides about a caller.
+    pub(super) fn is_judged(&self, caller: &Caller) -> bool {
+        self.judged(caller).is_some()
+    }
+
+    /// Whether the catalog decides about roles of tokens.
+    #[must_use]
+    pub fn judges_roles(&self) -> bool {
+        self.catalog().judges()
+    }
+
+    /// As whom the catalog is asked for a caller.
+    pub(super) fn scope(&self, caller: &Caller) -> Scope {
+        let Some(token) = self.judged(caller) else { return SERVICE };
+        let operation = caller.context.as_ref().map_or("", |context| context.operation);
+        Scope::As(Acting {
+            role: token.role().to_owned(),
+            claims: token.claims().clone().into(),
+            operation: operation.to_owned(),
+            only_new: false,
+        })
+    }
+
+    /// The same, for a write: one that must not replace anything needs fewer rights.
+    pub(super) fn scope_to_write(&self, caller: &Caller, conditions: &Conditions) -> Scope {
+        match self.scope(caller) {
+            Scope::Service => Scope::Service,
+            Scope::As(acting) => Scope::As(Acting { only_new: is_of_new(conditions), ..acting }),
+        }
+    }
+
+    /// The same, for a read: what everyone may read is not asked about.
+    pub(super) fn scope_to_read(&self, caller: &Caller, bound: &Bound, action: Action) -> Scope {
+        if roles::is_open(action, &bound.bucket) { SERVICE } else { self.scope(caller) }
+    }
+
+    /// The decision.
+    pub(super) fn decide(&self, caller: &Caller, action: Action, target: Target<'_>) -> Verdict {
+        if self.is_judged(caller) { roles::decide(action, target) } else { decide(caller, action, target) }
+    }
+
+    /// Takes the decision; everything that has an effect begins here. Where the catalog decides, it is still to be asked.
+    pub(super) fn allow(&self, caller: &Caller, action: Action, target: Target<'_>) -> Result<()> {
+        match self.decide(caller, action, target) {
+            Verdict::Allowed | Verdict::Catalog => Ok(()),
+            Verdict::Refused | Verdict::NeedsObject => Err(Error::AccessDenied),
+        }
+    }
+
+    /// Asks the catalog, before anything happens.
+    ///
+    /// # Errors
+    /// [`Error::AccessDenied`]; [`Error::PreconditionFailed`] if the key is taken, and only a new one was to be written.
+    pub(super) async fn ask(&self, scope: &Scope, bound: &Bound, key: &ObjectKey, intent: &Intent) -> Result<()> {
+        match self.catalog().may(scope, bound.bucket.id, key, intent).await {
+            Err(catalog::Error::AlreadyExists) => Err(Error::PreconditionFailed),
+            other => Ok(other?),
+        }
+    }
+
+    /// Asks whether the caller sees a bucket that is there.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchBucket`].
+    pub(super) async fn see_bucket(&self, caller: &Caller, bound: &Bound) -> Result<()> {
+        match self.scope(caller) {
+            Scope::Service => Ok(()),
+            scope => self.catalog().bucket(&scope, &bound.bucket.name).await?.map(|_| ()).ok_or(Error::NoSuchBucket),
+        }
+    }
+
+    /// Refuses what a role may not attach to what it writes: lists, retention and holds count past its policies.
+    pub(super) fn may_give(&self, caller: &Caller, given: &Given) -> Result<()> {
+        let usual = matches!(given.acl, AclRequest::None | AclRequest::Canned(Canned::Private));
+        if self.is_judged(caller) && !(usual && given.retention.is_none() && given.legal_hold.is_none()) {
+            return Err(Error::AccessDenied);
+        }
+        Ok(())
+    }
+
+    /// Whether the caller may give an object another name; who goes on with it then.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchKey`], [`Error::PreconditionFailed`] if there is something under that name, refusals.
+    pub async fn may_move(
+        &self,
+        caller: &Caller,
+        from: (&BucketName, &ObjectKey),
+        to: (&BucketName, &ObjectKey),
+    ) -> Result<Caller> {
+        let Some(token) = self.judged(caller) else {
+            self.may_delete(caller, from.0, from.1).await?;
+            return Ok(caller.clone());
+        };
+        let source = self.enter_object(caller, from.0, from.1, Action::DeleteObject).await?;
+        let bound = self.enter_object(caller, to.0, to.1, Action::PutObject).await?;
+        source.writable()?;
+        bound.writable()?;
+        let scope = self.scope(caller);
+        if self.catalog().object(&scope, source.bucket.id, from.1).await?.is_none() {
+            return Err(Error::NoSuchKey);
+        }
+        let intent = Intent::Move { bucket: bound.bucket.id, key: to.1.clone() };
+        self.ask(&scope, &source, from.1, &intent).await?;
+        let service = Token::service_for(token.subject());
+        Ok(Caller { who: Who::Token(service.into()), context: caller.context.clone() })
+    }
+
+    /// A position in a listing, as it can be told to who may not see the key there.
+    pub(super) fn sealed_position(&self, bound: &Bound, key: &str) -> String {
+        let sealed = self.0.positions.seal(bound.bucket.name.as_str(), &Secret::new(key));
+        format!("{POSITION}{}", URL_SAFE_NO_PAD.encode(sealed))
+    }
+
+    /// The key of a position; `None`: it is none.
+    pub(super) fn opened_position(&self, bound: &Bound, text: &str) -> Option<String> {
+        let sealed = URL_SAFE_NO_PAD.decode(text.strip_prefix(POSITION)?).ok()?;
+        let key = self.0.positions.open(bound.bucket.name.as_str(), &sealed).ok()?;
+        Some(key.expose().to_owned())
+    }
+}
+
+/// Whether a write is to make a new object and never to replace one.
+pub(super) fn is_of_new(conditions: &Conditions) -> bool {
+    matches!(conditions.if_none_match, Some(TagMatch::Any))
+}
