@@ -261,6 +261,10 @@ impl Store {
         if let Some(bytes) = self.kept(bound, &row).await? {
             return Ok(Reconciled::Kept(bytes));
         }
+        // Another process may be about to bring them to their place, or have died at it.
+        if self.help_others(bound, &row.key).await? {
+            return Ok(Reconciled::Again);
+        }
         if row.placed == Placed::Managed {
             // Nobody but us writes there: this is loss, not an edit, and must not be taken for a delete.
             let text = format!("the bytes of version {} are not at their managed place", row.version);

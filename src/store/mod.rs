@@ -38,6 +38,7 @@ mod displace;
 pub mod error;
 mod events;
 mod explain;
+mod gateways;
 mod get;
 mod identity;
 pub mod ingest;
@@ -51,6 +52,7 @@ mod multipart;
 mod outbox;
 mod put;
 mod remove;
+mod replay;
 pub mod request;
 mod seal;
 mod site;
@@ -69,6 +71,7 @@ pub use walk::Upkeep;
 
 use access_log::AccessLog;
 use bound::Bound;
+use gateways::Gateways;
 use inline::Inline;
 use lock::KeyLocks;
 use mount::Mount;
@@ -117,6 +120,7 @@ struct Inner {
     clock: Clock,
     locks: KeyLocks,
     outbox: Outbox,
+    gateways: Gateways,
     inline: Inline,
     seal_keys: seal::Keys,
     walks: Walks,
@@ -152,6 +156,7 @@ impl Store {
             clock: Clock::default(),
             locks: KeyLocks::new(),
             outbox: Outbox::default(),
+            gateways: Gateways::default(),
             inline: Inline::new(parts.inline_bytes_max),
             walks: Walks::default(),
             bounds: DashMap::new(),

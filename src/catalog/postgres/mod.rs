@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::catalog::{
-    AccessKey, Catalog, Commit, Error, Event, Intent, NewBucket, PartAdded, Progress, Result, Scope, Task, Unnamed,
-    VersionWindow, Window,
+    AccessKey, Catalog, Commit, Enlisted, Error, Event, GatewayId, Intent, NewBucket, PartAdded, Progress, Result,
+    Scope, SecretMark, Task, Unnamed, VersionWindow, Window,
 };
 use crate::config::limits::{CATALOG_CONNECTIONS_MAX, CATALOG_WALKS_MAX};
 use crate::model::bucket::{Bucket, BucketConfig, BucketSettings, Quota};
@@ -30,6 +30,7 @@ mod buckets;
 mod commit;
 mod connect;
 mod failure;
+mod gateways;
 mod identities;
 mod migrations;
 mod objects;
@@ -43,6 +44,7 @@ mod uploads;
 
 use commit::Counted;
 use connect::Address;
+use gateways::Gateway;
 use pool::{Begin, Call, Pool};
 
 /// How to open a catalog in Postgres.
@@ -50,6 +52,8 @@ use pool::{Begin, Call, Pool};
 pub struct OpenOptions {
     /// A commit counts as kept before the server has it on stable storage.
     pub lazily: bool,
+    /// Who this process is to others that serve the catalog; `None`: it serves nobody, as a command does.
+    pub gateway: Option<GatewayId>,
 }
 
 /// The catalog in Postgres.
@@ -62,6 +66,7 @@ pub struct PostgresCatalog {
     walks: Pool,
     counted: Counted,
     begin: Begin,
+    gateway: Option<Gateway>,
 }
 
 /// Whether a statement may run under this scope.
@@ -79,7 +84,7 @@ impl PostgresCatalog {
     /// [`Error::Failed`] with the reason: an address that is none, a newer schema, a login without the rights.
     /// [`Error::Unavailable`]: the database does not answer.
     pub async fn open(url: &Secret, options: OpenOptions) -> Result<Self> {
-        let address = Address::parse(url)?;
+        let address = Address::parse(url)?.of_gateway(options.gateway);
         let id = migrations::open(&address).await?;
         Ok(Self {
             id,
@@ -87,6 +92,7 @@ impl PostgresCatalog {
             walks: Pool::new(address, CATALOG_WALKS_MAX),
             counted: Counted::default(),
             begin: if options.lazily { Begin::Hint } else { Begin::Write },
+            gateway: Gateway::new(options.gateway),
         })
     }
 
@@ -115,6 +121,46 @@ impl Catalog for PostgresCatalog {
 
     async fn generation(&self) -> Result<u64> {
         buckets::generation(&self.pool).await
+    }
+
+    fn is_shared(&self) -> bool {
+        self.gateway.is_some()
+    }
+
+    async fn enlist(&self, secrets: &[SecretMark]) -> Result<Enlisted> {
+        match &self.gateway {
+            Some(gateway) => gateway.enlist(&self.pool, secrets).await,
+            None => Ok(Enlisted::default()),
+        }
+    }
+
+    async fn beat(&self) -> Result<bool> {
+        match &self.gateway {
+            Some(gateway) => gateway.beat(&self.walks).await,
+            None => Ok(true),
+        }
+    }
+
+    async fn leave(&self) -> Result<()> {
+        match &self.gateway {
+            Some(gateway) => gateway.leave(&self.pool).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn has_others(&self) -> Result<bool> {
+        gateways::has_others(&self.pool).await
+    }
+
+    async fn lease(&self, job: &str) -> Result<bool> {
+        match &self.gateway {
+            Some(_) => gateways::lease(&self.walks, job).await,
+            None => Ok(true),
+        }
+    }
+
+    async fn give_back(&self, job: &str) -> Result<()> {
+        gateways::give_back(&self.pool, job).await
     }
 
     async fn ping(&self) -> Result<()> {
@@ -276,6 +322,16 @@ impl Catalog for PostgresCatalog {
         outbox::tasks(&self.walks, after, limit).await
     }
 
+    async fn own_tasks(&self, scope: &Scope, after: i64, limit: usize) -> Result<Vec<Task>> {
+        admit(scope)?;
+        outbox::own(&self.walks, after, limit).await
+    }
+
+    async fn take_over(&self, scope: &Scope, limit: usize) -> Result<Vec<i64>> {
+        admit(scope)?;
+        outbox::take_over(&self.walks, limit).await
+    }
+
     async fn tasks_of(&self, scope: &Scope, bucket: BucketId, key: &ObjectKey) -> Result<Vec<Task>> {
         admit(scope)?;
         outbox::tasks_of(&self.pool, bucket, key).await
@@ -289,6 +345,11 @@ impl Catalog for PostgresCatalog {
     async fn tasks_done(&self, scope: &Scope, done: &[i64]) -> Result<()> {
         admit(scope)?;
         self.forget(statements::DELETE_TASKS, done).await
+    }
+
+    async fn laid_out(&self, scope: &Scope, done: &[i64]) -> Result<()> {
+        admit(scope)?;
+        self.forget(statements::DELETE_LAID_OUT, done).await
     }
 
     async fn events(&self, scope: &Scope, target: &str, limit: usize) -> Result<Vec<Event>> {
