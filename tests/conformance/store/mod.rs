@@ -255,7 +255,9 @@ fn open_catalog(dir: &std::path::Path) -> Arc<dyn Catalog> {
         let options = OpenOptions { durability: sqlite::Durability::Os };
         return Arc::new(SqliteCatalog::open(&dir.join("catalog.db"), options).expect("opens"));
     };
-    let open = async { PostgresCatalog::open(&Secret::new(&url), postgres::OpenOptions { lazily: true }).await };
+    let open = async {
+        PostgresCatalog::open(&Secret::new(&url), postgres::OpenOptions { lazily: true, gateway: None }).await
+    };
     let catalog = tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(open));
     Arc::new(catalog.expect("opens"))
 }
