@@ -306,12 +306,12 @@ pub trait Catalog: std::fmt::Debug + Send + Sync + 'static {
     async fn tasks_done(&self, scope: &Scope, done: &[i64]) -> Result<()>;
 
     /// The same for versions that were brought to their keys: a step whose version another process has displaced
-    /// meanwhile stays, as what lies at the key is not what should.
+    /// meanwhile stays, as what lies at the key is not what should. Returns those that went.
     ///
     /// # Errors
     /// Failures of the database.
-    async fn laid_out(&self, scope: &Scope, done: &[i64]) -> Result<()> {
-        self.tasks_done(scope, done).await
+    async fn laid_out(&self, scope: &Scope, done: &[i64]) -> Result<Vec<i64>> {
+        self.tasks_done(scope, done).await.map(|()| done.to_vec())
     }
 
     /// The oldest events for a target that are still to be told.

@@ -218,7 +218,7 @@ impl Catalog for Metered {
         self.time("tasks_done", self.inner.tasks_done(scope, done)).await
     }
 
-    async fn laid_out(&self, scope: &Scope, done: &[i64]) -> Result<()> {
+    async fn laid_out(&self, scope: &Scope, done: &[i64]) -> Result<Vec<i64>> {
         self.time("laid_out", self.inner.laid_out(scope, done)).await
     }
 

@@ -266,6 +266,10 @@ impl Store {
             return Ok(Reconciled::Again);
         }
         if row.placed == Placed::Managed {
+            // Another process may have displaced it since its row was read.
+            if self.catalog().object(&SERVICE, bound.bucket.id, &row.key).await?.as_ref() != Some(&row) {
+                return Ok(Reconciled::Again);
+            }
             // Nobody but us writes there: this is loss, not an edit, and must not be taken for a delete.
             let text = format!("the bytes of version {} are not at their managed place", row.version);
             return Err(Error::Internal(text.into()));

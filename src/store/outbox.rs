@@ -30,7 +30,7 @@ use crate::store::{SERVICE, Store};
 struct Taken {
     bound: Arc<Bound>,
     tasks: Vec<i64>,
-    laid_out: Vec<i64>,
+    laid_out: Vec<Task>,
     kept: u64,
 }
 
@@ -74,7 +74,7 @@ impl Outbox {
         let taken = taken.entry(bound.bucket.id).or_insert_with(new);
         match forget {
             Forget::Durable => taken.tasks.push(task.id),
-            Forget::Current => taken.laid_out.push(task.id),
+            Forget::Current => taken.laid_out.push(task.clone()),
         }
         taken.kept += task.inline.unwrap_or(0);
     }
@@ -110,7 +110,10 @@ impl Outbox {
     /// Forgets what was taken in a bucket, so that it is taken again. Returns the highest number of it.
     fn forget(&self, bucket: BucketId) -> i64 {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.remove(&bucket).and_then(|taken| taken.tasks.into_iter().chain(taken.laid_out).max()).unwrap_or(0)
+        taken
+            .remove(&bucket)
+            .and_then(|taken| taken.tasks.into_iter().chain(taken.laid_out.iter().map(|task| task.id)).max())
+            .unwrap_or(0)
     }
 
     fn drain(&self) -> BTreeMap<BucketId, Taken> {
@@ -382,7 +385,10 @@ impl Store {
                 Err(error) => Err(error),
             };
             match settled {
-                Ok(()) => self.0.inline.sub(kept),
+                Ok(overtaken) => {
+                    self.0.inline.sub(kept);
+                    self.free_later(&bound, overtaken);
+                }
                 // The rows stay; the next replay takes the steps once more.
                 Err(error) if self.is_still_there(&bound).await => {
                     tracing::warn!(bucket = id.0, %error, "steps could not be settled");
@@ -394,15 +400,19 @@ impl Store {
         }
     }
 
-    /// Forgets steps that are durable.
-    async fn forget_steps(&self, mut tasks: Vec<i64>, laid_out: Vec<i64>) -> Result<()> {
+    /// Forgets steps that are durable. Returns lay-outs of versions that another process has displaced: what they brought
+    /// to the key must not stay there.
+    async fn forget_steps(&self, mut tasks: Vec<i64>, mut laid_out: Vec<Task>) -> Result<Vec<Task>> {
         if self.catalog().is_shared() {
-            self.catalog().laid_out(&SERVICE, &laid_out).await?;
+            let numbers: Vec<i64> = laid_out.iter().map(|task| task.id).collect();
+            let gone: BTreeSet<i64> = self.catalog().laid_out(&SERVICE, &numbers).await?.into_iter().collect();
+            laid_out.retain(|task| !gone.contains(&task.id));
         } else {
             // Whoever displaces a version has waited for its lay-out: one commit is enough.
-            tasks.extend(laid_out);
+            tasks.extend(laid_out.drain(..).map(|task| task.id));
         }
-        Ok(self.catalog().tasks_done(&SERVICE, &tasks).await?)
+        self.catalog().tasks_done(&SERVICE, &tasks).await?;
+        Ok(laid_out)
     }
 
     /// Makes what lies in a container durable. Steps may only be forgotten if it is the container they were taken in, and

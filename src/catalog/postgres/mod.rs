@@ -347,9 +347,9 @@ impl Catalog for PostgresCatalog {
         self.forget(statements::DELETE_TASKS, done).await
     }
 
-    async fn laid_out(&self, scope: &Scope, done: &[i64]) -> Result<()> {
+    async fn laid_out(&self, scope: &Scope, done: &[i64]) -> Result<Vec<i64>> {
         admit(scope)?;
-        self.forget(statements::DELETE_LAID_OUT, done).await
+        outbox::laid_out(&self.pool, done).await
     }
 
     async fn events(&self, scope: &Scope, target: &str, limit: usize) -> Result<Vec<Event>> {

@@ -64,6 +64,16 @@ pub(super) async fn own(pool: &Pool, after: i64, limit: usize) -> Result<Vec<Tas
     ask(pool, Call::new(sql::OWN_TASKS).with(after).with(rows::limit(limit))).await?.iter().map(read).collect()
 }
 
+/// Removes those of these steps whose version is still current, and returns them.
+pub(super) async fn laid_out(pool: &Pool, done: &[i64]) -> Result<Vec<i64>> {
+    if done.is_empty() {
+        return Ok(Vec::new());
+    }
+    let call = Call::new(sql::DELETE_LAID_OUT).with(done.to_vec());
+    let rows = pool.run(Begin::Hint, &[call]).await?.pop().unwrap_or_default();
+    rows.iter().map(|row| get(row, 0)).collect()
+}
+
 /// Makes steps this process's own that belong to none at work.
 pub(super) async fn take_over(pool: &Pool, limit: usize) -> Result<Vec<i64>> {
     let call = Call::new(sql::TAKE_OVER).with(rows::limit(limit));

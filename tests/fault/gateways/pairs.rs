@@ -160,7 +160,7 @@ async fn what_is_set_through_one_gateway_holds_for_the_next_write_through_the_ot
         assert!(began.elapsed() < HEARD_MAX, "a new key does not count at the other gateway");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    one.run(&["key", "delete", &access_key]);
+    one.run(&["key", "delete", "--access-key", &access_key]);
     let began = Instant::now();
     while alice.list(NATURAL, "").await.status != 403 {
         assert!(began.elapsed() < HEARD_MAX, "a key that was removed counts at the other gateway");

@@ -415,7 +415,7 @@ pub(super) const DELETE_TASKS: &str = concat!("DELETE FROM longshore.outbox WHER
 pub(super) const DELETE_LAID_OUT: &str = concat!(
     "DELETE FROM longshore.outbox AS o WHERE o.id = ANY ($1) AND o.holder = ",
     me!(),
-    " AND EXISTS (SELECT 1 FROM longshore.facts AS f WHERE f.version = o.version AND f.bucket = o.bucket)"
+    " AND EXISTS (SELECT 1 FROM longshore.facts AS f WHERE f.version = o.version AND f.bucket = o.bucket) RETURNING o.id"
 );
 
 pub(super) const INSERT_EVENT: &str =
