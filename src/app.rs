@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::catalog::postgres::PostgresCatalog;
 use crate::catalog::sqlite::SqliteCatalog;
-use crate::catalog::{self, Catalog, postgres, sqlite};
+use crate::catalog::{self, Catalog, GatewayId, postgres, sqlite};
 use crate::config::root::{RootKeys, RootKeysError};
 use crate::config::state::{State, StateError};
 use crate::config::{CommonConfig, Config, Durability, KeyError, ProviderConfig, ProviderKind};
@@ -39,6 +39,7 @@ use crate::server::{Exchange, Listener};
 use crate::store::{self, Mounted, RootCredentials, Store, StoreParts, Upkeep};
 
 mod rest;
+mod secrets;
 pub mod tokens;
 
 /// The most that opening a provider may take: some ask for credentials first.
@@ -77,6 +78,12 @@ pub enum AppError {
     /// An address.
     #[error("cannot listen on {0}")]
     Listen(std::net::SocketAddr, #[source] io::Error),
+    /// Another gateway of the catalog has other secrets.
+    #[error(
+        "the catalog is that of gateways with {}: give all of them the same ones, by LONGSHORE_JWT_SECRET, LONGSHORE_ROOT_ACCESS_KEY \
+         and LONGSHORE_ROOT_SECRET_KEY, and by the file master.key in their state directories", .0.join(" and ")
+    )]
+    Secrets(Vec<String>),
     /// The store cannot take its containers.
     #[error("cannot begin")]
     Attach(#[source] store::Error),
@@ -100,7 +107,7 @@ pub struct App {
 }
 
 impl App {
-    /// Opens catalog and providers. `make` makes the directories of providers that are missing.
+    /// Opens catalog and providers. `make`: for a server, which makes the directories of providers that are missing.
     ///
     /// # Errors
     /// What cannot be opened, but for providers.
@@ -116,7 +123,7 @@ impl App {
             let opened = opened.map_err(|error| failed.push(AppError::Provider(provider.name.clone(), error))).ok();
             providers.insert(provider.name.clone(), mounted(provider, opened));
         }
-        let catalog = open_catalog(config, state).await?;
+        let catalog = open_catalog(config, state, make).await?;
         let catalog: Arc<dyn Catalog> = Arc::new(catalog::wrap::Metered::new(catalog, Arc::clone(&metrics)));
         let store = Store::new(StoreParts {
             catalog,
@@ -142,7 +149,7 @@ impl App {
     }
 }
 
-async fn open_catalog(config: &Config, state: &State) -> Result<Arc<dyn Catalog>, AppError> {
+async fn open_catalog(config: &Config, state: &State, serves: bool) -> Result<Arc<dyn Catalog>, AppError> {
     let Some(url) = &config.catalog else {
         let durability = match config.server.durability {
             Durability::Fsync => sqlite::Durability::Fsync,
@@ -153,7 +160,8 @@ async fn open_catalog(config: &Config, state: &State) -> Result<Arc<dyn Catalog>
         return Ok(Arc::new(catalog.map_err(|error| AppError::Catalog(path, error))?));
     };
     let roles = config.jwt.roles.iter().filter(|role| *role != SERVICE_ROLE).cloned().collect();
-    let options = postgres::OpenOptions { lazily: config.server.durability == Durability::Os, roles };
+    let gateway = if serves { Some(GatewayId::of(&state.identity()?)) } else { None };
+    let options = postgres::OpenOptions { lazily: config.server.durability == Durability::Os, roles, gateway };
     let place = PostgresCatalog::place(url).unwrap_or_else(|_| "in Postgres".to_owned());
     let catalog = PostgresCatalog::open(url, options).await;
     Ok(Arc::new(catalog.map_err(|error| AppError::CatalogServer(place, error))?))
@@ -181,7 +189,8 @@ impl Opener<'_> {
     /// Opens a provider within the time that one gets, under the names of its containers, and timed.
     async fn open(self, provider: &ProviderConfig, metrics: &Arc<Metrics>) -> io::Result<Arc<dyn Provider>> {
         let notes = self.state.notes(&provider.name);
-        let opening = open_provider(provider, self.config.server.durability, self.make, Some(notes));
+        let shared = self.config.catalog.is_some();
+        let opening = open_provider(provider, (self.config.server.durability, shared), self.make, Some(notes));
         let opened = timeout(OPEN_LIMIT, opening).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         Ok(Arc::new(provider::wrap::Metered::new(opened, &provider.name, Arc::clone(metrics))))
     }
@@ -222,13 +231,14 @@ async fn keep_mounting(config: Config, state: State, store: Store, metrics: Arc<
     }
 }
 
-/// Opens one provider. What it cannot note beside the bytes it keeps in `notes`.
+/// Opens one provider; the second says whether other processes serve it too. What it cannot note beside the bytes it keeps
+/// in `notes`.
 ///
 /// # Errors
 /// Failures of the storage.
 pub async fn open_provider(
     config: &ProviderConfig,
-    durability: Durability,
+    durability: (Durability, bool),
     make: bool,
     notes: Option<PathBuf>,
 ) -> io::Result<Arc<dyn Provider>> {
@@ -242,7 +252,7 @@ pub async fn open_provider(
 
 async fn open_kind(
     config: &ProviderConfig,
-    durability: Durability,
+    durability: (Durability, bool),
     make: bool,
     notes: Option<PathBuf>,
 ) -> io::Result<Arc<dyn Provider>> {
@@ -252,11 +262,13 @@ async fn open_kind(
             if make {
                 std::fs::create_dir_all(root)?;
             }
+            let (durability, shared) = durability;
             let durability = match durability {
                 Durability::Fsync => fs::Durability::Fsync,
                 Durability::Os => fs::Durability::Os,
             };
-            Ok(Arc::new(FsProvider::open_keeping(root, durability, notes)?))
+            let open = if shared { FsProvider::open_shared } else { FsProvider::open_keeping };
+            Ok(Arc::new(open(root, durability, notes)?))
         }
         ProviderKind::Memory => Ok(Arc::new(MemoryProvider::new())),
         ProviderKind::Amazon(amazon) => {
@@ -325,7 +337,17 @@ pub async fn serve(config: &Config) -> Result<(), AppError> {
     let root = root_of_server(&state)?;
     raise_descriptor_limit();
     let tokens = tokens::of_server(config, &state)?;
+    let secrets = secrets::marks(config, &state, &root)?;
     let app = App::open(config, &state, root, true).await?;
+    let differing = app.store.enlist(&secrets).await.map_err(AppError::Attach)?;
+    if !differing.is_empty() {
+        return Err(AppError::Secrets(differing));
+    }
+    let background = CancellationToken::new();
+    let enlisted = {
+        let (store, background) = (app.store.clone(), background.clone());
+        tokio::spawn(async move { store.keep_enlisted(background).await })
+    };
     let drain = Duration::from_secs(config.limits.drain_seconds_max);
     let bind = |address| async move {
         let listener = Listener::bind(address, config.limits.connections_max, drain).await;
@@ -341,7 +363,6 @@ pub async fn serve(config: &Config) -> Result<(), AppError> {
     let attached = app.store.attach_within(ATTACH_LIMIT).await.map_err(AppError::Attach)?;
     tracing::info!(buckets = attached.buckets, unclean = attached.unclean.len(), "attached");
     let stop = CancellationToken::new();
-    let background = CancellationToken::new();
     let worker = {
         let (store, background) = (app.store.clone(), background.clone());
         tokio::spawn(async move { store.run(background).await })
@@ -378,7 +399,7 @@ pub async fn serve(config: &Config) -> Result<(), AppError> {
     stop.cancel();
     let ended = [s3.await, rest.await];
     background.cancel();
-    let worked = [worker.await, keeper.await, expirer.await, teller.await, logger.await, mounter.await];
+    let worked = [worker.await, keeper.await, expirer.await, teller.await, logger.await, mounter.await, enlisted.await];
     // A panic there is told, and then the stop goes on: the data comes first.
     for error in ended.into_iter().chain(worked).filter_map(Result::err) {
         tracing::error!(%error, "a task of the server failed");

@@ -241,6 +241,8 @@ pub struct Task {
     pub task: NewTask,
     /// How many bytes are kept with it.
     pub inline: Option<u64>,
+    /// Whether it is this process's to take.
+    pub ours: bool,
 }
 
 /// How a commit ends an upload: from `completing` to done, with its part rows removed, or not at all.

@@ -19,6 +19,7 @@ use crate::model::versioning::VersionRef;
 mod change;
 mod error;
 mod event;
+mod gateway;
 pub mod postgres;
 pub mod sqlite;
 pub mod wrap;
@@ -29,6 +30,7 @@ pub use change::{
 };
 pub use error::{Error, Result};
 pub use event::{Event, NewEvent};
+pub use gateway::{Enlisted, GatewayId, SecretMark};
 
 /// The catalog. Every method is one transaction. On timeout or cancellation of a writing method: it may have happened
 /// whole, or not at all; a repeat under the same expectation tells.
@@ -46,6 +48,62 @@ pub trait Catalog: std::fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// Failures of the database.
     async fn generation(&self) -> Result<u64>;
+
+    /// Whether other processes may be at work on this catalog. What they leave behind when they go is taken over then.
+    /// A catalog of one process answers for all that follows up to [`Catalog::give_back`] as if it were alone.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    /// Says that this process begins its work, and with which secrets. It counts as being at work for
+    /// [`GATEWAY_LEASE_SECONDS`](crate::config::limits::GATEWAY_LEASE_SECONDS), unless it says so again.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    async fn enlist(&self, _secrets: &[SecretMark]) -> Result<Enlisted> {
+        Ok(Enlisted::default())
+    }
+
+    /// Says again that this process is at work. False: another one has said the same under its name.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    async fn beat(&self) -> Result<bool> {
+        Ok(true)
+    }
+
+    /// Says that this process is no longer at work.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    async fn leave(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Whether another process is at work.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    async fn has_others(&self) -> Result<bool> {
+        Ok(false)
+    }
+
+    /// Takes a job that one process does at a time, or keeps it, for
+    /// [`GATEWAY_LEASE_SECONDS`](crate::config::limits::GATEWAY_LEASE_SECONDS). False: another one has it.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    async fn lease(&self, _job: &str) -> Result<bool> {
+        Ok(true)
+    }
+
+    /// Gives a job back that this process has.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    async fn give_back(&self, _job: &str) -> Result<()> {
+        Ok(())
+    }
 
     /// Whether the catalog answers.
     ///
@@ -236,6 +294,22 @@ pub trait Catalog: std::fmt::Debug + Send + Sync + 'static {
     /// Failures of the database.
     async fn tasks(&self, scope: &Scope, after: i64, limit: usize) -> Result<Vec<Task>>;
 
+    /// Those of them that are this process's to take, which it wrote or took over.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    async fn own_tasks(&self, scope: &Scope, after: i64, limit: usize) -> Result<Vec<Task>> {
+        self.tasks(scope, after, limit).await
+    }
+
+    /// Makes steps this process's own that belong to none at work, oldest first. Returns their numbers.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    async fn take_over(&self, _scope: &Scope, _limit: usize) -> Result<Vec<i64>> {
+        Ok(Vec::new())
+    }
+
     /// Steps still owed for one key, oldest first: reconcile and adoption ask before they believe what they see.
     ///
     /// # Errors
@@ -248,11 +322,20 @@ pub trait Catalog: std::fmt::Debug + Send + Sync + 'static {
     /// Failures of the database.
     async fn inline(&self, scope: &Scope, bucket: BucketId, version: VersionId) -> Result<Option<Bytes>>;
 
-    /// Removes steps that are taken and durable, with the bytes kept with them.
+    /// Removes steps that are taken and durable, with the bytes kept with them. Those of other processes stay.
     ///
     /// # Errors
     /// Failures of the database.
     async fn tasks_done(&self, scope: &Scope, done: &[i64]) -> Result<()>;
+
+    /// The same for versions that were brought to their keys: a step whose version another process has displaced
+    /// meanwhile stays, as what lies at the key is not what should. Returns those that went.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    async fn laid_out(&self, scope: &Scope, done: &[i64]) -> Result<Vec<i64>> {
+        self.tasks_done(scope, done).await.map(|()| done.to_vec())
+    }
 
     /// The oldest events for a target that are still to be told.
     ///
@@ -311,7 +394,7 @@ pub trait Catalog: std::fmt::Debug + Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<Upload>>;
 
-    /// Compare-and-swap on the state of an upload. To `Aborted`: its part rows go and a `FreeUpload` step is written,
+    /// Compare-and-swap on the state of an upload. What another process at work is completing is its own. To `Aborted`: its part rows go and a `FreeUpload` step is written,
     /// which is returned.
     ///
     /// # Errors
@@ -324,8 +407,8 @@ pub trait Catalog: std::fmt::Debug + Send + Sync + 'static {
         to: UploadState,
     ) -> Result<Option<Task>>;
 
-    /// Returns every `completing` upload to `open`, and forgets uploads that were done or aborted before `before`.
-    /// Called at start and from time to time.
+    /// Forgets uploads that were done or aborted before `before`. With `reopen`, when nothing is served yet, it returns
+    /// `completing` uploads to `open` that no other process is completing.
     ///
     /// # Errors
     /// Failures of the database.

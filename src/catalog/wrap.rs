@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::catalog::{
-    AccessKey, BucketIntent, Catalog, Commit, Event, Intent, NewBucket, PartAdded, Progress, Result, Scope, Sight,
-    Task, Unnamed, VersionWindow, Window,
+    AccessKey, BucketIntent, Catalog, Commit, Enlisted, Event, Intent, NewBucket, PartAdded, Progress, Result, Scope,
+    SecretMark, Sight, Task, Unnamed, VersionWindow, Window,
 };
 use crate::metrics::Metrics;
 use crate::model::bucket::{Bucket, BucketConfig, BucketSettings, Quota};
@@ -64,6 +64,34 @@ impl Catalog for Metered {
 
     async fn generation(&self) -> Result<u64> {
         self.time("generation", self.inner.generation()).await
+    }
+
+    fn is_shared(&self) -> bool {
+        self.inner.is_shared()
+    }
+
+    async fn enlist(&self, secrets: &[SecretMark]) -> Result<Enlisted> {
+        self.time("enlist", self.inner.enlist(secrets)).await
+    }
+
+    async fn beat(&self) -> Result<bool> {
+        self.time("beat", self.inner.beat()).await
+    }
+
+    async fn leave(&self) -> Result<()> {
+        self.time("leave", self.inner.leave()).await
+    }
+
+    async fn has_others(&self) -> Result<bool> {
+        self.time("has_others", self.inner.has_others()).await
+    }
+
+    async fn lease(&self, job: &str) -> Result<bool> {
+        self.time("lease", self.inner.lease(job)).await
+    }
+
+    async fn give_back(&self, job: &str) -> Result<()> {
+        self.time("give_back", self.inner.give_back(job)).await
     }
 
     async fn ping(&self) -> Result<()> {
@@ -186,6 +214,14 @@ impl Catalog for Metered {
         self.time("tasks", self.inner.tasks(scope, after, limit)).await
     }
 
+    async fn own_tasks(&self, scope: &Scope, after: i64, limit: usize) -> Result<Vec<Task>> {
+        self.time("own_tasks", self.inner.own_tasks(scope, after, limit)).await
+    }
+
+    async fn take_over(&self, scope: &Scope, limit: usize) -> Result<Vec<i64>> {
+        self.time("take_over", self.inner.take_over(scope, limit)).await
+    }
+
     async fn tasks_of(&self, scope: &Scope, bucket: BucketId, key: &ObjectKey) -> Result<Vec<Task>> {
         self.time("tasks_of", self.inner.tasks_of(scope, bucket, key)).await
     }
@@ -196,6 +232,10 @@ impl Catalog for Metered {
 
     async fn tasks_done(&self, scope: &Scope, done: &[i64]) -> Result<()> {
         self.time("tasks_done", self.inner.tasks_done(scope, done)).await
+    }
+
+    async fn laid_out(&self, scope: &Scope, done: &[i64]) -> Result<Vec<i64>> {
+        self.time("laid_out", self.inner.laid_out(scope, done)).await
     }
 
     async fn events(&self, scope: &Scope, target: &str, limit: usize) -> Result<Vec<Event>> {

@@ -178,7 +178,7 @@ pub(super) async fn open(
     config: &Config,
     provider: &ProviderConfig,
 ) -> Result<std::sync::Arc<dyn crate::provider::Provider>, String> {
-    let opening = open_provider(provider, config.server.durability, false, None);
+    let opening = open_provider(provider, (config.server.durability, config.catalog.is_some()), false, None);
     match timeout(OPEN_LIMIT, opening).await {
         Ok(opened) => opened.map_err(|error| error.to_string()),
         Err(_) => Err("it does not answer".to_owned()),

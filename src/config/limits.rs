@@ -134,6 +134,11 @@ pub const CATALOG_ANSWER_SECONDS_MAX: u64 = 40;
 pub const CATALOG_SILENCE_SECONDS_MAX: u64 = 15;
 /// Tries of a transaction that met others in Postgres so that one of them had to give way.
 pub const CATALOG_MEETINGS_MAX: u32 = 5;
+/// Seconds for which a process counts as being at work after it said so, and for which a job is its own: what it leaves when
+/// it is killed waits so long for another one. A process whose clock stands still for longer has lost nothing.
+pub const GATEWAY_LEASE_SECONDS: u32 = 10;
+/// Seconds between two times that a process says that it is at work.
+pub const GATEWAY_BEAT_SECONDS: u64 = 2;
 /// Rows of a listing over which the policies of a role are asked at a time: what they hide is bounded work.
 pub const CATALOG_WINDOW_ROWS: usize = 10_000;
 /// Windows of one answer, when a role sees nearly nothing of them; then it stops to look, and the next page goes on.

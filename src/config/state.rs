@@ -5,7 +5,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -126,6 +126,19 @@ impl State {
             Err(rustix::io::Errno::WOULDBLOCK) => Err(StateError::Locked(self.0.clone())),
             Err(error) => Err(StateError::Io(path, error.into())),
         }
+    }
+
+    /// What together tells the server of this directory from every other one, also from one of a copy, and not from an
+    /// earlier one of the same directory: the machine since it began, and the file of the lock.
+    ///
+    /// # Errors
+    /// Failures of the file system.
+    pub fn identity(&self) -> Result<Vec<String>, StateError> {
+        let path = self.0.join(LOCK);
+        let lock = path.metadata().map_err(|error| StateError::Io(path, error))?;
+        let of_kernel = |name: &str| std::fs::read_to_string(format!("/proc/sys/kernel/{name}")).unwrap_or_default();
+        let (boot, host) = (of_kernel("random/boot_id"), of_kernel("hostname"));
+        Ok(vec![boot, host, lock.dev().to_string(), lock.ino().to_string()])
     }
 
     /// Whether a server holds the lock.

@@ -261,8 +261,16 @@ impl Store {
         if let Some(bytes) = self.kept(bound, &row).await? {
             return Ok(Reconciled::Kept(bytes));
         }
+        // Another process may be about to bring them to their place, or have died at it.
+        if self.help_others(bound, &row.key).await? {
+            return Ok(Reconciled::Again);
+        }
         if row.placed != Placed::Natural {
-            // Nobody edits what is there: this is loss, and must not be taken for a delete.
+            // Another process may have displaced it since its row was read.
+            if self.catalog().object(&SERVICE, bound.bucket.id, &row.key).await?.as_ref() != Some(&row) {
+                return Ok(Reconciled::Again);
+            }
+            // Nobody but us writes there: this is loss, not an edit, and must not be taken for a delete.
             let text = format!("the bytes of version {} are not at their managed place", row.version);
             return Err(Error::Internal(text.into()));
         }

@@ -6,11 +6,13 @@
 //! **Invariant:** nothing is served before every owed step was tried, and `clean` is written only after everything owed
 //! was settled.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::model::bucket::{Bucket, BucketConfig, BucketSettings};
-use crate::model::id::CatalogId;
+use crate::model::id::{BucketId, CatalogId};
 use crate::model::name::BucketName;
 use crate::model::time::{Clock, Timestamp};
 use crate::provider::{self, Container, Note, Provider};
@@ -373,30 +375,49 @@ impl Store {
     /// # Errors
     /// Failures of storage and catalog.
     pub async fn release(&self) -> Result<()> {
-        self.replay(i64::MAX).await?;
-        self.settle().await;
+        // What another process has displaced meanwhile is left by the first round.
+        for _ in 0..2 {
+            self.replay(i64::MAX).await?;
+            self.settle().await;
+            if self.catalog().own_tasks(&SERVICE, 0, 1).await?.is_empty() {
+                break;
+            }
+        }
         let owing = self.owing().await?;
         if !owing.is_empty() {
             tracing::warn!(buckets = owing.len(), "steps are still owed; they are taken at the next start");
         }
-        for bucket in self.all_buckets().await?.into_iter().filter(|bucket| !owing.contains(&bucket.id)) {
-            // What was not attached is as it was left before.
-            if self.mount_named(&bucket.provider).and_then(Mount::serving).is_err() {
-                continue;
-            }
-            if let Err(error) = self.mark_clean(bucket).await {
-                tracing::warn!(%error, "a bucket cannot be marked as left clean");
+        self.catalog().leave().await?;
+        // The last one to leave marks them. Who begins while it does is seen afterwards, or marks them in his turn.
+        if !self.catalog().has_others().await? {
+            self.mark_all(&owing, true).await?;
+            if self.catalog().has_others().await? {
+                self.mark_all(&owing, false).await?;
             }
         }
         Ok(self.catalog().close().await?)
     }
 
-    async fn mark_clean(&self, bucket: Bucket) -> Result<()> {
+    /// Marks the containers of all buckets to which nothing is owed.
+    async fn mark_all(&self, owing: &BTreeSet<BucketId>, clean: bool) -> Result<()> {
+        for bucket in self.all_buckets().await?.into_iter().filter(|bucket| !owing.contains(&bucket.id)) {
+            // What was not attached is as it was left before.
+            if self.mount_named(&bucket.provider).and_then(Mount::serving).is_err() {
+                continue;
+            }
+            if let Err(error) = self.mark_stopped(bucket, clean).await {
+                tracing::warn!(%error, "a bucket cannot be marked as left clean");
+            }
+        }
+        Ok(())
+    }
+
+    async fn mark_stopped(&self, bucket: Bucket, clean: bool) -> Result<()> {
         let bound = self.bind(bucket).await?;
         match &bound.container {
             // Only what is ours: an unmarked directory may be the place of a mount that is missing.
             Some(container) if self.is_marked(&bound).await? => {
-                self.mark(&*bound.provider, container, true, false).await
+                self.mark(&*bound.provider, container, clean, false).await
             }
             _ => Ok(()),
         }

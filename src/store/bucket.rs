@@ -409,7 +409,7 @@ impl Store {
         }
         self.forget_bucket(&bound.bucket.name);
         match bound.provider.delete_container(bound.place()).await {
-            Ok(()) | Err(provider::Error::NotFound) => Ok(()),
+            Ok(()) | Err(provider::Error::NotFound) => self.remake_container(bound).await,
             Err(error) => {
                 // The decision stands. What somebody put there meanwhile is served anew; all else goes at the next start.
                 if matches!(error, provider::Error::NotEmpty) {
@@ -418,6 +418,19 @@ impl Store {
                 tracing::warn!(bucket = %bound.bucket.name, %error, "the container of a deleted bucket is still there");
                 Ok(())
             }
+        }
+    }
+
+    /// Another process may have made a bucket of the name since the row went: then it was its container that went.
+    async fn remake_container(&self, bound: &Bound) -> Result<()> {
+        if !self.catalog().is_shared() {
+            return Ok(());
+        }
+        match self.catalog().bucket(&SERVICE, &bound.bucket.name).await? {
+            Some(bucket) if bucket.provider == bound.bucket.provider => {
+                self.make_container(&bucket, &*bound.provider).await
+            }
+            _ => Ok(()),
         }
     }
 }

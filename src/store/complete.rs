@@ -110,8 +110,12 @@ impl Store {
         let Some(_here) = Completing::enter(&self.0.completing, id) else { return Err(Error::ConditionalConflict) };
         let (open, completing) = (UploadState::Open, UploadState::Completing);
         match self.catalog().set_upload_state(&SERVICE, id, &completing, open).await {
-            // Somebody else was faster: what it is now is seen by the swap that follows.
-            Ok(_) | Err(catalog::Error::Conflict) => Ok(()),
+            Ok(_) => Ok(()),
+            // Another process is at it, or somebody else was faster: what it is now is seen by the swap that follows.
+            Err(catalog::Error::Conflict) => match self.catalog().upload(&SERVICE, id).await? {
+                Some(row) if row.state == UploadState::Completing => Err(Error::ConditionalConflict),
+                _ => Ok(()),
+            },
             Err(catalog::Error::NotFound) => Err(Error::NoSuchUpload),
             Err(error) => Err(error.into()),
         }

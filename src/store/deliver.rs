@@ -3,6 +3,7 @@
 //! Each target has a task of its own, so that one that does not answer holds up no other. It takes the oldest events for
 //! its target, a page at a time, and posts them: those of one key one after another, those of different keys at once. An
 //! event is forgotten when the target has said 2xx, so one may be told twice, by a process that was killed in between.
+//! Of several processes one tells a target at a time.
 //!
 //! **Invariant:** an event is not posted before every older one of its key and target was taken or given up. Given up is
 //! what is older than a day, what is among more than a million, and what a target refuses again and again; the log says
@@ -22,6 +23,7 @@ use crate::config::limits::{
 };
 use crate::model::time::{Clock, Timestamp};
 use crate::store::error::{Error, Result};
+use crate::store::gateways::Turn;
 use crate::store::{SERVICE, Store};
 
 /// Between two looks for events.
@@ -94,12 +96,13 @@ impl Store {
 impl Line<'_> {
     async fn run(mut self, stop: CancellationToken) {
         let mut pause = LOOK_INTERVAL;
+        let (store, mut turn) = (self.store, Turn::at(format!("events {}", self.target.name)));
         while stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
-            let Some(told) = stop.run_until_cancelled(self.tell_page()).await else { return };
+            let Some(told) = stop.run_until_cancelled(store.in_turn(&mut turn, self.tell_page())).await else { return };
             pause = match told {
-                Ok(true) => LOOK_INTERVAL,
-                Ok(false) => (pause * 2).min(Duration::from_secs(EVENT_PAUSE_SECONDS_MAX)),
-                Err(error) => {
+                None | Some(Ok(true)) => LOOK_INTERVAL,
+                Some(Ok(false)) => (pause * 2).min(Duration::from_secs(EVENT_PAUSE_SECONDS_MAX)),
+                Some(Err(error)) => {
                     tracing::warn!(target = self.target.name, %error, "events could not be read");
                     (pause * 2).min(Duration::from_secs(EVENT_PAUSE_SECONDS_MAX))
                 }

@@ -221,6 +221,9 @@ impl Store {
                 let body = Body::Whole(slice(&bytes, range?)?);
                 return Ok(Some(Opened { place: row.place(), object: row, body }));
             }
+            if opened.is_none() && self.help_others(bound, &row.key).await? {
+                opened = self.open_row(bound, &row, range.as_ref().map_or(0..0, Clone::clone)).await?;
+            }
             drop(order);
         }
         if let Some((place, body)) = opened {

@@ -8,7 +8,7 @@
 //! twice, and run beside other gateways.
 
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use tokio_util::sync::CancellationToken;
@@ -27,9 +27,13 @@ use crate::model::time::{Clock, Timestamp};
 use crate::model::versioning::VersionRef;
 use crate::store::error::{Error, Result};
 use crate::store::events::How;
+use crate::store::gateways::Turn;
 use crate::store::get::is_named;
 use crate::store::request::{DeleteRequest, UploadRef};
 use crate::store::{SERVICE, Store};
+
+/// Between two looks whether a pass is due here.
+const TURN_INTERVAL: Duration = Duration::from_millis(500);
 
 /// What one pass did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -112,9 +116,16 @@ impl Passed {
 impl Store {
     /// Follows the lifecycle rules until `stop`.
     pub async fn keep_lifecycle(&self, stop: CancellationToken, day: Day) {
-        let pause = u64::from(day.seconds() / 4).clamp(1, LIFECYCLE_PASS_SECONDS_MAX);
-        while stop.run_until_cancelled(tokio::time::sleep(Duration::from_secs(pause))).await.is_some() {
-            match stop.run_until_cancelled(self.lifecycle_pass(Clock::now(), day)).await {
+        let pause = Duration::from_secs(u64::from(day.seconds() / 4).clamp(1, LIFECYCLE_PASS_SECONDS_MAX));
+        let (mut turn, mut next) = (Turn::at("lifecycle"), Instant::now() + pause);
+        while stop.run_until_cancelled(tokio::time::sleep(TURN_INTERVAL)).await.is_some() {
+            // Whoever has the turn keeps it between two passes.
+            if !self.has_turn(&mut turn).await || Instant::now() < next {
+                continue;
+            }
+            next = Instant::now() + pause;
+            let pass = self.in_turn(&mut turn, self.lifecycle_pass(Clock::now(), day));
+            match stop.run_until_cancelled(pass).await.flatten() {
                 Some(Ok(report)) if report.removed + report.aborted > 0 => {
                     tracing::info!(removed = report.removed, aborted = report.aborted, kept = report.kept, "expired");
                 }

@@ -36,6 +36,7 @@ mod displace;
 pub mod error;
 mod events;
 mod explain;
+mod gateways;
 mod get;
 mod identity;
 pub mod ingest;
@@ -49,6 +50,7 @@ mod multipart;
 mod outbox;
 mod put;
 mod remove;
+mod replay;
 pub mod request;
 mod rights;
 mod seal;
@@ -69,6 +71,7 @@ pub use walk::Upkeep;
 
 use access_log::AccessLog;
 use bound::Bound;
+use gateways::Gateways;
 use inline::Inline;
 use lock::KeyLocks;
 use mount::Mount;
@@ -117,6 +120,7 @@ struct Inner {
     clock: Clock,
     locks: KeyLocks,
     outbox: Outbox,
+    gateways: Gateways,
     inline: Inline,
     seal_keys: seal::Keys,
     /// Seals positions in listings.
@@ -156,6 +160,7 @@ impl Store {
             clock: Clock::default(),
             locks: KeyLocks::new(),
             outbox: Outbox::default(),
+            gateways: Gateways::default(),
             inline: Inline::new(parts.inline_bytes_max),
             walks: Walks::default(),
             bounds: DashMap::new(),

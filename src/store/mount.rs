@@ -22,7 +22,7 @@ use crate::provider::{Container, Note, Provider};
 use crate::store::attach::{Attach, AttachReport, Claimed, Unattached, foreign, half_rebuilt};
 use crate::store::bound::Bound;
 use crate::store::error::{Error, Result};
-use crate::store::outbox::TASKS_PAGE;
+use crate::store::replay::TASKS_PAGE;
 use crate::store::{SERVICE, Store};
 
 /// A provider, and what its buckets are told to be.
@@ -173,6 +173,7 @@ impl Store {
     /// A container that belongs to another catalog; failures of the catalog. For an administrator's eyes.
     pub async fn attach_within(&self, limit: Duration) -> Result<AttachReport> {
         self.catalog().tidy_uploads(&SERVICE, true, Timestamp(0)).await?;
+        self.take_over_steps().await?;
         self.distrust_what_is_owed().await?;
         for mount in self.0.mounts.values() {
             mount.held.store(true, Ordering::SeqCst);
@@ -327,6 +328,8 @@ impl Store {
                 Ok(Some(Claimed::HalfRebuilt)) => return Err(Unattached::Refused(half_rebuilt(&container.name))),
                 Ok(None) => continue,
                 Ok(Some(Claimed::Clean)) => {}
+                // Where another process is at work, it is not a crash that shows.
+                Ok(Some(Claimed::Unclean)) if self.joined_others() => {}
                 Ok(Some(Claimed::Unclean)) => report.unclean.push(container.name.clone()),
                 Err(error) => {
                     if pass.failed.insert(container.name.clone()) {
@@ -379,11 +382,11 @@ impl Store {
         Ok(why == Attach::Rebuild && provider.read_note(&container.name, Note::Bucket).await?.is_some())
     }
 
-    /// Takes every step that is still owed in these buckets.
+    /// Takes every step of this process that is still owed in these buckets.
     pub(super) async fn replay_in(&self, bounds: BTreeMap<BucketId, Arc<Bound>>) -> Result<()> {
         let mut after = 0;
         loop {
-            let page = self.catalog().tasks(&SERVICE, after, TASKS_PAGE).await?;
+            let page = self.catalog().own_tasks(&SERVICE, after, TASKS_PAGE).await?;
             let Some(last) = page.last() else { return Ok(()) };
             after = last.id;
             for task in &page {

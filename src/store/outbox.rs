@@ -1,45 +1,57 @@
 //! Steps owed to providers after a commit: taken at once, repeated until they are taken, forgotten only when durable.
 //!
 //! A step is taken right after its commit, under the key's lock. If that fails, or the process ends, the row in the
-//! outbox makes a later pass take it again; every step is idempotent. Twice a second the containers with steps that were
-//! taken are settled (one `syncfs` for all of them) and the rows go.
+//! outbox makes a later pass take it again (`replay`); every step is idempotent. Twice a second the containers with steps
+//! that were taken are settled (one `syncfs` for all of them) and the rows go.
 //!
-//! **Invariant:** a row leaves the outbox only after its step was taken and the container settled behind it.
+//! Where several processes serve one catalog each takes the steps it wrote. Whoever needs one of another's to be taken
+//! takes it too, and leaves the row to its owner, who alone knows what it has written and synced.
+//!
+//! **Invariant:** a row leaves the outbox only after its step was taken and the container settled behind it, by whoever it
+//! belongs to; that of a lay-out only while its version is current, or after it was brought away from the key again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-
-use tokio_util::sync::CancellationToken;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::catalog::{Step, Task};
 use crate::model::id::{BucketId, VersionId};
-use crate::model::name::{BucketName, ObjectKey};
+use crate::model::name::ObjectKey;
 use crate::model::object::Object;
 use crate::model::place::{Displaced, Place, Placed, Stamp};
 use crate::model::record::Record;
-use crate::model::time::{Clock, Timestamp};
 use crate::provider::{self, LaidOut, LayOut};
 use crate::store::bound::{Bound, is_absent};
 use crate::store::error::{Error, Result};
 use crate::store::{SERVICE, Store};
-
-/// Between two settlements.
-const SETTLE_INTERVAL: Duration = Duration::from_millis(500);
-/// Settlements between two passes over steps that were not taken at once.
-const PASSES_BETWEEN_REPLAYS: u32 = 10;
-/// Rows read from the outbox at a time.
-pub(super) const TASKS_PAGE: usize = 1000;
-/// A finished or given up upload is remembered this long, so that a repeated Complete is answered alike.
-const UPLOADS_KEPT_NANOS: i64 = 24 * 3600 * 1_000_000_000;
 
 /// Steps taken in one bucket, and the bytes that the catalog keeps with them.
 #[derive(Debug)]
 struct Taken {
     bound: Arc<Bound>,
     tasks: Vec<i64>,
+    laid_out: Vec<Task>,
     kept: u64,
+}
+
+/// When a step that was taken may be forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Forget {
+    /// Once it is durable.
+    Durable,
+    /// If its version is still current then: it was brought to its key, where it must not stay otherwise.
+    Current,
+}
+
+/// Where a version is after its lay-out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Laid {
+    /// At its key, unless a newer one is there.
+    Out,
+    /// Where it is to be without a key.
+    Aside,
+    /// Nowhere.
+    Nowhere,
 }
 
 /// Steps taken and not yet settled, by bucket.
@@ -50,25 +62,40 @@ pub(super) struct Outbox {
     turn: tokio::sync::Mutex<()>,
     /// Files of steps up to this number may be damaged: a crash or a failed sync came after they were written.
     distrusted: AtomicI64,
+    /// Steps that were taken over: nobody knows what became of their files.
+    strange: Mutex<BTreeSet<i64>>,
     epoch: AtomicU64,
 }
 
 impl Outbox {
-    fn note(&self, bound: &Arc<Bound>, task: &Task) {
+    fn note(&self, bound: &Arc<Bound>, task: &Task, forget: Forget) {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = || Taken { bound: bound.clone(), tasks: Vec::new(), kept: 0 };
+        let new = || Taken { bound: bound.clone(), tasks: Vec::new(), laid_out: Vec::new(), kept: 0 };
         let taken = taken.entry(bound.bucket.id).or_insert_with(new);
-        taken.tasks.push(task.id);
+        match forget {
+            Forget::Durable => taken.tasks.push(task.id),
+            Forget::Current => taken.laid_out.push(task.clone()),
+        }
         taken.kept += task.inline.unwrap_or(0);
     }
 
     /// Files of steps up to `task` are written anew where the catalog keeps their bytes.
-    fn distrust(&self, task: i64) {
+    pub(super) fn distrust(&self, task: i64) {
         self.distrusted.fetch_max(task, Ordering::SeqCst);
     }
 
+    fn strange(&self) -> MutexGuard<'_, BTreeSet<i64>> {
+        self.strange.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same of those that were taken over.
+    pub(super) fn distrust_these(&self, tasks: &[i64]) {
+        self.strange().extend(tasks);
+    }
+
     fn is_distrusted(&self, task: &Task) -> bool {
-        task.inline.is_some() && task.id <= self.distrusted.load(Ordering::SeqCst)
+        task.inline.is_some()
+            && (task.id <= self.distrusted.load(Ordering::SeqCst) || self.strange().contains(&task.id))
     }
 
     /// How many syncs have failed. A write reads it before it publishes.
@@ -83,7 +110,10 @@ impl Outbox {
     /// Forgets what was taken in a bucket, so that it is taken again. Returns the highest number of it.
     fn forget(&self, bucket: BucketId) -> i64 {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.remove(&bucket).and_then(|taken| taken.tasks.into_iter().max()).unwrap_or(0)
+        taken
+            .remove(&bucket)
+            .and_then(|taken| taken.tasks.into_iter().chain(taken.laid_out.iter().map(|task| task.id)).max())
+            .unwrap_or(0)
     }
 
     fn drain(&self) -> BTreeMap<BucketId, Taken> {
@@ -99,6 +129,7 @@ impl Store {
         let (placing, freeing): (Vec<_>, Vec<_>) =
             tasks.into_iter().partition(|task| matches!(task.task.step, Step::LayOut { .. } | Step::Settle { .. }));
         for task in placing {
+            self.make_way(bound, &task).await;
             let placed = self.place(bound, &task, true).await;
             if task.inline.is_some() && self.0.outbox.epoch() != epoch {
                 self.0.outbox.distrust(task.id);
@@ -130,15 +161,50 @@ impl Store {
         });
     }
 
-    /// Takes one step, and notes it as taken.
+    /// Takes one step, and notes it as taken if it is this process's.
     pub(super) async fn take_step(&self, bound: &Arc<Bound>, task: &Task) {
-        let taken = self.perform(bound, task).await;
-        self.took(bound, task, taken);
+        if task.ours {
+            let taken = self.perform(bound, task).await;
+            self.took(bound, task, taken);
+        } else if let Err(error) = self.place(bound, task, false).await {
+            tracing::debug!(bucket = %bound.bucket.name, key = %task.task.key, %error, "a step of another process");
+        }
     }
 
-    fn took(&self, bound: &Arc<Bound>, task: &Task, taken: Result<()>) {
+    /// Takes the steps that other processes owe for a key. False: there are none.
+    pub(super) async fn help_others(&self, bound: &Arc<Bound>, key: &ObjectKey) -> Result<bool> {
+        if !self.catalog().is_shared() {
+            return Ok(false);
+        }
+        let owed = self.catalog().tasks_of(&SERVICE, bound.bucket.id, key).await?;
+        let moves = |task: &&Task| matches!(task.task.step, Step::LayOut { .. } | Step::SetAside { .. });
+        let others: Vec<_> = owed.iter().filter(|task| !task.ours).filter(moves).collect();
+        for task in &others {
+            self.take_step(bound, task).await;
+        }
+        Ok(!others.is_empty())
+    }
+
+    /// What a fresh version displaces may still be on its way to its key, by another process. It goes first: what it
+    /// displaces in its turn is known to nobody else.
+    async fn make_way(&self, bound: &Arc<Bound>, task: &Task) {
+        let Step::LayOut { over: Some(over), .. } = &task.task.step else { return };
+        if !self.catalog().is_shared() {
+            return;
+        }
+        let key = &task.task.key;
+        let there = bound.provider.stat(bound.place(), &Place::Natural(key.clone())).await;
+        if there.is_ok_and(|there| there.stamp == *over) {
+            return;
+        }
+        if let Err(error) = self.help_others(bound, key).await {
+            tracing::debug!(bucket = %bound.bucket.name, %key, %error, "steps of other processes are not known");
+        }
+    }
+
+    fn took(&self, bound: &Arc<Bound>, task: &Task, taken: Result<Forget>) {
         match taken {
-            Ok(()) => self.0.outbox.note(bound, task),
+            Ok(forget) => self.0.outbox.note(bound, task, forget),
             Err(error) => {
                 let (bucket, key) = (&bound.bucket.name, &task.task.key);
                 tracing::warn!(%bucket, %key, %error, cause = ?std::error::Error::source(&error), "a step stays owed");
@@ -146,74 +212,79 @@ impl Store {
         }
     }
 
-    async fn perform(&self, bound: &Arc<Bound>, task: &Task) -> Result<()> {
+    async fn perform(&self, bound: &Arc<Bound>, task: &Task) -> Result<Forget> {
         if self.0.outbox.is_distrusted(task) {
             if self.is_written_anew(bound, task).await? {
                 // The newer step has the bytes, durable since its commit: nothing rests on this one any more.
-                return Ok(self.catalog().tasks_done(&SERVICE, &[task.id]).await?);
+                self.catalog().tasks_done(&SERVICE, &[task.id]).await?;
+                self.0.outbox.strange().remove(&task.id);
+                return Ok(Forget::Durable);
             }
             if let Some(anew) = self.write_anew(bound, task).await? {
-                self.place(bound, &anew, false).await?;
-                self.0.outbox.note(bound, &anew);
-                return Ok(());
+                let forget = self.place(bound, &anew, false).await?;
+                self.0.outbox.note(bound, &anew, forget);
+                return Ok(Forget::Durable);
             }
         }
         self.place(bound, task, false).await
     }
 
-    /// Takes a step. `fresh`: its commit was made under this key's lock a moment ago. If another gateway has displaced
-    /// it since, the lay-out finds the newer version at the key and leaves it there.
-    async fn place(&self, bound: &Arc<Bound>, task: &Task, fresh: bool) -> Result<()> {
+    /// Takes a step. `fresh`: its commit was made under this key's lock a moment ago. If another process has displaced
+    /// it since, the lay-out finds the newer version at the key and leaves it there, or nothing, and the step stays owed.
+    async fn place(&self, bound: &Arc<Bound>, task: &Task, fresh: bool) -> Result<Forget> {
         let (key, version) = (&task.task.key, task.task.version);
         match &task.task.step {
             Step::LayOut { stamp, over, displaced, counter } => {
                 let (over, displaced) = (over.as_ref(), *displaced);
                 let step = LayOut { version, stamp, key, over, displaced, counter: *counter };
-                let there =
+                let laid =
                     if fresh { self.lay_out_current(bound, step).await? } else { self.lay_out(bound, step).await? };
-                if !there && task.inline.is_some() {
+                if laid == Laid::Nowhere && task.inline.is_some() {
                     // The next pass writes it anew.
-                    self.0.outbox.distrust(task.id);
+                    if task.ours {
+                        self.0.outbox.distrust(task.id);
+                    }
                     return Err(Error::Unavailable("its file vanished".into()));
                 }
-                match displaced {
-                    Displaced::Keep(Some(own)) => self.note(bound, key, own).await,
-                    Displaced::Keep(None) | Displaced::Free => Ok(()),
+                if let Displaced::Keep(Some(own)) = displaced {
+                    self.note(bound, key, own).await?;
                 }
+                return Ok(if laid == Laid::Out { Forget::Current } else { Forget::Durable });
             }
-            Step::Settle { .. } => Ok(()),
-            Step::SetAside { stamp } => self.move_aside(bound, key, version, stamp).await,
-            Step::Note { .. } => self.note(bound, key, version).await,
-            Step::Drop { stamp } => self.free(bound, key, version, stamp.as_ref()).await,
+            Step::Settle { .. } => {}
+            Step::SetAside { stamp } => self.move_aside(bound, key, version, stamp).await?,
+            Step::Note { .. } => self.note(bound, key, version).await?,
+            Step::Drop { stamp } => self.free(bound, key, version, stamp.as_ref()).await?,
             Step::FreeUpload { handle, attempts } => {
-                Ok(bound.provider.free_upload(bound.place(), handle, attempts).await?)
+                bound.provider.free_upload(bound.place(), handle, attempts).await?;
             }
         }
+        Ok(Forget::Durable)
     }
 
-    /// Lays a version out, if it is still the current one; else it is freed. False if it was nowhere.
-    async fn lay_out(&self, bound: &Bound, step: LayOut<'_>) -> Result<bool> {
+    /// Lays a version out, if it is still the current one; else it is set aside or freed.
+    async fn lay_out(&self, bound: &Bound, step: LayOut<'_>) -> Result<Laid> {
         let (key, version) = (step.key, step.version);
         let row = self.catalog().object(&SERVICE, bound.bucket.id, key).await?;
         if row.as_ref().is_none_or(|row| row.version != version) {
             self.lay_aside(bound, &step, row.as_ref()).await?;
-            return Ok(true);
+            return Ok(Laid::Aside);
         }
         // Its key could not be a path when it was tried. The row says so, and then nobody looks for it at the key first.
         if row.is_some_and(|row| row.placed == Placed::Managed) {
-            return Ok(true);
+            return Ok(Laid::Aside);
         }
         self.lay_out_current(bound, step).await
     }
 
-    async fn lay_out_current(&self, bound: &Bound, step: LayOut<'_>) -> Result<bool> {
+    async fn lay_out_current(&self, bound: &Bound, step: LayOut<'_>) -> Result<Laid> {
         let (key, version) = (step.key, step.version);
         let home = bound.home(key, version);
         match bound.provider.lay_out(bound.place(), LayOut { key: &home, ..step.clone() }).await {
-            Ok(LaidOut::Done | LaidOut::Superseded) => Ok(true),
+            Ok(LaidOut::Done | LaidOut::Superseded) => Ok(Laid::Out),
             Ok(LaidOut::DoneKeeping(name)) => {
                 tracing::warn!(bucket = %bound.bucket.name, %key, name, "an outside edit was displaced and is kept in .longshore/lost");
-                Ok(true)
+                Ok(Laid::Out)
             }
             // Where we may not write the bytes stay where we may.
             Err(provider::Error::Clash | provider::Error::Denied) => {
@@ -226,12 +297,12 @@ impl Store {
                     bound.provider.set_record(bound.place(), &place, step.stamp, &record).await?;
                 }
                 self.catalog().set_place(&SERVICE, bound.bucket.id, key, version, &place).await?;
-                Ok(true)
+                Ok(Laid::Out)
             }
             Err(provider::Error::NotFound) => {
                 // At neither place and nothing at the key: somebody took it away, which the next read or scan will see.
                 tracing::warn!(bucket = %bound.bucket.name, %key, "a version vanished before it was laid out");
-                Ok(false)
+                Ok(Laid::Nowhere)
             }
             Err(error) => Err(error.into()),
         }
@@ -298,84 +369,28 @@ impl Store {
         });
         let (over, displaced) = over.unwrap_or((None, bound.displacing()));
         let step = LayOut { version, stamp: &row.stamp, key, over, displaced, counter: row.counter };
-        self.lay_out(bound, step).await.map(|_| ())
-    }
-
-    /// Takes every step that an earlier process left owed. Files that were not durable may be damaged by now.
-    pub(super) async fn replay_after_start(&self) -> Result<()> {
-        self.distrust_what_is_owed().await?;
-        self.replay(i64::MAX).await
-    }
-
-    /// Files of the steps that are owed now may be damaged.
-    pub(super) async fn distrust_what_is_owed(&self) -> Result<()> {
-        self.0.outbox.distrust(self.newest_task(0).await?);
-        Ok(())
-    }
-
-    /// Takes every step up to number `until` that is still owed.
-    pub(super) async fn replay(&self, until: i64) -> Result<()> {
-        self.replay_those(until, |_| true).await
-    }
-
-    /// Takes every step that is still owed in one bucket.
-    pub(super) async fn replay_of(&self, bucket: BucketId) -> Result<()> {
-        self.replay_those(i64::MAX, |task| task.task.bucket == bucket).await
-    }
-
-    async fn replay_those(&self, until: i64, wanted: impl Fn(&Task) -> bool + Send) -> Result<()> {
-        let mut after = 0;
-        loop {
-            let page = self.catalog().tasks(&SERVICE, after, TASKS_PAGE).await?;
-            let Some(last) = page.last() else { return Ok(()) };
-            after = last.id;
-            let mut bounds: BTreeMap<BucketId, Option<Arc<Bound>>> = BTreeMap::new();
-            for task in page.iter().filter(|task| task.id <= until && wanted(task)) {
-                let id = task.task.bucket;
-                if let std::collections::btree_map::Entry::Vacant(entry) = bounds.entry(id) {
-                    entry.insert(self.bound_by_id(id).await?);
-                }
-                if let Some(Some(bound)) = bounds.get(&id) {
-                    let _order = self.0.locks.lock(id, &task.task.key).await;
-                    self.take_step(bound, task).await;
-                }
-            }
-            if after >= until {
-                return Ok(());
-            }
-        }
-    }
-
-    /// The bucket of a number; `None` if it or its container is not there. Replay is rare, buckets are few.
-    async fn bound_by_id(&self, id: BucketId) -> Result<Option<Arc<Bound>>> {
-        let mut after: Option<BucketName> = None;
-        loop {
-            let page = self.catalog().buckets(&SERVICE, "", after.as_ref().map(BucketName::as_str), TASKS_PAGE).await?;
-            let Some(last) = page.last() else { return Ok(None) };
-            after = Some(last.name.clone());
-            if let Some(bucket) = page.into_iter().find(|bucket| bucket.id == id) {
-                // A bucket whose storage cannot be reached keeps what is owed to it, and holds nobody else up.
-                return match self.bound(&bucket.name).await {
-                    Ok(bound) => Ok(bound.container.is_some().then_some(bound)),
-                    Err(error) => {
-                        tracing::warn!(bucket = %bucket.name, %error, "steps stay owed");
-                        Ok(None)
-                    }
-                };
-            }
+        self.lay_out(bound, step.clone()).await?;
+        // No step is owed for this. Another process that displaced it meanwhile may have looked for it at its managed place.
+        let now = self.catalog().object(&SERVICE, bound.bucket.id, key).await?;
+        match now.as_ref().is_some_and(|now| now.version == version) {
+            true => Ok(()),
+            false => self.lay_aside(bound, &step, now.as_ref()).await,
         }
     }
 
     /// Makes the steps taken so far durable and forgets them.
     pub(super) async fn settle(&self) {
         let _turn = self.0.outbox.turn.lock().await;
-        for (id, Taken { bound, tasks, kept }) in self.0.outbox.drain() {
+        for (id, Taken { bound, tasks, laid_out, kept }) in self.0.outbox.drain() {
             let settled = match self.settle_container(&bound).await {
-                Ok(()) => self.catalog().tasks_done(&SERVICE, &tasks).await.map_err(Into::into),
+                Ok(()) => self.forget_steps(tasks, laid_out).await,
                 Err(error) => Err(error),
             };
             match settled {
-                Ok(()) => self.0.inline.sub(kept),
+                Ok(overtaken) => {
+                    self.0.inline.sub(kept);
+                    self.free_later(&bound, overtaken);
+                }
                 // The rows stay; the next replay takes the steps once more.
                 Err(error) if self.is_still_there(&bound).await => {
                     tracing::warn!(bucket = id.0, %error, "steps could not be settled");
@@ -385,6 +400,21 @@ impl Store {
                 Err(_) => self.0.inline.sub(kept),
             }
         }
+    }
+
+    /// Forgets steps that are durable. Returns lay-outs of versions that another process has displaced: what they brought
+    /// to the key must not stay there.
+    async fn forget_steps(&self, mut tasks: Vec<i64>, mut laid_out: Vec<Task>) -> Result<Vec<Task>> {
+        if self.catalog().is_shared() {
+            let numbers: Vec<i64> = laid_out.iter().map(|task| task.id).collect();
+            let gone: BTreeSet<i64> = self.catalog().laid_out(&SERVICE, &numbers).await?.into_iter().collect();
+            laid_out.retain(|task| !gone.contains(&task.id));
+        } else {
+            // Whoever displaces a version has waited for its lay-out: one commit is enough.
+            tasks.extend(laid_out.drain(..).map(|task| task.id));
+        }
+        self.catalog().tasks_done(&SERVICE, &tasks).await?;
+        Ok(laid_out)
     }
 
     /// Makes what lies in a container durable. Steps may only be forgotten if it is the container they were taken in, and
@@ -414,67 +444,5 @@ impl Store {
     pub(super) async fn is_still_there(&self, bound: &Bound) -> bool {
         let row = self.catalog().bucket(&SERVICE, &bound.bucket.name).await;
         !matches!(row, Ok(row) if row.as_ref().is_none_or(|row| row.id != bound.bucket.id))
-    }
-
-    /// Background work until `stop`: settle, replay, notice what other processes changed. Walks, which may take hours,
-    /// are [`Store::keep_up`].
-    pub async fn run(&self, stop: CancellationToken) {
-        let mut generation = 0;
-        let (mut pass, mut horizon) = (0u32, 0);
-        while stop.run_until_cancelled(tokio::time::sleep(SETTLE_INTERVAL)).await.is_some() {
-            self.settle().await;
-            if let Err(error) = self.adopt_shared().await {
-                tracing::warn!(%error, "buckets of another server could not be looked for");
-            }
-            generation = self.notice_changes(generation).await;
-            pass = pass.wrapping_add(1);
-            if pass.is_multiple_of(PASSES_BETWEEN_REPLAYS) {
-                horizon = self.replay_overdue(horizon).await;
-                let before = Timestamp(Clock::now().0.saturating_sub(UPLOADS_KEPT_NANOS));
-                if let Err(error) = self.catalog().tidy_uploads(&SERVICE, false, before).await {
-                    tracing::warn!(%error, "old uploads could not be forgotten");
-                }
-            }
-        }
-        self.settle().await;
-    }
-
-    /// Drops what is remembered if the catalog's identities or buckets changed.
-    async fn notice_changes(&self, seen: u64) -> u64 {
-        match self.catalog().generation().await {
-            Ok(now) if now != seen => {
-                self.0.users.forget();
-                self.forget_buckets();
-                now
-            }
-            Ok(now) => now,
-            Err(error) => {
-                tracing::warn!(%error, "the catalog does not answer");
-                seen
-            }
-        }
-    }
-
-    /// Takes the steps that were owed at the previous pass already, and returns the newest of this one. A step younger
-    /// than a pass is most likely being taken right now.
-    async fn replay_overdue(&self, horizon: i64) -> i64 {
-        if let Err(error) = self.replay(horizon).await {
-            tracing::warn!(%error, "owed steps could not be read");
-        }
-        match self.newest_task(horizon).await {
-            Ok(newest) => newest,
-            Err(error) => {
-                tracing::warn!(%error, "owed steps could not be read");
-                horizon
-            }
-        }
-    }
-
-    async fn newest_task(&self, after: i64) -> Result<i64> {
-        let mut newest = after;
-        while let Some(last) = self.catalog().tasks(&SERVICE, newest, TASKS_PAGE).await?.last() {
-            newest = last.id;
-        }
-        Ok(newest)
     }
 }

@@ -12,6 +12,7 @@ use bytes::Bytes;
 
 use crate::catalog::{self, Change, Commit, Intent, NewTask, Scope, Step, UploadEnd};
 use crate::model::condition::{Conditions, Current, WriteRefusal};
+use crate::model::lock::Retention;
 use crate::model::object::Object;
 use crate::model::place::Placed;
 use crate::model::record::Record;
@@ -65,6 +66,7 @@ impl Store {
         // Under a key's name others would take sealed bytes for the object's own.
         draft.placed = if draft.attached.sealing.is_some() { Placed::Managed } else { bound.placed(&draft.key) };
         draft.null = bound.bucket.config.versioning != Versioning::Enabled;
+        let asked = draft.attached.lock.retention;
         draft.attached.lock.retention = retention_of(&bound, draft.attached.lock.retention);
         let record = Record::of(&draft, &bound.bucket.name);
         let unsynced = kept.is_some();
@@ -74,7 +76,8 @@ impl Store {
             stamp => stamp?,
         };
         let (version, stamp) = (draft.version, draft.stamp.clone());
-        let decided = self.decide_write(&bound, draft, (kept, epoch), &conditions, upload, (&cause, &scope)).await;
+        let decided =
+            self.decide_write(&bound, (draft, asked), (kept, epoch), &conditions, upload, (&cause, &scope)).await;
         if let Err((_, Outcome::Refused)) = decided
             && let Err(error) = bound.provider.delete_managed(bound.place(), version, Some(&stamp)).await
         {
@@ -86,7 +89,7 @@ impl Store {
     async fn decide_write(
         &self,
         bound: &Arc<Bound>,
-        mut draft: Object,
+        (mut draft, asked): (Object, Option<Retention>),
         (kept, epoch): (Option<Bytes>, u64),
         conditions: &Conditions,
         upload: Option<EndOfUpload>,
@@ -116,7 +119,13 @@ impl Store {
                     return Ok(draft);
                 }
                 // Somebody changed the row, or the bucket's configuration.
-                Err(catalog::Error::Conflict) => bound = self.bound_anew(&bound).await.map_err(refused)?,
+                Err(catalog::Error::Conflict) => {
+                    let now = self.bound_anew(&bound).await.map_err(refused)?;
+                    if now.bucket.revision != bound.bucket.revision {
+                        self.suit(&now, &mut draft, asked).await.map_err(refused)?;
+                    }
+                    bound = now;
+                }
                 Err(catalog::Error::NotFound) => {
                     self.forget_bucket(&bound.bucket.name);
                     return Err(refused(Error::NoSuchBucket));
@@ -129,6 +138,22 @@ impl Store {
             }
         }
         Err(refused(Error::ConditionalConflict))
+    }
+
+    /// Gives the draft the place and the retention that the bucket's configuration asks for as it is now.
+    async fn suit(&self, bound: &Bound, draft: &mut Object, asked: Option<Retention>) -> Result<()> {
+        if draft.placed == Placed::Natural {
+            draft.placed = bound.placed(&draft.key);
+        }
+        draft.attached.lock.retention = retention_of(bound, asked);
+        self.record_draft(bound, draft).await
+    }
+
+    /// Writes the record of a draft anew, as it is now.
+    async fn record_draft(&self, bound: &Bound, draft: &Object) -> Result<()> {
+        let record = Record::of(draft, &bound.bucket.name);
+        let place = crate::model::place::Place::Managed(draft.version);
+        Ok(bound.provider.set_record(bound.place(), &place, &draft.stamp, &record).await?)
     }
 
     /// What the write displaces: the row, or, where it matters, a file that has none yet.
@@ -162,9 +187,7 @@ impl Store {
             return Ok(());
         }
         draft.null = null;
-        let record = Record::of(draft, &bound.bucket.name);
-        let place = crate::model::place::Place::Managed(draft.version);
-        Ok(bound.provider.set_record(bound.place(), &place, &draft.stamp, &record).await?)
+        self.record_draft(bound, draft).await
     }
 }
 

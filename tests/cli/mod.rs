@@ -8,6 +8,7 @@ use crate::harness::{Auth, Options, Server, longshore};
 
 mod buckets;
 mod catalogs;
+mod compose;
 mod connections;
 mod policy;
 mod providers;

@@ -8,6 +8,7 @@ mod clouds;
 mod dice;
 mod edits;
 mod full_disk;
+mod gateways;
 mod gc;
 mod kill;
 mod large;

@@ -12,7 +12,7 @@ use tokio_postgres::{Client, Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::failure::Fault;
-use crate::catalog::{Error, Result};
+use crate::catalog::{Error, GatewayId, Result};
 use crate::config::limits::{
     CATALOG_CONNECT_SECONDS_MAX, CATALOG_LOCK_SECONDS_MAX, CATALOG_SILENCE_SECONDS_MAX, CATALOG_STATEMENT_SECONDS_MAX,
 };
@@ -80,6 +80,15 @@ impl Address {
             .tcp_user_timeout(Duration::from_secs(CATALOG_SILENCE_SECONDS_MAX))
             .keepalives_idle(Duration::from_secs(CATALOG_SILENCE_SECONDS_MAX));
         Ok(Self { config, tls })
+    }
+
+    /// The same for connections that say which gateway they belong to.
+    pub(super) fn of_gateway(mut self, gateway: Option<GatewayId>) -> Self {
+        if let Some(gateway) = gateway {
+            let options = format!("{} -c longshore.holder={gateway}", self.config.get_options().unwrap_or_default());
+            self.config.options(options);
+        }
+        self
     }
 
     /// Opens a connection and lets it run.

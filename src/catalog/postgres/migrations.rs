@@ -35,6 +35,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { name: "storage", text: include_str!("schema/storage.sql"), there: Some("") },
     Migration { name: "longshore", text: include_str!("schema/longshore.sql"), there: None },
     Migration { name: "shared", text: include_str!("schema/shared.sql"), there: None },
+    Migration { name: "gateways", text: include_str!("schema/gateways.sql"), there: None },
 ];
 
 /// Number, name and hash of what a database of Supabase has been through that looks like `storage.sql`: without them its

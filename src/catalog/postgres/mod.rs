@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::catalog::{
-    AccessKey, Acting, BucketIntent, Catalog, Commit, Error, Event, Intent, NewBucket, PartAdded, Progress, Result,
-    Scope, Sight, Task, Unnamed, VersionWindow, Window,
+    AccessKey, Acting, BucketIntent, Catalog, Commit, Enlisted, Error, Event, GatewayId, Intent, NewBucket, PartAdded,
+    Progress, Result, Scope, SecretMark, Sight, Task, Unnamed, VersionWindow, Window,
 };
 use crate::config::limits::{CATALOG_CONNECTIONS_MAX, CATALOG_WALKS_MAX, CATALOG_WINDOWS_MAX};
 use crate::model::bucket::{Bucket, BucketConfig, BucketSettings, Quota};
@@ -30,6 +30,7 @@ mod buckets;
 mod commit;
 mod connect;
 mod failure;
+mod gateways;
 mod identities;
 mod lacks;
 mod migrations;
@@ -45,6 +46,7 @@ mod uploads;
 
 use commit::Counted;
 use connect::Address;
+use gateways::Gateway;
 use lacks::Lacks;
 use pool::{Begin, Call, Pool};
 
@@ -55,11 +57,13 @@ pub struct OpenOptions {
     pub lazily: bool,
     /// The roles that tokens may name, beside the service's.
     pub roles: Vec<String>,
+    /// Who this process is to others that serve the catalog; `None`: it serves nobody, as a command does.
+    pub gateway: Option<GatewayId>,
 }
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { lazily: false, roles: ["anon", "authenticated"].map(str::to_owned).to_vec() }
+        Self { lazily: false, roles: ["anon", "authenticated"].map(str::to_owned).to_vec(), gateway: None }
     }
 }
 
@@ -75,6 +79,7 @@ pub struct PostgresCatalog {
     begin: Begin,
     /// What it may become for a token. Whatever else the login may become is not for tokens.
     roles: Vec<String>,
+    gateway: Option<Gateway>,
 }
 
 /// Whether a statement may run under this scope.
@@ -92,7 +97,7 @@ impl PostgresCatalog {
     /// [`Error::Failed`] with the reason: an address that is none, a newer schema, a login without the rights.
     /// [`Error::Unavailable`]: the database does not answer.
     pub async fn open(url: &Secret, options: OpenOptions) -> Result<Self> {
-        let address = Address::parse(url)?;
+        let address = Address::parse(url)?.of_gateway(options.gateway);
         let id = migrations::open(&address).await?;
         let lacks = Lacks::probe(&address.connect().await?).await?;
         Ok(Self {
@@ -102,6 +107,7 @@ impl PostgresCatalog {
             counted: Counted::default(),
             begin: if options.lazily { Begin::Hint } else { Begin::Write },
             roles: options.roles,
+            gateway: Gateway::new(options.gateway),
         })
     }
 
@@ -143,6 +149,46 @@ impl Catalog for PostgresCatalog {
 
     async fn generation(&self) -> Result<u64> {
         buckets::generation(&self.pool).await
+    }
+
+    fn is_shared(&self) -> bool {
+        self.gateway.is_some()
+    }
+
+    async fn enlist(&self, secrets: &[SecretMark]) -> Result<Enlisted> {
+        match &self.gateway {
+            Some(gateway) => gateway.enlist(&self.pool, secrets).await,
+            None => Ok(Enlisted::default()),
+        }
+    }
+
+    async fn beat(&self) -> Result<bool> {
+        match &self.gateway {
+            Some(gateway) => gateway.beat(&self.walks).await,
+            None => Ok(true),
+        }
+    }
+
+    async fn leave(&self) -> Result<()> {
+        match &self.gateway {
+            Some(gateway) => gateway.leave(&self.pool).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn has_others(&self) -> Result<bool> {
+        gateways::has_others(&self.pool).await
+    }
+
+    async fn lease(&self, job: &str) -> Result<bool> {
+        match &self.gateway {
+            Some(_) => gateways::lease(&self.walks, job).await,
+            None => Ok(true),
+        }
+    }
+
+    async fn give_back(&self, job: &str) -> Result<()> {
+        gateways::give_back(&self.pool, job).await
     }
 
     async fn ping(&self) -> Result<()> {
@@ -329,6 +375,16 @@ impl Catalog for PostgresCatalog {
         outbox::tasks(&self.walks, after, limit).await
     }
 
+    async fn own_tasks(&self, scope: &Scope, after: i64, limit: usize) -> Result<Vec<Task>> {
+        admit(scope)?;
+        outbox::own(&self.walks, after, limit).await
+    }
+
+    async fn take_over(&self, scope: &Scope, limit: usize) -> Result<Vec<i64>> {
+        admit(scope)?;
+        outbox::take_over(&self.walks, limit).await
+    }
+
     async fn tasks_of(&self, scope: &Scope, bucket: BucketId, key: &ObjectKey) -> Result<Vec<Task>> {
         admit(scope)?;
         outbox::tasks_of(&self.pool, bucket, key).await
@@ -342,6 +398,11 @@ impl Catalog for PostgresCatalog {
     async fn tasks_done(&self, scope: &Scope, done: &[i64]) -> Result<()> {
         admit(scope)?;
         self.forget(statements::DELETE_TASKS, done).await
+    }
+
+    async fn laid_out(&self, scope: &Scope, done: &[i64]) -> Result<Vec<i64>> {
+        admit(scope)?;
+        outbox::laid_out(&self.pool, done).await
     }
 
     async fn events(&self, scope: &Scope, target: &str, limit: usize) -> Result<Vec<Event>> {

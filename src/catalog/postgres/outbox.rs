@@ -26,7 +26,7 @@ fn read(row: &Row) -> Result<Task> {
         bytes: None,
     };
     let inline = get::<Option<i32>>(row, 5)?.and_then(|bytes| u64::try_from(bytes).ok());
-    Ok(Task { id: get(row, 0)?, task, inline })
+    Ok(Task { id: get(row, 0)?, task, inline, ours: get(row, 6)? })
 }
 
 /// The statement that writes a step.
@@ -41,7 +41,7 @@ pub(super) fn insertion(task: &NewTask) -> Result<Call> {
 pub(super) fn numbered(mut task: NewTask, rows: &[Row]) -> Result<Task> {
     let row = rows.first().ok_or(Fault::Malformed("the number of a step"))?;
     let inline = task.bytes.take().map(|bytes| bytes.len() as u64);
-    Ok(Task { id: get(row, 0)?, task, inline })
+    Ok(Task { id: get(row, 0)?, task, inline, ours: true })
 }
 
 async fn ask(pool: &Pool, call: Call) -> Result<Vec<Row>> {
@@ -57,6 +57,30 @@ pub(super) async fn inline(pool: &Pool, bucket: BucketId, version: VersionId) ->
 /// Steps still owed, in the order of their numbers.
 pub(super) async fn tasks(pool: &Pool, after: i64, limit: usize) -> Result<Vec<Task>> {
     ask(pool, Call::new(sql::TASKS).with(after).with(rows::limit(limit))).await?.iter().map(read).collect()
+}
+
+/// Those of this process.
+pub(super) async fn own(pool: &Pool, after: i64, limit: usize) -> Result<Vec<Task>> {
+    ask(pool, Call::new(sql::OWN_TASKS).with(after).with(rows::limit(limit))).await?.iter().map(read).collect()
+}
+
+/// Removes those of these steps whose version is still current, and returns them.
+pub(super) async fn laid_out(pool: &Pool, done: &[i64]) -> Result<Vec<i64>> {
+    if done.is_empty() {
+        return Ok(Vec::new());
+    }
+    let call = Call::new(sql::DELETE_LAID_OUT).with(done.to_vec());
+    let rows = pool.run(Begin::Hint, &[call]).await?.pop().unwrap_or_default();
+    rows.iter().map(|row| get(row, 0)).collect()
+}
+
+/// Makes steps this process's own that belong to none at work.
+pub(super) async fn take_over(pool: &Pool, limit: usize) -> Result<Vec<i64>> {
+    let call = Call::new(sql::TAKE_OVER).with(rows::limit(limit));
+    let rows = pool.run(Begin::Write, &[call]).await?.pop().unwrap_or_default();
+    let mut taken = rows.iter().map(|row| get(row, 0)).collect::<Result<Vec<i64>>>()?;
+    taken.sort_unstable();
+    Ok(taken)
 }
 
 /// Steps still owed for one key, oldest first.
@@ -90,7 +114,7 @@ pub(super) async fn give_up(pool: &Pool, bucket: BucketId, files: Vec<Unnamed>) 
     let written = alone(pool, bucket, vec![lock, write]).await?.pop().unwrap_or_default();
     let numbers = written.iter().map(|row| Ok((rows::version(row, 1)?, get::<i64>(row, 0)?)));
     let numbers = numbers.collect::<Result<HashMap<_, _>>>()?;
-    let number = |task: NewTask| Some(Task { id: *numbers.get(&task.version)?, task, inline: None });
+    let number = |task: NewTask| Some(Task { id: *numbers.get(&task.version)?, task, inline: None, ours: true });
     Ok(tasks.into_iter().filter_map(number).collect())
 }
 

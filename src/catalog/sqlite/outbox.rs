@@ -22,7 +22,7 @@ fn read(row: &Row<'_>) -> rows::Read<Task> {
         bytes: None,
     };
     let inline = row.get::<_, Option<i64>>(5)?.and_then(|bytes| u64::try_from(bytes).ok());
-    Ok(Task { id: row.get(0)?, task, inline })
+    Ok(Task { id: row.get(0)?, task, inline, ours: true })
 }
 
 /// Writes a step and numbers it.
@@ -32,7 +32,7 @@ pub(super) fn add(connection: &Connection, mut task: NewTask) -> Result<Task> {
     let (version, bytes) = (rows::bytes(task.version), task.bytes.take());
     let mut statement = connection.prepare_cached(sql::INSERT_TASK)?;
     let id = statement.insert(params![task.bucket.0, task.key.as_str(), version, frees, step, bytes.as_deref()])?;
-    Ok(Task { id, task, inline: bytes.map(|bytes| bytes.len() as u64) })
+    Ok(Task { id, task, inline: bytes.map(|bytes| bytes.len() as u64), ours: true })
 }
 
 /// The bytes kept with the newest step of a version.

@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use super::error::{Doing, contended, if_there, is_clash, meaning};
 use super::space::Space;
 use super::spot::{Facts, Moved, Spot};
+use super::turns;
 use crate::model::id::VersionId;
 use crate::model::name::{BucketName, ObjectKey};
 use crate::model::place::{Displaced, Stamp};
@@ -136,6 +137,7 @@ fn next(managed: Option<Seen>, key: Option<Seen>) -> Act {
 pub(super) fn lay_out(space: &Space, step: &Step) -> Result<LaidOut> {
     let path = space.path_of(&step.key).ok_or(Error::Clash)?;
     let _step = space.step_at(&step.key);
+    let _turn = turns::wait(space, Some(&step.key), step.version);
     let managed = if_there(space.managed(step.version))?;
     let (mut kept, mut alone) = (None, None);
     for _ in 0..ROUNDS_MAX {
@@ -289,6 +291,7 @@ pub(super) fn take_aside(space: &Space, key: &ObjectKey, version: VersionId, sta
     let path = space.path_of(key);
     let managed = space.managed_made(version)?;
     let _step = space.step_at(key);
+    let _turn = turns::wait(space, Some(key), version);
     let _alone = if space.exchanges() { None } else { space.alone()? };
     for _ in 0..ROUNDS_MAX {
         let out = managed.look()?;
@@ -373,6 +376,7 @@ fn put_back_or_keep(space: &Space, managed: &Spot, version: VersionId) -> Result
 /// Frees what is at a managed place, if it is what `stamp` identifies (`None`: whatever it is).
 pub(super) fn delete_managed(space: &Space, version: VersionId, stamp: Option<&Stamp>) -> Result<()> {
     let Some(managed) = if_there(space.managed(version))? else { return Ok(()) };
+    let _turn = turns::wait(space, None, version);
     for _ in 0..ROUNDS_MAX {
         let Some(facts) = managed.look()? else { return Ok(()) };
         let Some(stamp) = stamp else { return managed.unlink() };

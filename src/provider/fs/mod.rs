@@ -23,6 +23,7 @@ mod root;
 mod space;
 mod spot;
 mod stage;
+mod turns;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -88,7 +89,7 @@ impl FsProvider {
     /// # Errors
     /// Whatever stands in the way of opening the directory.
     pub fn open_without(root: &Path, durability: Durability, without: Without) -> std::io::Result<Self> {
-        Ok(Self { root: Arc::new(Root::open(root, durability, without, None)?) })
+        Ok(Self { root: Arc::new(Root::open(root, durability, without, (None, false))?) })
     }
 
     /// The same as [`FsProvider::open`]; notes of containers that take no writes are kept in `notes`, which is made when
@@ -97,7 +98,15 @@ impl FsProvider {
     /// # Errors
     /// Whatever stands in the way of opening the directory.
     pub fn open_keeping(root: &Path, durability: Durability, notes: Option<PathBuf>) -> std::io::Result<Self> {
-        Ok(Self { root: Arc::new(Root::open(root, durability, Without::default(), notes)?) })
+        Ok(Self { root: Arc::new(Root::open(root, durability, Without::default(), (notes, false))?) })
+    }
+
+    /// The same for a directory that several processes serve.
+    ///
+    /// # Errors
+    /// Whatever stands in the way of opening the directory.
+    pub fn open_shared(root: &Path, durability: Durability, notes: Option<PathBuf>) -> std::io::Result<Self> {
+        Ok(Self { root: Arc::new(Root::open(root, durability, Without::default(), (notes, true))?) })
     }
 
     /// Runs `work` on a blocking thread, in the container.

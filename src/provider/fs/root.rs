@@ -55,7 +55,7 @@ impl Root {
         path: &Path,
         durability: Durability,
         without: Without,
-        notes: Option<PathBuf>,
+        (notes, shared): (Option<PathBuf>, bool),
     ) -> std::io::Result<Self> {
         let dir = rustix::fs::open(path, open::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         let opener = if without.openat2 { Opener::Walk } else { Opener::probe(&dir) };
@@ -80,7 +80,16 @@ impl Root {
         let root = Self {
             path: path.to_owned(),
             dir,
-            terms: Terms { opener, durable, without, process, fine_times_on, notes, reaper: Arc::new(Reaper::start()) },
+            terms: Terms {
+                opener,
+                durable,
+                shared,
+                without,
+                process,
+                fine_times_on,
+                notes,
+                reaper: Arc::new(Reaper::start()),
+            },
             folds: found.folds || without.case,
             capabilities,
             spaces: Mutex::new(HashMap::new()),

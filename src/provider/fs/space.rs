@@ -56,6 +56,8 @@ pub(super) struct Terms {
     pub(super) opener: Opener,
     /// Whether what is acknowledged is synced.
     pub(super) durable: bool,
+    /// Whether other processes may serve the directory at the same time.
+    pub(super) shared: bool,
     /// The calls that are not to be used here.
     pub(super) without: Without,
     /// Names the directory of staged bodies of this process.

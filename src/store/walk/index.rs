@@ -1,6 +1,6 @@
 //! The walks of the server: new buckets are indexed at once, all others are scanned and cleaned up now and then.
 //!
-//! One bucket at a time, one walk after the other, so that the work of clients goes before. A bucket whose walk fails
+//! One bucket at a time, one walk after the other, in one of the processes that serve the catalog, so that the work of clients goes before. A bucket whose walk fails
 //! waits longer each time. What a scan holds back is told in the log, in the metrics and by `bucket list`, and stays so
 //! until somebody decides.
 //!
@@ -18,6 +18,7 @@ use crate::model::bucket::Bucket;
 use crate::model::id::BucketId;
 use crate::model::name::BucketName;
 use crate::store::error::Result;
+use crate::store::gateways::Turn;
 use crate::store::request::{GcOptions, GcReport, ScanOptions, ScanReport};
 use crate::store::{SERVICE, Store};
 
@@ -65,8 +66,9 @@ impl Store {
     pub async fn keep_up(&self, stop: CancellationToken, upkeep: Upkeep) {
         let unclean = upkeep.unclean.iter().cloned().collect();
         let mut keeper = Keeper { upkeep, unclean, failed: BTreeMap::new(), held_back: BTreeMap::new() };
+        let mut turn = Turn::at("walks");
         while stop.run_until_cancelled(tokio::time::sleep(LOOK_INTERVAL)).await.is_some() {
-            if stop.run_until_cancelled(self.look_round(&mut keeper)).await.is_none() {
+            if stop.run_until_cancelled(self.in_turn(&mut turn, self.look_round(&mut keeper))).await.is_none() {
                 return;
             }
         }

@@ -15,7 +15,7 @@ async fn open(backend: &Backend) -> Arc<dyn Provider> {
     let text = format!("[server]\ndefault_provider = \"cloud\"\n{}", backend.entry("cloud", ""));
     let config = Config::parse(&text, &Overrides::default()).expect("a sound configuration");
     let provider = config.providers.iter().find(|provider| provider.name == "cloud").expect("it is there");
-    open_provider(provider, Durability::Fsync, false, None).await.expect("opens")
+    open_provider(provider, (Durability::Fsync, false), false, None).await.expect("opens")
 }
 
 async fn behaves(backend: Option<&'static Backend>) {

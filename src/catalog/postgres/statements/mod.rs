@@ -110,8 +110,25 @@ macro_rules! upload_row {
 #[macro_use]
 mod shared;
 
+/// Who this process is to the others of its catalog: a setting of each connection; empty for who is no gateway.
+macro_rules! me {
+    () => {
+        "coalesce(current_setting('longshore.holder', true), '')"
+    };
+}
+/// Whether the gateway whose id is in this column is at work.
+macro_rules! at_work {
+    ($holder:literal) => {
+        concat!("EXISTS (SELECT 1 FROM longshore.gateways AS g WHERE g.id = ", $holder, " AND g.until > now())")
+    };
+}
+
+mod gateways;
+mod identities;
 mod roles;
 
+pub(super) use gateways::*;
+pub(super) use identities::*;
 pub(super) use roles::*;
 pub(super) use shared::*;
 
@@ -390,14 +407,42 @@ pub(super) const GIVE_UP: &str = concat!(
 
 pub(super) const INSERT_TASK: &str = "INSERT INTO longshore.outbox (bucket, name, version, frees, step, bytes) \
     VALUES ($1, $2, $3, $4, $5, $6) RETURNING id";
-pub(super) const TASKS: &str = "SELECT id, bucket, name, version, step, length(bytes) FROM longshore.outbox \
-    WHERE id > $1 ORDER BY id LIMIT $2";
-pub(super) const TASKS_OF: &str = "SELECT id, bucket, name, version, step, length(bytes) FROM longshore.outbox \
-    WHERE bucket = $1 AND name = $2 ORDER BY id";
+pub(super) const TASKS: &str = concat!(
+    "SELECT id, bucket, name, version, step, length(bytes), holder = ",
+    me!(),
+    " FROM longshore.outbox WHERE id > $1 ORDER BY id LIMIT $2"
+);
+pub(super) const TASKS_OF: &str = concat!(
+    "SELECT id, bucket, name, version, step, length(bytes), holder = ",
+    me!(),
+    " FROM longshore.outbox WHERE bucket = $1 AND name = $2 ORDER BY id"
+);
+pub(super) const OWN_TASKS: &str = concat!(
+    "SELECT id, bucket, name, version, step, length(bytes), true FROM longshore.outbox WHERE holder = ",
+    me!(),
+    " AND id > $1 ORDER BY id LIMIT $2"
+);
+/// What somebody else is just taking over is passed by.
+pub(super) const TAKE_OVER: &str = concat!(
+    "WITH free AS (SELECT o.id FROM longshore.outbox AS o WHERE o.holder <> ",
+    me!(),
+    " AND NOT ",
+    at_work!("o.holder"),
+    " ORDER BY o.id LIMIT $1 FOR UPDATE OF o SKIP LOCKED) \
+    UPDATE longshore.outbox AS t SET holder = ",
+    me!(),
+    " FROM free WHERE t.id = free.id RETURNING t.id"
+);
 pub(super) const INLINE: &str = "SELECT bytes FROM longshore.outbox WHERE version = $1 AND bucket = $2 \
     AND bytes IS NOT NULL AND id = (SELECT max(id) FROM longshore.outbox \
         WHERE version = $1 AND bucket = $2 AND bytes IS NOT NULL)";
-pub(super) const DELETE_TASKS: &str = "DELETE FROM longshore.outbox WHERE id = ANY ($1)";
+pub(super) const DELETE_TASKS: &str = concat!("DELETE FROM longshore.outbox WHERE id = ANY ($1) AND holder = ", me!());
+/// Those whose version is current: whoever displaces it from now on finds it at its key.
+pub(super) const DELETE_LAID_OUT: &str = concat!(
+    "DELETE FROM longshore.outbox AS o WHERE o.id = ANY ($1) AND o.holder = ",
+    me!(),
+    " AND EXISTS (SELECT 1 FROM longshore.facts AS f WHERE f.version = o.version AND f.bucket = o.bucket) RETURNING o.id"
+);
 
 pub(super) const INSERT_EVENT: &str =
     "INSERT INTO longshore.events (bucket, name, target, created, event) VALUES ($1, $2, $3, $4, $5)";
@@ -421,16 +466,29 @@ pub(super) const UPLOADS: &str = concat!(
     FROM longshore.uploads AS u WHERE u.id = $4 AND u.bucket = $1 AND u.name = $2), CAST($3 AS bigint)), $4) \
     AND name < $5 ORDER BY name, created, id LIMIT $6"
 );
-pub(super) const SET_UPLOAD_STATE: &str = "WITH u AS (UPDATE longshore.uploads SET state = $3, result = $4, ended = $5 \
-    WHERE id = $1 AND state = $2 RETURNING bucket, name, handle), \
+/// What another gateway at work is completing is its own.
+pub(super) const SET_UPLOAD_STATE: &str = concat!(
+    "WITH u AS (UPDATE longshore.uploads AS s SET state = $3, result = $4, ended = $5, holder = ",
+    me!(),
+    " WHERE s.id = $1 AND s.state = $2 AND (s.state <> 'completing' OR s.holder = ",
+    me!(),
+    " OR NOT ",
+    at_work!("s.holder"),
+    ") RETURNING bucket, name, handle), \
     known AS (SELECT longshore.refuse(CASE WHEN EXISTS (SELECT 1 FROM u) THEN NULL \
         WHEN EXISTS (SELECT 1 FROM longshore.uploads WHERE id = $1) THEN 'LS409' ELSE 'LS404' END) AS held) \
-    SELECT held, bucket, name, handle FROM known LEFT JOIN u ON held";
+    SELECT held, bucket, name, handle FROM known LEFT JOIN u ON held"
+);
 pub(super) const END_UPLOAD: &str = "WITH u AS (UPDATE longshore.uploads SET state = $2, result = $3, ended = $4 \
     WHERE id = $1 AND state = 'completing' RETURNING 1) \
     SELECT longshore.refuse(CASE WHEN NOT EXISTS (SELECT 1 FROM u) THEN 'LS409' END)";
-pub(super) const REOPEN_UPLOADS: &str =
-    "UPDATE longshore.uploads SET state = 'open' WHERE state = 'completing' AND ended IS NULL";
+pub(super) const REOPEN_UPLOADS: &str = concat!(
+    "UPDATE longshore.uploads AS s SET state = 'open' WHERE s.state = 'completing' AND s.ended IS NULL AND (s.holder = ",
+    me!(),
+    " OR NOT ",
+    at_work!("s.holder"),
+    ")"
+);
 pub(super) const FORGET_PARTS: &str =
     "DELETE FROM longshore.parts WHERE upload IN (SELECT id FROM longshore.uploads WHERE ended < $1)";
 pub(super) const FORGET_UPLOADS: &str = "DELETE FROM longshore.uploads WHERE ended < $1";
@@ -456,40 +514,3 @@ pub(super) const ATTEMPT: &str =
 pub(super) const PARTS: &str = "SELECT number, attempt, stamp, size, modified, etag, sum_algorithm, sum_kind, sum_value, \
     crc64 FROM longshore.parts WHERE upload = $1 AND number > $2 ORDER BY number LIMIT $3";
 pub(super) const DELETE_PARTS: &str = "DELETE FROM longshore.parts WHERE upload = $1 RETURNING number, attempt";
-
-pub(super) const INSERT_USER: &str = concat!(
-    "WITH u AS (INSERT INTO longshore.users (name, display_name, email, groups, policy) VALUES ($1, $2, $3, $4, $5) \
-        ON CONFLICT (name) DO UPDATE SET display_name = excluded.display_name, email = excluded.email, \
-            groups = excluded.groups, policy = excluded.policy WHERE CAST($6 AS boolean) RETURNING 1), m AS (",
-    moved!("u"),
-    ") SELECT longshore.refuse(CASE WHEN NOT EXISTS (SELECT 1 FROM u) THEN 'LSTKN' END)"
-);
-pub(super) const USER: &str = "SELECT name, display_name, email, groups, policy FROM longshore.users WHERE name = $1";
-pub(super) const USERS: &str = "SELECT name, display_name, email, groups, policy FROM longshore.users WHERE name > $1 \
-    ORDER BY name LIMIT $2";
-pub(super) const DELETE_USER: &str = concat!(
-    "WITH u AS (DELETE FROM longshore.users WHERE name = $1 RETURNING 1), \
-    k AS (DELETE FROM longshore.access_keys WHERE user_name = $1), \
-    l AS (UPDATE longshore.bucket_settings SET owner = 'root' WHERE owner = $1 RETURNING bucket_id), \
-    b AS (UPDATE storage.buckets SET owner_id = NULL, owner = NULL WHERE id IN (SELECT bucket_id FROM l)), m AS (",
-    moved!("u"),
-    ") SELECT longshore.refuse(CASE WHEN NOT EXISTS (SELECT 1 FROM u) THEN 'LS404' END)"
-);
-pub(super) const INSERT_KEY: &str = concat!(
-    "WITH u AS MATERIALIZED (SELECT 1 FROM longshore.users WHERE name = $2 FOR KEY SHARE), \
-    k AS (INSERT INTO longshore.access_keys (access_key, user_name, sealed_secret, created) \
-        SELECT CAST($1 AS text), CAST($2 AS text), CAST($3 AS bytea), CAST($4 AS bigint) FROM u \
-        ON CONFLICT (access_key) DO NOTHING RETURNING 1), m AS (",
-    moved!("k"),
-    ") SELECT longshore.refuse(CASE WHEN NOT EXISTS (SELECT 1 FROM u) THEN 'LS404' \
-        WHEN NOT EXISTS (SELECT 1 FROM k) THEN 'LSTKN' END)"
-);
-pub(super) const KEY: &str =
-    "SELECT access_key, user_name, sealed_secret, created FROM longshore.access_keys WHERE access_key = $1";
-pub(super) const KEYS: &str = "SELECT access_key, user_name, sealed_secret, created FROM longshore.access_keys \
-    WHERE user_name = $1 ORDER BY access_key";
-pub(super) const DELETE_KEY: &str = concat!(
-    "WITH k AS (DELETE FROM longshore.access_keys WHERE access_key = $1 RETURNING 1), m AS (",
-    moved!("k"),
-    ") SELECT longshore.refuse(CASE WHEN NOT EXISTS (SELECT 1 FROM k) THEN 'LS404' END)"
-);
