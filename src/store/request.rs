@@ -76,6 +76,8 @@ pub struct Given {
     pub encryption: EncryptionRequest,
     /// Whether it takes over since when there is something at the key from what it replaces.
     pub keeps_created: bool,
+    /// When an upload is given up that has not become an object by then.
+    pub ends: Option<Timestamp>,
 }
 
 /// The access control list that a request asks for.
