@@ -78,7 +78,7 @@
 //!
 //! Lifecycle: a pass walks the versions of each bucket with rules in windows and asks one pure function what is due; what
 //! is goes through the doors of requests, so that locks hold it and a newer write keeps it. A pass may be cut short, run
-//! twice and run beside others.
+//! twice and run beside others. It also gives up the uploads that have an end of their own and are past it.
 //!
 //! Notification: what happened is a row of the commit that made it true. Each webhook has a task of its own that posts the
 //! oldest rows, those of one key in order, and removes a row when the target has said 2xx: at least once. A row is given

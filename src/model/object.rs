@@ -88,6 +88,9 @@ pub struct Attached {
     /// When the key came to be, if it was overwritten since.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created: Option<Timestamp>,
+    /// Of an upload: when it is given up. No object has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ends: Option<Timestamp>,
 }
 
 impl Attached {

@@ -16,7 +16,7 @@ use crate::model::caller::Caller;
 use crate::model::checksum::{Algorithm, Checksum, ChecksumKind};
 use crate::model::encryption::stored_stream;
 use crate::model::id::{UploadId, VersionId, hex};
-use crate::model::object::{Object, PartFact};
+use crate::model::object::{Attached, Object, PartFact};
 use crate::model::place::{Placed, Stamp};
 use crate::model::time::Timestamp;
 use crate::model::upload::{Part, Upload, UploadState};
@@ -230,7 +230,7 @@ fn draft(row: &Upload, chosen: &[Part], request: &CompleteRequest) -> Result<Obj
         return Err(Error::BadDigest);
     }
     let shown = |part: &Part| part.checksum.clone().filter(|_| row.checksum.is_some());
-    let mut attached = row.attached.clone();
+    let mut attached = Attached { ends: None, ..row.attached.clone() };
     if let Some(sealing) = &mut attached.sealing {
         chosen.iter().for_each(|part| sealing.add_part(part.number, part.size));
     }

@@ -148,9 +148,12 @@ impl Store {
             let Some(last) = buckets.last() else { return Ok(report) };
             after = Some(last.name.clone());
             for bucket in &buckets {
-                let Some(lifecycle) = &bucket.config.lifecycle else { continue };
-                let done = match self.follow(bucket, lifecycle, now, day, &mut report).await {
-                    Ok(()) => self.abort_overdue(bucket, lifecycle, now, day, &mut report).await,
+                let followed = match &bucket.config.lifecycle {
+                    Some(lifecycle) => self.follow(bucket, lifecycle, now, day, &mut report).await,
+                    None => Ok(()),
+                };
+                let done = match followed {
+                    Ok(()) => self.abort_overdue(bucket, now, day, &mut report).await,
                     Err(error) => Err(error),
                 };
                 if let Err(error) = done {
@@ -260,24 +263,23 @@ impl Store {
     async fn abort_overdue(
         &self,
         bucket: &Bucket,
-        lifecycle: &Lifecycle,
         now: Timestamp,
         day: Day,
         report: &mut LifecycleReport,
     ) -> Result<()> {
-        let rules: Vec<&Rule> =
-            lifecycle.rules.iter().filter(|rule| rule.enabled && rule.abort_days.is_some()).collect();
-        let Some(prefix) = common_prefix(rules.iter().map(|rule| rule.prefix())) else { return Ok(()) };
+        let rules = bucket.config.lifecycle.iter().flat_map(|lifecycle| &lifecycle.rules);
+        let rules: Vec<&Rule> = rules.filter(|rule| rule.enabled && rule.abort_days.is_some()).collect();
         let mut after = None;
         loop {
             let from = after.as_ref().map(|(key, id): &(String, _)| (key.as_str(), Some(*id)));
-            let uploads = self.catalog().uploads(&SERVICE, bucket.id, &prefix, from, LIFECYCLE_WINDOW_ROWS).await?;
+            let uploads = self.catalog().uploads(&SERVICE, bucket.id, "", from, LIFECYCLE_WINDOW_ROWS).await?;
             let Some(last) = uploads.last() else { return Ok(()) };
             after = Some((last.key.as_str().to_owned(), last.id));
             for upload in uploads {
                 let overdue =
                     |rule: &&Rule| rule.abort_at(upload.key.as_str(), upload.created, day).is_some_and(|at| at <= now);
-                if !rules.iter().any(overdue) {
+                let ended = upload.attached.ends.is_some_and(|ends| ends <= now);
+                if !ended && !rules.iter().any(overdue) {
                     continue;
                 }
                 let named = UploadRef { bucket: bucket.name.clone(), key: upload.key.clone(), id: upload.id };

@@ -57,7 +57,7 @@ impl Store {
             initiator: caller.initiator(),
             owner,
             content: request.content,
-            attached: Attached { sealing: sealed.map(|sealed| sealed.sealing), ..attached },
+            attached: Attached { sealing: sealed.map(|sealed| sealed.sealing), ends: request.given.ends, ..attached },
             checksum: request.checksum,
             handle,
             state: UploadState::Open,

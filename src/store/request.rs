@@ -78,6 +78,8 @@ pub struct Given {
     pub keeps_created: bool,
     /// Whether a form of a browser brought it.
     pub posted: bool,
+    /// When an upload is given up that has not become an object by then.
+    pub ends: Option<Timestamp>,
 }
 
 /// The access control list that a request asks for.

@@ -5,6 +5,7 @@
 mod buckets;
 mod changes;
 mod existing;
+mod jwks;
 mod lists;
 mod objects;
 mod reads;

@@ -183,3 +183,28 @@ async fn an_upload_ends_in_time() {
     }
     patch(&site, SERVICE, &at, "0", "hello").await.expect(404);
 }
+
+#[tokio::test]
+async fn what_came_of_an_upload_that_ended_is_freed() {
+    let config = "[supabase]\nresumable_upload_seconds = 1\n[s3]\nlifecycle_day_seconds = 4\n";
+    let site = Site::with(Options::default().config(config));
+    site.bucket(json!({"name": "priv"})).await;
+    let root = site.server.root();
+    let at = location(&create(&site, SERVICE, "late", "50000").send().await.expect(201));
+    patch(&site, SERVICE, &at, "0", &"x".repeat(40_000)).await;
+    // One of S3 stays: no rule ends it.
+    root.call("POST", "/priv/stays").query("uploads", "").send().await.expect(200);
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    loop {
+        let uploads = root.call("GET", "/priv").query("uploads", "").send().await.expect(200).elements("Key");
+        if uploads == ["stays"] {
+            break;
+        }
+        assert!(std::time::Instant::now() < until, "{uploads:?} do not end");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    site.server.until_settled();
+    let shards = std::fs::read_dir(site.server.data().join("priv/.longshore/objects")).expect("shards");
+    let files = shards.flat_map(|shard| std::fs::read_dir(shard.expect("a shard").path()).expect("files")).count();
+    assert_eq!(files, 0, "its pieces are gone");
+}

@@ -22,7 +22,7 @@ use crate::model::caller::Caller;
 use crate::model::id::UploadId;
 use crate::model::name::{BucketName, ObjectKey};
 use crate::model::object::Content;
-use crate::model::time::Clock;
+use crate::model::time::{Clock, Timestamp};
 use crate::model::upload::{Part, UploadState};
 use crate::store::Error;
 use crate::store::request::{CompleteRequest, CreateUpload, Given, Incoming, ListedPart, PutRequest, UploadRef};
@@ -186,17 +186,14 @@ async fn create(front: &Supabase, asked: &Asked, caller: &Caller, body: Body) ->
     if length == Some(0) {
         return front.create_empty(asked, caller, (bucket, key), said.content, upsert).await;
     }
-    let request = CreateUpload {
-        conditions: conditions.clone(),
-        bucket: bucket.clone(),
-        key: key.clone(),
-        content: said.content,
-        given: Given { keeps_created: true, ..Given::default() },
-        checksum: None,
-    };
-    let begun = front.store.create_upload(caller, request).await?;
     let lives = i64::try_from(front.options.upload_seconds).unwrap_or(i64::MAX);
     let ends = Clock::now().seconds().saturating_add(lives);
+    let given =
+        Given { keeps_created: true, ends: Some(Timestamp(ends.saturating_mul(1_000_000_000))), ..Given::default() };
+    let (content, checksum) = (said.content, None);
+    let conditions = conditions.clone();
+    let request = CreateUpload { conditions, bucket: bucket.clone(), key: key.clone(), content, given, checksum };
+    let begun = front.store.create_upload(caller, request).await?;
     let ticket = Ticket { upload: UploadRef { bucket, key, id: begun.id }, length, upsert, ends };
     let mut made = answer(StatusCode::CREATED);
     put(&mut made, "location", &front.location(asked, &ticket)?);
