@@ -64,6 +64,8 @@ pub struct PostgresCatalog {
     pool: Pool,
     /// For listings and other walks, so that no number of them delays a lookup.
     walks: Pool,
+    /// For what says that this process is at work, which must not wait for anything.
+    beats: Pool,
     counted: Counted,
     begin: Begin,
     gateway: Option<Gateway>,
@@ -89,7 +91,8 @@ impl PostgresCatalog {
         Ok(Self {
             id,
             pool: Pool::new(address.clone(), CATALOG_CONNECTIONS_MAX),
-            walks: Pool::new(address, CATALOG_WALKS_MAX),
+            walks: Pool::new(address.clone(), CATALOG_WALKS_MAX),
+            beats: Pool::new(address, 1),
             counted: Counted::default(),
             begin: if options.lazily { Begin::Hint } else { Begin::Write },
             gateway: Gateway::new(options.gateway),
@@ -136,7 +139,7 @@ impl Catalog for PostgresCatalog {
 
     async fn beat(&self) -> Result<bool> {
         match &self.gateway {
-            Some(gateway) => gateway.beat(&self.walks).await,
+            Some(gateway) => gateway.beat(&self.beats).await,
             None => Ok(true),
         }
     }
@@ -154,7 +157,7 @@ impl Catalog for PostgresCatalog {
 
     async fn lease(&self, job: &str) -> Result<bool> {
         match &self.gateway {
-            Some(_) => gateways::lease(&self.walks, job).await,
+            Some(_) => gateways::lease(&self.beats, job).await,
             None => Ok(true),
         }
     }
@@ -168,6 +171,7 @@ impl Catalog for PostgresCatalog {
     }
 
     async fn close(&self) -> Result<()> {
+        self.beats.close().await;
         self.walks.close().await;
         self.pool.close().await;
         Ok(())
