@@ -82,8 +82,8 @@
 //!
 //! Notification: what happened is a row of the commit that made it true. Each webhook has a task of its own that posts the
 //! oldest rows, those of one key in order, and removes a row when the target has said 2xx: at least once. A row is given
-//! up after a day, beyond a million rows, or when its target has refused it five times. The process that holds the state
-//! directory delivers; only there is the order of a key kept.
+//! up after a day, beyond a million rows, or when its target has refused it five times. One process at a time tells
+//! a target, which keeps the order.
 //!
 //! Access logs are collected in memory and written by and by. A crash loses the last interval, and lines that do not fit
 //! into the buffer are lost: S3 promises them by best effort.
@@ -106,6 +106,21 @@
 //! no facts of ours; what it says of itself stands for them, under a stamp that names whatever is there. A write over it is
 //! the same compare-and-swap, and owes the removal of the version that it displaces; a row that the other server rewrites
 //! has another version, and the facts of the old one no longer join.
+//!
+//! # What happens where several gateways serve one catalog
+//!
+//! Each says every two seconds, in a row of the catalog and by its clock, that it is at work. What a commit owes belongs to the
+//! gateway that wrote it (`outbox.holder`, which each connection says by itself), and so does an upload that is being
+//! completed. Rows of one that has not said anything for ten seconds are taken over, with `SKIP LOCKED`; who starts again has
+//! the same name and finds its own. None of this is needed for a step to be right: steps are idempotent, bytes kept in the
+//! catalog are written anew by whoever takes them over, and only a row's holder forgets it.
+//!
+//! The lock of a key orders one process only. Between two, the commit's compare-and-swap decides, and lay-outs, which may
+//! then come in another order than their commits, are kept from harm in three ways: their renames take turns by locks in the
+//! reserved tree; a newer file at the key stays; and the row of a lay-out is removed only while its version is current, so what
+//! was brought to a key too late is still owed, is adopted by nobody, and is brought away again. Who finds bytes nowhere takes
+//! the steps that others owe for the key before he believes it. Scans, lifecycle and each webhook are leased for ten seconds at
+//! a time.
 //!
 //! # Where this differs from the first design, and why
 //!

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "these are tests, in functions that are not marked as such")]
 
 mod buckets;
+mod gateways;
 mod identities;
 mod listing;
 mod objects;

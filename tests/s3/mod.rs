@@ -20,7 +20,7 @@ mod lifecycle;
 mod listing;
 mod logging;
 mod multipart;
-mod notification;
+pub(crate) mod notification;
 mod objects;
 pub(crate) mod post;
 mod postgres;

@@ -11,17 +11,17 @@ use super::post::Sent;
 use crate::harness::{Answer, Client, Options, Server};
 
 /// What a webhook got: the head, and the body as JSON.
-type Got = (String, serde_json::Value);
+pub(crate) type Got = (String, serde_json::Value);
 
 /// A webhook that refuses as many requests as it is told to, and keeps what it took.
-struct Hook {
+pub(crate) struct Hook {
     address: SocketAddr,
     refusals: Arc<AtomicUsize>,
-    got: Arc<Mutex<Vec<Got>>>,
+    pub(crate) got: Arc<Mutex<Vec<Got>>>,
 }
 
 impl Hook {
-    fn start(refusals: usize) -> Self {
+    pub(crate) fn start(refusals: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("an address");
         let address = listener.local_addr().expect("bound");
         let hook = Self { address, refusals: Arc::new(AtomicUsize::new(refusals)), got: Arc::default() };
@@ -35,7 +35,7 @@ impl Hook {
         hook
     }
 
-    fn config(&self) -> String {
+    pub(crate) fn config(&self) -> String {
         let address = self.address;
         format!(
             "[s3]\nlifecycle_day_seconds = 1\n[[notification.target]]\nname = \"hook\"\nurl = \"http://{address}/in\"\n\

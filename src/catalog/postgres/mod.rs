@@ -75,6 +75,8 @@ pub struct PostgresCatalog {
     pool: Pool,
     /// For listings and other walks, so that no number of them delays a lookup.
     walks: Pool,
+    /// For what says that this process is at work, which must not wait for anything.
+    beats: Pool,
     counted: Counted,
     begin: Begin,
     /// What it may become for a token. Whatever else the login may become is not for tokens.
@@ -103,7 +105,8 @@ impl PostgresCatalog {
         Ok(Self {
             id,
             pool: Pool::new(address.clone(), CATALOG_CONNECTIONS_MAX, lacks),
-            walks: Pool::new(address, CATALOG_WALKS_MAX, lacks),
+            walks: Pool::new(address.clone(), CATALOG_WALKS_MAX, lacks),
+            beats: Pool::new(address, 1, lacks),
             counted: Counted::default(),
             begin: if options.lazily { Begin::Hint } else { Begin::Write },
             roles: options.roles,
@@ -164,7 +167,7 @@ impl Catalog for PostgresCatalog {
 
     async fn beat(&self) -> Result<bool> {
         match &self.gateway {
-            Some(gateway) => gateway.beat(&self.walks).await,
+            Some(gateway) => gateway.beat(&self.beats).await,
             None => Ok(true),
         }
     }
@@ -182,7 +185,7 @@ impl Catalog for PostgresCatalog {
 
     async fn lease(&self, job: &str) -> Result<bool> {
         match &self.gateway {
-            Some(_) => gateways::lease(&self.walks, job).await,
+            Some(_) => gateways::lease(&self.beats, job).await,
             None => Ok(true),
         }
     }
@@ -196,6 +199,7 @@ impl Catalog for PostgresCatalog {
     }
 
     async fn close(&self) -> Result<()> {
+        self.beats.close().await;
         self.walks.close().await;
         self.pool.close().await;
         Ok(())

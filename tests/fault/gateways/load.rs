@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
+use crate::fault::at_full_size;
 use crate::fault::dice::{Dice, bytes_of};
 use crate::fault::ledger::{Ledger, Name, Value, md5_hex};
 use crate::fault::load::{MANAGED, NATURAL};
@@ -34,6 +35,9 @@ const RACES_MAX: usize = 1500;
 const COMPLETE_MAX: Duration = Duration::from_secs(30);
 /// Without an acknowledgement for so long, something hangs.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
+
+/// Of the ten seconds from one kill to the next.
+const QUARTER: Duration = Duration::from_millis(2500);
 
 /// Who is told that it was first: at a key, or at replacing a version of it.
 type Race = (Name, Option<String>);
@@ -125,6 +129,14 @@ impl Pair {
             }
             assert!(last.elapsed() < SILENCE_MAX, "nothing was acknowledged for {} s", SILENCE_MAX.as_secs());
         }
+    }
+
+    /// Lets the clients go on for a share of a round: a quarter of ten seconds at full size.
+    pub(super) async fn go_on(&self, quarters: u32) {
+        if at_full_size() {
+            tokio::time::sleep(QUARTER * quarters).await;
+        }
+        self.until(40 * quarters as usize).await;
     }
 
     /// Ends all clients and requires that each was answered rightly.

@@ -1,6 +1,6 @@
 //! What is tried once between two gateways that run: races, an upload across both, settings, secrets, stops.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Barrier;
@@ -10,11 +10,15 @@ use crate::fault::dice::bytes_of;
 use crate::fault::load::{MANAGED, NATURAL, make_buckets};
 use crate::harness::postgres::postgres;
 use crate::harness::{Answer, Client, Server};
+use crate::s3::notification::Hook;
 
 const CLIENTS: usize = 16;
 const ROUNDS: usize = 20;
 /// Another gateway hears of a change by then.
 const HEARD_MAX: Duration = Duration::from_secs(5);
+
+/// A job of a gateway that was killed is another one's by then.
+const PASSED_ON_MAX: Duration = Duration::from_secs(30);
 
 /// Two gateways with the buckets of the tests.
 async fn two(test: &str) -> Option<(Site, Server, Server)> {
@@ -198,6 +202,57 @@ async fn a_gateway_with_other_secrets_does_not_start() {
     let options = site.options("third");
     give_master_key(options.state.as_deref().expect("named"), &"6d".repeat(32));
     assert!(refused(options).contains("another master key"));
+}
+
+/// One of the gateways tells a webhook, in order; when it is killed the other one goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_webhook_is_told_by_one_gateway_at_a_time() {
+    let Some(server) = postgres("a_webhook_is_told_by_one_gateway_at_a_time") else { return };
+    let (site, hook) = (Site::new(server.fresh()), Hook::start(0));
+    let start = |name: &str| Server::with(site.options(name).config(&hook.config()));
+    let mut gateways = vec![start("one"), start("other")];
+    make_buckets(&gateways[0]).await;
+    let rule = "<TopicConfiguration><Id>all</Id><Topic>arn:longshore:sns:::hook</Topic><Event>s3:ObjectCreated:*</Event>\
+        </TopicConfiguration>";
+    let text = format!("<NotificationConfiguration>{rule}</NotificationConfiguration>");
+    let first = gateways[0].root();
+    first.call("PUT", &format!("/{MANAGED}")).query("notification", "").body(text).send().await.expect(200);
+    let mut written: Vec<String> = Vec::new();
+    let put = async |clients: &[Client], written: &mut Vec<String>| {
+        for _ in 0..10 {
+            for client in clients {
+                let body = format!("{}", written.len());
+                written.push(client.put(MANAGED, "k", body).await.expect(200).etag().to_owned());
+            }
+        }
+    };
+    put(&[gateways[0].root(), gateways[1].root()], &mut written).await;
+    told(&hook, &written).await;
+    // Each of the two is killed once, so that the one that tells them is.
+    tokio::task::block_in_place(|| gateways[0].kill());
+    put(&[gateways[1].root()], &mut written).await;
+    told(&hook, &written).await;
+    let again = tokio::task::block_in_place(|| gateways.remove(0).restart());
+    tokio::task::block_in_place(|| gateways[0].kill());
+    put(&[again.root()], &mut written).await;
+    told(&hook, &written).await;
+}
+
+/// Waits until the webhook knows all that was written, in this order; it may have been told again what it knew.
+async fn told(hook: &Hook, written: &[String]) {
+    let began = Instant::now();
+    loop {
+        let got = hook.got.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let etag = |body: &serde_json::Value| body["Records"][0]["s3"]["object"]["eTag"].as_str().map(str::to_owned);
+        let mut order: Vec<String> = got.iter().filter_map(|(_, body)| etag(body)).collect();
+        order.dedup();
+        if order.len() >= written.len() {
+            assert_eq!(order, written, "told in another order");
+            return;
+        }
+        assert!(began.elapsed() < PASSED_ON_MAX, "{} of {} were told", order.len(), written.len());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// A container is marked as left clean by the last one that leaves it.
