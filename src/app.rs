@@ -154,7 +154,8 @@ async fn open_catalog(config: &Config, state: &State) -> Result<Arc<dyn Catalog>
         return Ok(Arc::new(catalog.map_err(|error| AppError::Catalog(path, error))?));
     };
     let roles = config.jwt.roles.iter().filter(|role| *role != SERVICE_ROLE).cloned().collect();
-    let options = postgres::OpenOptions { lazily: config.server.durability == Durability::Os, roles };
+    let lazily = config.server.durability == Durability::Os;
+    let options = postgres::OpenOptions { lazily, roles, connections: None };
     let place = PostgresCatalog::place(url).unwrap_or_else(|_| "in Postgres".to_owned());
     let catalog = PostgresCatalog::open(url, options).await;
     Ok(Arc::new(catalog.map_err(|error| AppError::CatalogServer(place, error))?))

@@ -89,7 +89,7 @@ fn base64(bytes: &[u8]) -> String {
     base64::engine::general_purpose::STANDARD.encode(bytes)
 }
 
-fn md5_base64(bytes: &[u8]) -> String {
+pub(crate) fn md5_base64(bytes: &[u8]) -> String {
     base64(&Md5::digest(bytes))
 }
 

@@ -27,6 +27,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { name: "roles", text: include_str!("schema/roles.sql"), unless: None },
     Migration { name: "storage", text: include_str!("schema/storage.sql"), unless: Some("storage.objects") },
     Migration { name: "longshore", text: include_str!("schema/longshore.sql"), unless: None },
+    Migration { name: "key_claims", text: include_str!("schema/key_claims.sql"), unless: None },
 ];
 
 /// Number, name and hash of what a database of Supabase has been through that looks like `storage.sql`: without them its

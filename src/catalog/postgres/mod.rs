@@ -53,11 +53,13 @@ pub struct OpenOptions {
     pub lazily: bool,
     /// The roles that tokens may name, beside the service's.
     pub roles: Vec<String>,
+    /// Most connections for what is short, and as many for walks; `None`: as many of each as usual.
+    pub connections: Option<u32>,
 }
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { lazily: false, roles: ["anon", "authenticated"].map(str::to_owned).to_vec() }
+        Self { lazily: false, roles: ["anon", "authenticated"].map(str::to_owned).to_vec(), connections: None }
     }
 }
 
@@ -92,10 +94,11 @@ impl PostgresCatalog {
     pub async fn open(url: &Secret, options: OpenOptions) -> Result<Self> {
         let address = Address::parse(url)?;
         let id = migrations::open(&address).await?;
+        connect::check_roles(&address, &options.roles).await?;
         Ok(Self {
             id,
-            pool: Pool::new(address.clone(), CATALOG_CONNECTIONS_MAX),
-            walks: Pool::new(address, CATALOG_WALKS_MAX),
+            pool: Pool::new(address.clone(), options.connections.unwrap_or(CATALOG_CONNECTIONS_MAX)),
+            walks: Pool::new(address, options.connections.unwrap_or(CATALOG_WALKS_MAX)),
             counted: Counted::default(),
             begin: if options.lazily { Begin::Hint } else { Begin::Write },
             roles: options.roles,

@@ -188,6 +188,7 @@ async fn create(front: &Supabase, asked: &Asked, caller: &Caller, body: Body) ->
     }
     let request = CreateUpload {
         conditions: conditions.clone(),
+        length,
         bucket: bucket.clone(),
         key: key.clone(),
         content: said.content,
