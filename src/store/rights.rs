@@ -41,7 +41,8 @@ impl Store {
     }
 
     /// Whether the catalog decides about a caller.
-    pub(super) fn is_judged(&self, caller: &Caller) -> bool {
+    #[must_use]
+    pub fn is_judged(&self, caller: &Caller) -> bool {
         self.judged(caller).is_some()
     }
 
