@@ -11,17 +11,16 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::catalog::{
-    AccessKey, Acting, BucketIntent, Catalog, Commit, Enlisted, Error, Event, GatewayId, Intent, NewBucket, PartAdded,
-    Progress, Result, Scope, SecretMark, Sight, Task, Unnamed, VersionWindow, Window,
+    AccessKey, Acting, BucketIntent, Catalog, Commit, Enlisted, Error, Event, Intent, NewBucket, PartAdded, Progress,
+    Result, Scope, SecretMark, Sight, Task, Unnamed, VersionWindow, Window,
 };
-use crate::config::limits::{CATALOG_CONNECTIONS_MAX, CATALOG_WALKS_MAX, CATALOG_WINDOWS_MAX};
+use crate::config::limits::CATALOG_WINDOWS_MAX;
 use crate::model::bucket::{Bucket, BucketConfig, BucketSettings, Quota};
 use crate::model::caller::User;
 use crate::model::id::{BucketId, CatalogId, UploadId, VersionId};
 use crate::model::name::{BucketName, ObjectKey};
 use crate::model::object::{Entry, Object};
 use crate::model::place::Place;
-use crate::model::secret::Secret;
 use crate::model::time::Timestamp;
 use crate::model::upload::{Part, Upload, UploadState};
 use crate::model::versioning::VersionRef;
@@ -35,6 +34,7 @@ mod identities;
 mod lacks;
 mod migrations;
 mod objects;
+mod open;
 mod outbox;
 mod pool;
 mod role_versions;
@@ -45,30 +45,9 @@ mod statements;
 mod uploads;
 
 use commit::Counted;
-use connect::Address;
 use gateways::Gateway;
-use lacks::Lacks;
+pub use open::OpenOptions;
 use pool::{Begin, Call, Pool};
-
-/// How to open a catalog in Postgres.
-#[derive(Debug, Clone)]
-pub struct OpenOptions {
-    /// A commit counts as kept before the server has it on stable storage.
-    pub lazily: bool,
-    /// The roles that tokens may name, beside the service's.
-    pub roles: Vec<String>,
-    /// Who this process is to others that serve the catalog; `None`: it serves nobody, as a command does.
-    pub gateway: Option<GatewayId>,
-    /// Most connections for what is short, and as many for walks; `None`: as many of each as usual.
-    pub connections: Option<u32>,
-}
-
-impl Default for OpenOptions {
-    fn default() -> Self {
-        let roles = ["anon", "authenticated"].map(str::to_owned).to_vec();
-        Self { lazily: false, roles, gateway: None, connections: None }
-    }
-}
 
 /// The catalog in Postgres.
 #[derive(Debug)]
@@ -96,29 +75,6 @@ fn admit(scope: &Scope) -> Result<()> {
 }
 
 impl PostgresCatalog {
-    /// Opens the catalog at `postgres://user:password@host/database` and brings its schema up to date, if the login may.
-    ///
-    /// # Errors
-    /// [`Error::Failed`] with the reason: an address that is none, a newer schema, a login without the rights.
-    /// [`Error::Unavailable`]: the database does not answer.
-    pub async fn open(url: &Secret, options: OpenOptions) -> Result<Self> {
-        let address = Address::parse(url)?.of_gateway(options.gateway);
-        let id = migrations::open(&address).await?;
-        connect::check_roles(&address, &options.roles).await?;
-        let lacks = Lacks::probe(&address.connect().await?).await?;
-        let pool = |usual| Pool::new(address.clone(), options.connections.unwrap_or(usual), lacks);
-        Ok(Self {
-            id,
-            pool: pool(CATALOG_CONNECTIONS_MAX),
-            walks: pool(CATALOG_WALKS_MAX),
-            beats: Pool::new(address.clone(), 1, lacks),
-            counted: Counted::default(),
-            begin: if options.lazily { Begin::Hint } else { Begin::Write },
-            roles: options.roles,
-            gateway: Gateway::new(options.gateway),
-        })
-    }
-
     /// As whom a statement runs; `None`: as Longshore.
     fn acting<'a>(&self, scope: &'a Scope) -> Result<Option<&'a Acting>> {
         match scope {
@@ -126,22 +82,6 @@ impl PostgresCatalog {
             Scope::As(acting) if self.roles.contains(&acting.role) => Ok(Some(acting)),
             Scope::As(_) => Err(Error::NoRoles),
         }
-    }
-
-    /// Brings the schema of a database up to date, by a login that may, and lets another login use it.
-    ///
-    /// # Errors
-    /// As [`PostgresCatalog::open`].
-    pub async fn prepare(url: &Secret, login: Option<&str>) -> Result<()> {
-        migrations::prepare(&Address::parse(url)?, login).await
-    }
-
-    /// An address as it may be shown: host and database.
-    ///
-    /// # Errors
-    /// [`Error::Failed`]: it is no address.
-    pub fn place(url: &Secret) -> Result<String> {
-        Address::parse(url).map(|address| address.to_string())
     }
 }
 
