@@ -13,6 +13,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +26,7 @@ use crate::config::{CommonConfig, Config, Durability, KeyError, ProviderConfig, 
 use crate::front::s3::{self, FIRST_REGION, S3Options};
 use crate::metrics::Metrics;
 use crate::model::caller::SERVICE_ROLE;
+use crate::model::name::BucketName;
 use crate::provider::cloud::CloudProvider;
 use crate::provider::cloud::amazon::Amazon;
 use crate::provider::cloud::azure::Azure;
@@ -364,6 +366,35 @@ pub async fn serve(config: &Config) -> Result<(), AppError> {
     let attached = app.store.attach_within(ATTACH_LIMIT).await.map_err(AppError::Attach)?;
     tracing::info!(buckets = attached.buckets, unclean = attached.unclean.len(), "attached");
     let stop = CancellationToken::new();
+    let work = begin_work(config, (&app, state), attached.unclean, &background);
+    tokens::keep_keys(config, &tokens, &background);
+    let s3 = tokio::spawn(s3.serve(s3_exchange(config, &app), stop.clone()));
+    let rest = tokio::spawn(rest.serve(rest::exchange(config, &app, tokens), stop.clone()));
+    announce(&ready);
+
+    signals.wait().await;
+    tracing::info!("stopping");
+    stop.cancel();
+    let ended = [s3.await, rest.await];
+    background.cancel();
+    let worked = join_all(work.into_iter().chain([enlisted])).await;
+    // A panic there is told, and then the stop goes on: the data comes first.
+    for error in ended.into_iter().chain(worked).filter_map(Result::err) {
+        tracing::error!(%error, "a task of the server failed");
+    }
+    app.store.release().await.map_err(AppError::Release)?;
+    drop(lock);
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Begins what is done beside requests, until `background` ends it.
+fn begin_work(
+    config: &Config,
+    (app, state): (&App, State),
+    unclean: Vec<BucketName>,
+    background: &CancellationToken,
+) -> Vec<JoinHandle<()>> {
     let worker = {
         let (store, background) = (app.store.clone(), background.clone());
         tokio::spawn(async move { store.run(background).await })
@@ -371,7 +402,7 @@ pub async fn serve(config: &Config) -> Result<(), AppError> {
     let keeper = {
         let (store, background) = (app.store.clone(), background.clone());
         let (scan_interval, metrics) = (config.server.scan_interval, Arc::clone(&app.metrics));
-        let upkeep = Upkeep { scan_interval, unclean: attached.unclean, metrics };
+        let upkeep = Upkeep { scan_interval, unclean, metrics };
         tokio::spawn(async move { store.keep_up(background, upkeep).await })
     };
     let expirer = {
@@ -390,25 +421,7 @@ pub async fn serve(config: &Config) -> Result<(), AppError> {
         let (store, metrics, background) = (app.store.clone(), Arc::clone(&app.metrics), background.clone());
         tokio::spawn(keep_mounting(config.clone(), state, store, metrics, background))
     };
-    tokens::keep_keys(config, &tokens, &background);
-    let s3 = tokio::spawn(s3.serve(s3_exchange(config, &app), stop.clone()));
-    let rest = tokio::spawn(rest.serve(rest::exchange(config, &app, tokens), stop.clone()));
-    announce(&ready);
-
-    signals.wait().await;
-    tracing::info!("stopping");
-    stop.cancel();
-    let ended = [s3.await, rest.await];
-    background.cancel();
-    let worked = [worker.await, keeper.await, expirer.await, teller.await, logger.await, mounter.await, enlisted.await];
-    // A panic there is told, and then the stop goes on: the data comes first.
-    for error in ended.into_iter().chain(worked).filter_map(Result::err) {
-        tracing::error!(%error, "a task of the server failed");
-    }
-    app.store.release().await.map_err(AppError::Release)?;
-    drop(lock);
-    tracing::info!("stopped");
-    Ok(())
+    vec![worker, keeper, expirer, teller, logger, mounter]
 }
 
 fn s3_exchange(config: &Config, app: &App) -> Exchange<S3> {

@@ -31,8 +31,11 @@ fn texts(yaml: &Yaml) -> Vec<String> {
     yaml.as_vec().into_iter().flatten().map(|text| text.as_str().expect("a text").to_owned()).collect()
 }
 
-/// The services that run Longshore: name, command line, environment.
-fn services(compose: &Yaml) -> Vec<(String, Vec<String>, Vec<(String, String)>)> {
+/// Name, command line and environment of a service.
+type Service = (String, Vec<String>, Vec<(String, String)>);
+
+/// The services that run Longshore.
+fn services(compose: &Yaml) -> Vec<Service> {
     let services = compose["services"].as_hash().expect("services");
     let ours = services.iter().filter_map(|(name, service)| {
         let command = texts(&service["command"]);

@@ -49,8 +49,8 @@ impl Gateway {
         if !differing.is_empty() {
             transaction.undo().await?;
             // Marks are made with what lasts: if that differs, all do.
-            let known = secrets.iter().filter(|secret| secret.lasting).map(|secret| &secret.name);
-            let first = known.filter(|name| differing.contains(name)).cloned().next();
+            let mut known = secrets.iter().filter(|secret| secret.lasting).map(|secret| &secret.name);
+            let first = known.find(|name| differing.contains(name)).cloned();
             return Ok(Enlisted { differing: first.map_or(differing, |first| vec![first]), others });
         }
         let said: std::collections::BTreeMap<_, _> =

@@ -123,6 +123,7 @@ async fn a_job_is_done_by_one_at_a_time() {
     assert!(one.lease("walks").await.unwrap() && !other.lease("walks").await.unwrap());
     one.leave().await.unwrap();
     assert!(other.lease("walks").await.unwrap(), "who leaves gives all back");
+    assert!(other.beat().await.unwrap());
     assert!(!other.has_others().await.unwrap() && one.has_others().await.unwrap());
 }
 

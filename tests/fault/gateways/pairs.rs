@@ -89,7 +89,7 @@ async fn of_sixteen_conditional_writes_through_two_gateways_one_wins() {
         for client in [&one, &other] {
             let got = client.get(bucket, &key).await.expect(200);
             assert!(got.body == body(round, CLIENTS + second, len), "bytes of one who lost");
-            assert_eq!(client.keys_of(bucket, &key).await, [key.clone()]);
+            assert_eq!(client.keys_of(bucket, &key).await, std::slice::from_ref(&key));
         }
     }
 }
