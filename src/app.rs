@@ -161,7 +161,8 @@ async fn open_catalog(config: &Config, state: &State, serves: bool) -> Result<Ar
     };
     let roles = config.jwt.roles.iter().filter(|role| *role != SERVICE_ROLE).cloned().collect();
     let gateway = if serves { Some(GatewayId::of(&state.identity()?)) } else { None };
-    let options = postgres::OpenOptions { lazily: config.server.durability == Durability::Os, roles, gateway };
+    let lazily = config.server.durability == Durability::Os;
+    let options = postgres::OpenOptions { lazily, roles, gateway, connections: None };
     let place = PostgresCatalog::place(url).unwrap_or_else(|_| "in Postgres".to_owned());
     let catalog = PostgresCatalog::open(url, options).await;
     Ok(Arc::new(catalog.map_err(|error| AppError::CatalogServer(place, error))?))

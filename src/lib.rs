@@ -12,7 +12,7 @@
 //! * [`provider`]: where bytes live: a directory, memory, or a cloud, of which each has a driver under what they have in
 //!   common. It knows places and stamps, nothing of S3.
 //! * [`catalog`]: the index of buckets, objects, uploads, identities and owed steps; SQLite, or Postgres.
-//! * [`auth`]: who asks, and the one function that says yes.
+//! * [`auth`]: who asks, the one function that says yes, and the one that says what a catalog is asked about roles.
 //! * [`store`]: the one door to data. It authorizes, then acts.
 //! * [`front`]: protocols: S3 on s3s, and health and metrics.
 //! * [`server`]: listeners, limits, the request log, the drain. [`app`] wires; [`cli`] is the command line.
@@ -73,6 +73,15 @@
 //! The upload goes to `completing` by compare-and-swap, so parts no longer change; the listed parts are checked and
 //! assembled (`copy_file_range`) and then everything is as for PUT. The commit also ends the upload and keeps its result
 //! for a day, so a repeated Complete is answered alike.
+//!
+//! # What happens for a role
+//!
+//! The role of a token, or of an access key that is bound to one, is judged by the policies of the database, where the
+//! catalog has some. `store::rights` turns the caller into the scope that its statements run under: a lookup asks *may I,
+//! and which version* as the role and the rest as Longshore, in one round trip; a write is tried as the role behind a
+//! savepoint before the body is read, and again by the commit that decides (only there, for a short body). A version that
+//! is not current is put into the place of the current one behind a savepoint, and asked about. What a role does not see
+//! is not looked for anywhere else. Everything that no request asks for runs as Longshore.
 //!
 //! # What happens beside requests
 //!

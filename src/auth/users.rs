@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use dashmap::DashMap;
+use serde_json::{Map, Value};
 
 use crate::auth::secret::{MasterKey, Secret};
 use crate::catalog::{self, AccessKey, Catalog};
-use crate::model::caller::{Caller, ROOT, User, Who};
+use crate::model::caller::{Caller, ROOT, Token, User, Who};
 use crate::model::id::random;
 use crate::model::time::Clock;
 
@@ -32,7 +33,7 @@ pub struct Users {
     catalog: Arc<dyn Catalog>,
     master_key: MasterKey,
     root: RootCredentials,
-    remembered: DashMap<String, (Arc<User>, Secret)>,
+    remembered: DashMap<String, (Who, Secret)>,
     /// Moves before anything is forgotten, so that what was read before is not remembered after.
     epoch: AtomicU64,
 }
@@ -69,30 +70,42 @@ impl Users {
         if access_key == self.root.access_key {
             return Ok(Some(Caller::ROOT));
         }
-        Ok(self
-            .look_up(access_key)
-            .await?
-            .map(|(user, _)| if user.name == ROOT { Caller::ROOT } else { Who::User(user).into() }))
+        Ok(self.look_up(access_key).await?.map(|(who, _)| who.into()))
     }
 
-    async fn look_up(&self, access_key: &str) -> catalog::Result<Option<(Arc<User>, Secret)>> {
+    async fn look_up(&self, access_key: &str) -> catalog::Result<Option<(Who, Secret)>> {
         if let Some(found) = self.remembered.get(access_key) {
             return Ok(Some(found.clone()));
         }
         let epoch = self.epoch.load(Ordering::SeqCst);
         let Some(key) = self.catalog.key(access_key).await? else { return Ok(None) };
         let Some(user) = self.user(&key.user).await? else { return Ok(None) };
-        let secret = match self.master_key.open(&key.access_key, &key.sealed_secret) {
+        let name = sealed_for(&key.access_key, key.claims.as_deref());
+        let secret = match self.master_key.open(&name, &key.sealed_secret) {
             Ok(secret) => secret,
             Err(error) => {
                 tracing::error!(access_key, %error, "an access key cannot be used");
                 return Ok(None);
             }
         };
+        let who = match &key.claims {
+            None if user.name == ROOT => Who::Root,
+            None => Who::User(Arc::new(user)),
+            Some(claims) => match token_of(claims) {
+                Some(token) => Who::Token(Arc::new(token)),
+                None => {
+                    tracing::error!(
+                        access_key,
+                        "the claims of an access key cannot be read, and it counts for nothing"
+                    );
+                    return Ok(None);
+                }
+            },
+        };
         if self.remembered.len() >= REMEMBERED_KEYS_MAX {
             self.remembered.clear();
         }
-        let found = (Arc::new(user), secret);
+        let found = (who, secret);
         self.remembered.insert(access_key.to_owned(), found.clone());
         if self.epoch.load(Ordering::SeqCst) != epoch {
             self.remembered.remove(access_key);
@@ -111,11 +124,17 @@ impl Users {
         self.catalog.user(name).await
     }
 
-    /// Adds an access key, with the given id and secret or fresh ones, and returns both.
+    /// Adds an access key, with the given id and secret or fresh ones, and returns both. One with claims is a role's: root
+    /// keeps it, and whoever has it may do what a token of these claims may.
     ///
     /// # Errors
     /// [`catalog::Error::AlreadyExists`] if the id is taken, [`catalog::Error::NotFound`] without such a user.
-    pub async fn add_key(&self, user: &str, given: Option<(String, Secret)>) -> catalog::Result<(String, Secret)> {
+    pub async fn add_key(
+        &self,
+        user: &str,
+        claims: Option<&Map<String, Value>>,
+        given: Option<(String, Secret)>,
+    ) -> catalog::Result<(String, Secret)> {
         let (access_key, secret) = given.unwrap_or_else(fresh_key);
         if access_key == self.root.access_key {
             return Err(catalog::Error::AlreadyExists);
@@ -124,15 +143,29 @@ impl Users {
             // Root is always there; its row exists for the sake of its further keys.
             self.catalog.put_user(root_user(), true).await?;
         }
+        let claims = claims.map(|claims| Value::Object(claims.clone()).to_string());
         let key = AccessKey {
+            sealed_secret: self.master_key.seal(&sealed_for(&access_key, claims.as_deref()), &secret),
             access_key: access_key.clone(),
             user: user.to_owned(),
-            sealed_secret: self.master_key.seal(&access_key, &secret),
             created: Clock::now(),
+            claims,
         };
         self.catalog.add_key(key).await?;
         Ok((access_key, secret))
     }
+}
+
+/// What the secret of a key is sealed for. Under other claims than it was made with it cannot be used.
+fn sealed_for(access_key: &str, claims: Option<&str>) -> String {
+    claims.map_or_else(|| access_key.to_owned(), |claims| format!("{access_key}\n{claims}"))
+}
+
+/// What the claims of a key say.
+fn token_of(claims: &str) -> Option<Token> {
+    let Ok(Value::Object(claims)) = serde_json::from_str(claims) else { return None };
+    let role = claims.get("role").and_then(Value::as_str)?.to_owned();
+    Some(Token::new(&role, claims))
 }
 
 fn root_user() -> User {

@@ -332,8 +332,10 @@ pub struct AccessKey {
     pub access_key: String,
     /// The user it belongs to.
     pub user: String,
-    /// The secret, sealed with the master key.
+    /// The secret, sealed with the master key for the key's id and its claims.
     pub sealed_secret: Vec<u8>,
+    /// What a token of it would say, as JSON, if it is a key of a role and not of its user.
+    pub claims: Option<String>,
     /// When it was made.
     pub created: Timestamp,
 }

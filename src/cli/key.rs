@@ -1,16 +1,18 @@
 //! `longshore key`.
 
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::auth::secret::Secret;
 use crate::cli::exit::{Failure, Outcome};
+use crate::cli::token::claims_of;
 use crate::cli::{Beside, print};
+use crate::config::Config;
 use crate::model::caller::Caller;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Make an access key of a user and print it with its secret, which is shown this once.
+    /// Make an access key of a user, or of a role with claims, and print it with its secret, which is shown this once.
     Create(Create),
     /// List the access keys of a user.
     List {
@@ -39,8 +41,23 @@ pub(super) enum Command {
 #[derive(Debug, Args)]
 pub(super) struct Create {
     /// The user.
-    #[arg(long, value_name = "NAME", env = "LONGSHORE_USER")]
-    user: String,
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "LONGSHORE_USER",
+        required_unless_present = "role",
+        conflicts_with = "role"
+    )]
+    user: Option<String>,
+    /// A role instead of a user: whoever has the key is what a token of this role would be.
+    #[arg(long, value_name = "ROLE", env = "LONGSHORE_ROLE")]
+    role: Option<String>,
+    /// The subject that goes with the role: who owns what is written with the key.
+    #[arg(long, value_name = "SUB", env = "LONGSHORE_SUB", requires = "role")]
+    sub: Option<String>,
+    /// Further claims that go with the role, as a JSON object.
+    #[arg(long, value_name = "JSON", env = "LONGSHORE_CLAIMS", requires = "role")]
+    claims: Option<String>,
     /// The access key to use instead of a new one.
     #[arg(long, value_name = "K", env = "LONGSHORE_ACCESS_KEY", requires = "secret_key")]
     access_key: Option<String>,
@@ -63,12 +80,25 @@ pub(super) async fn run(command: Command) -> Outcome {
 }
 
 async fn create(arguments: Create) -> Outcome {
-    let given = arguments.access_key.zip(arguments.secret_key.as_deref().map(Secret::new));
-    let app = arguments.beside.open_identities(false).await?;
-    let (access_key, secret) = app.store.add_key(&Caller::ROOT, &arguments.user, given).await?;
+    let Create { user, role, sub, claims, access_key, secret_key, json: as_json, beside } = arguments;
+    let given = access_key.zip(secret_key.as_deref().map(Secret::new));
+    let ((access_key, secret), of) = match role {
+        None => {
+            let user = user.unwrap_or_default();
+            let store = beside.open_identities(false).await?.store;
+            (store.add_key(&Caller::ROOT, &user, given).await?, ("user", Value::from(user)))
+        }
+        Some(role) => {
+            let config = Config::load(&beside.places.clone().overrides(beside.dir.clone()))?;
+            let claims = claims_of(&config, role, sub, claims.as_deref())?;
+            let store = beside.open_identities(false).await?.store;
+            (store.add_role_key(&Caller::ROOT, &claims, given).await?, ("claims", Value::Object(claims)))
+        }
+    };
     let secret = secret.expose();
-    if arguments.json {
-        let shown = json!({ "user": arguments.user, "access_key": access_key, "secret_key": secret });
+    if as_json {
+        let mut shown = json!({ "access_key": access_key, "secret_key": secret });
+        shown[of.0] = of.1;
         return Ok(print::json(&shown)?);
     }
     let row = |name: &str, value: &str| vec![name.to_owned(), value.to_owned()];
@@ -78,10 +108,20 @@ async fn create(arguments: Create) -> Outcome {
 async fn list(user: &str, as_json: bool, beside: Beside) -> Outcome {
     let keys = beside.open_identities(false).await?.store.keys(&Caller::ROOT, user).await?;
     if as_json {
-        let shown = keys.iter().map(|key| json!({ "access_key": key.access_key, "created": print::date(key.created) }));
+        let shown = keys.iter().map(|key| {
+            let claims = key.claims.as_deref().and_then(|claims| serde_json::from_str::<Value>(claims).ok());
+            let mut shown = json!({ "access_key": key.access_key, "created": print::date(key.created) });
+            if let Some(claims) = claims {
+                shown["claims"] = claims;
+            }
+            shown
+        });
         return Ok(print::json(&shown.collect::<Vec<_>>())?);
     }
-    let row = keys.iter().map(|key| vec![print::plain(&key.access_key), print::date(key.created)]);
+    let row = keys.iter().map(|key| {
+        let claims = print::plain(key.claims.as_deref().unwrap_or_default());
+        vec![print::plain(&key.access_key), print::date(key.created), claims]
+    });
     Ok(print::rows(&row.collect::<Vec<_>>())?)
 }
 

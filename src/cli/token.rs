@@ -42,13 +42,17 @@ pub(super) async fn run(command: Command) -> Outcome {
     }
 }
 
-fn create(arguments: Create) -> Outcome {
-    let Create { role, sub, claims, expires, beside } = arguments;
-    let config = Config::load(&beside.places.overrides(beside.dir))?;
+/// The claims of a role that is let in, of a subject if there is one, and further ones.
+pub(super) fn claims_of(
+    config: &Config,
+    role: String,
+    sub: Option<String>,
+    further: Option<&str>,
+) -> Result<Map<String, Value>, Failure> {
     if !config.jwt.roles.contains(&role) {
         return Err(Failure::refused(format!("the role {role:?} is not let in; jwt.roles lists those that are")));
     }
-    let mut all = match claims.as_deref().map(serde_json::from_str::<Value>) {
+    let mut all = match further.map(serde_json::from_str::<Value>) {
         None => Map::new(),
         Some(Ok(Value::Object(claims))) => claims,
         Some(_) => return Err(Failure::refused("the claims must be a JSON object")),
@@ -56,12 +60,19 @@ fn create(arguments: Create) -> Outcome {
     if let Some(taken) = ["role", "sub", "iat", "exp", "nbf", "url"].iter().find(|name| all.contains_key(**name)) {
         return Err(Failure::refused(format!("the claim {taken:?} cannot be set by --claims")));
     }
+    all.insert("role".to_owned(), role.into());
+    all.extend(sub.map(|sub| ("sub".to_owned(), Value::from(sub))));
+    Ok(all)
+}
+
+fn create(arguments: Create) -> Outcome {
+    let Create { role, sub, claims, expires, beside } = arguments;
+    let config = Config::load(&beside.places.overrides(beside.dir))?;
+    let mut all = claims_of(&config, role, sub, claims.as_deref())?;
     let now = Clock::now().seconds();
     let ends = i64::try_from(expires.as_secs()).ok().and_then(|seconds| now.checked_add(seconds));
     let ends =
         ends.filter(|_| !expires.is_zero()).ok_or_else(|| Failure::refused("it would never count, or forever"))?;
-    all.insert("role".to_owned(), role.into());
-    all.extend(sub.map(|sub| ("sub".to_owned(), Value::from(sub))));
     all.extend([("iat".to_owned(), now.into()), ("exp".to_owned(), ends.into())]);
     let secret = match &config.jwt.secret {
         Some(secret) => secret.clone(),

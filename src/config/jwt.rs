@@ -32,6 +32,21 @@ pub struct JwtConfig {
     pub require_exp: bool,
 }
 
+/// Why no token may ever name a role. What a database says of it besides is asked when the catalog is opened.
+fn refused_role(role: &str) -> Option<&'static str> {
+    const OWN: [&str; 3] = ["longshore_", "pg_", "supabase_"];
+    // For the database these words mean no role, or everyone.
+    const WORDS: [&str; 6] = ["none", "public", "default", "postgres", "authenticator", "dashboard_user"];
+    if role.is_empty() || role.len() > 63 || role.chars().any(char::is_control) {
+        return Some("is no name of a role");
+    }
+    let folded = role.to_ascii_lowercase();
+    if WORDS.contains(&folded.as_str()) || OWN.iter().any(|own| folded.starts_with(own)) {
+        return Some("is not a role for tokens");
+    }
+    None
+}
+
 impl JwtConfig {
     pub(super) fn read(mut section: Section<'_>, given: Option<&Secret>) -> Self {
         let secret = given.cloned().or(section.secret(&["secret"]));
@@ -64,6 +79,11 @@ impl JwtConfig {
         });
         let roles = section.texts("roles");
         let roles = roles.unwrap_or_else(|| [ANON_ROLE, "authenticated", SERVICE_ROLE].map(str::to_owned).to_vec());
+        for role in &roles {
+            if let Some(why) = refused_role(role) {
+                section.problem("roles", &format!("{role:?} {why}"));
+            }
+        }
         let require_exp = section.boolean("require_exp").unwrap_or(true);
         section.finish();
         Self { secret, keys: file.or(url.map(KeySource::Address)), algorithms, roles, require_exp }

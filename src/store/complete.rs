@@ -66,7 +66,13 @@ impl Store {
             }
         }
         let scope = self.scope_to_write(caller, &request.conditions);
-        self.ask(&scope, &bound, &row.key, &Intent::write(&row.content, request.size)).await?;
+        if scope != SERVICE {
+            let size = match request.size {
+                None => Some(self.all_parts(&row).await?.values().map(|part| part.size).sum()),
+                size => size,
+            };
+            self.ask(&scope, &bound, &row.key, &Intent::write(&row.content, size)).await?;
+        }
         if !request.conditions.is_empty() {
             check_write(&request.conditions, self.really_there(&bound, &row.key).await?.as_ref())?;
         }

@@ -19,7 +19,7 @@ use crate::store::error::{Error, Result};
 use crate::store::events::{Cause, How};
 use crate::store::get::{Named, Opened, blocks};
 use crate::store::ingest::pour;
-use crate::store::put::{draft, owner_of_write, takes};
+use crate::store::put::{draft, takes};
 use crate::store::request::{Copied, CopyContent, CopyRequest};
 use crate::store::seal::SealedStage;
 use crate::store::write::{Write, check_write, current_of};
@@ -60,7 +60,7 @@ impl Store {
         takes(&bound, &request.key, content, Some(opened.object.size))?;
         self.refuse_beyond_quota(&bound, &request.key, Some(opened.object.size)).await?;
         let (owner, mut attached) =
-            self.accept(&bound, &request.key, owner_of_write(&bound, caller), &request.given).await?;
+            self.accept(&bound, &request.key, self.owner_of_write(&bound, caller), &request.given).await?;
         if request.keep_tags {
             attached.tags = opened.object.attached.tags.clone();
         }

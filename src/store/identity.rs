@@ -1,11 +1,13 @@
 //! Users and access keys, for administrators.
 
+use serde_json::{Map, Value};
+
 use crate::auth::decide::Target;
 use crate::auth::policy;
 use crate::auth::secret::Secret;
 use crate::catalog::{self, AccessKey};
 use crate::model::action::Action;
-use crate::model::caller::{Caller, User};
+use crate::model::caller::{Caller, ROOT, User};
 use crate::store::Store;
 use crate::store::error::{Error, Result};
 
@@ -78,6 +80,32 @@ impl Store {
         given: Option<(String, Secret)>,
     ) -> Result<(String, Secret)> {
         self.administer(caller)?;
+        self.new_key(user, None, given).await
+    }
+
+    /// Adds an access key of a role: whoever has it is what a token of these claims, which name the role, would be.
+    ///
+    /// # Errors
+    /// As [`Store::add_key`].
+    pub async fn add_role_key(
+        &self,
+        caller: &Caller,
+        claims: &Map<String, Value>,
+        given: Option<(String, Secret)>,
+    ) -> Result<(String, Secret)> {
+        self.administer(caller)?;
+        if !claims.get("role").is_some_and(Value::is_string) {
+            return Err(Error::InvalidArgument { name: "role", message: "An access key of a role names it" });
+        }
+        self.new_key(ROOT, Some(claims), given).await
+    }
+
+    async fn new_key(
+        &self,
+        user: &str,
+        claims: Option<&Map<String, Value>>,
+        given: Option<(String, Secret)>,
+    ) -> Result<(String, Secret)> {
         if let Some((access_key, secret)) = &given {
             let plain = access_key.bytes().all(|b| b.is_ascii_graphic() && b != b'/' && b != b',' && b != b'=');
             if !plain || !ACCESS_KEY_CHARS.contains(&access_key.len()) {
@@ -89,7 +117,7 @@ impl Store {
                 return Err(Error::InvalidArgument { name: "secret-key", message });
             }
         }
-        match self.0.users.add_key(user, given).await {
+        match self.0.users.add_key(user, claims, given).await {
             Err(catalog::Error::AlreadyExists) => {
                 Err(Error::InvalidArgument { name: "access-key", message: "This access key is taken" })
             }

@@ -23,7 +23,7 @@ use crate::store::bound::{Bound, is_absent};
 use crate::store::error::{Error, Result};
 use crate::store::get::{Named, blocks};
 use crate::store::ingest::{Digest, pour, receive};
-use crate::store::put::{owner_of_write, takes};
+use crate::store::put::takes;
 use crate::store::request::{
     CreateUpload, Incoming, PartCopy, PartPage, PartStored, UploadPage, UploadQuery, UploadRef,
 };
@@ -40,11 +40,11 @@ impl Store {
         bound.writable()?;
         self.may_give(caller, &request.given)?;
         let scope = self.scope_to_write(caller, &request.conditions);
-        self.ask(&scope, &bound, &request.key, &Intent::write(&request.content, None)).await?;
+        self.ask(&scope, &bound, &request.key, &Intent::write(&request.content, request.length)).await?;
         takes(&bound, &request.key, &request.content, None)?;
         let sealed = self.sealing_for(&bound, &request.key, &request.given.encryption)?;
         let (owner, attached) =
-            self.accept(&bound, &request.key, owner_of_write(&bound, caller), &request.given).await?;
+            self.accept(&bound, &request.key, self.owner_of_write(&bound, caller), &request.given).await?;
         let handle = match bound.provider.begin_upload(bound.place(), VersionId::fresh()).await {
             Err(error) if is_absent(&error) => return Err(self.lost_container(&bound).await),
             handle => handle?,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::catalog::Intent;
 use crate::config::limits::{OBJECT_BYTES_MAX, PUT_BYTES_MAX};
 use crate::model::action::Action;
-use crate::model::caller::Caller;
+use crate::model::caller::{Caller, ROOT};
 use crate::model::condition::Conditions;
 use crate::model::id::VersionId;
 use crate::model::name::{BucketName, ObjectKey};
@@ -82,7 +82,7 @@ impl Store {
         };
         self.refuse_beyond_quota(&bound, &request.key, request.body.length).await?;
         let (owner, attached) =
-            self.accept(&bound, &request.key, owner_of_write(&bound, caller), &request.given).await?;
+            self.accept(&bound, &request.key, self.owner_of_write(&bound, caller), &request.given).await?;
         let sealed = self.sealing_for(&bound, &request.key, &request.given.encryption)?;
         let version = VersionId::fresh();
         let stage = self.stage(&bound, version).await?;
@@ -176,7 +176,11 @@ pub(super) fn draft(
     }
 }
 
-/// Who writes owns, except that what nobody in particular writes belongs to the bucket's owner.
-pub(super) fn owner_of_write<'a>(bound: &'a Bound, caller: &'a Caller) -> &'a str {
-    caller.owner().unwrap_or(&bound.bucket.owner)
+impl Store {
+    /// Who writes owns, except that what nobody in particular writes belongs to the bucket's owner; where policies may speak
+    /// of owners, to nobody that they could mean.
+    pub(super) fn owner_of_write<'a>(&self, bound: &'a Bound, caller: &'a Caller) -> &'a str {
+        let nobody = if self.is_judged(caller) { ROOT } else { &bound.bucket.owner };
+        caller.owner().unwrap_or(nobody)
+    }
 }

@@ -259,6 +259,8 @@ pub struct CreateUpload {
     pub given: Given,
     /// The conditions that it will be completed under, as far as they are known.
     pub conditions: Conditions,
+    /// How long it will be, if that is known.
+    pub length: Option<u64>,
     /// The checksum announced.
     pub checksum: Option<(Algorithm, ChecksumKind)>,
 }

@@ -41,7 +41,8 @@ impl Store {
     }
 
     /// Whether the catalog decides about a caller.
-    pub(super) fn is_judged(&self, caller: &Caller) -> bool {
+    #[must_use]
+    pub fn is_judged(&self, caller: &Caller) -> bool {
         self.judged(caller).is_some()
     }
 
@@ -107,7 +108,9 @@ impl Store {
     pub(super) async fn see_bucket(&self, caller: &Caller, bound: &Bound) -> Result<()> {
         match self.scope(caller) {
             Scope::Service => Ok(()),
-            scope => self.catalog().bucket(&scope, &bound.bucket.name).await?.map(|_| ()).ok_or(Error::NoSuchBucket),
+            scope @ Scope::As(_) => {
+                self.catalog().bucket(&scope, &bound.bucket.name).await?.map(|_| ()).ok_or(Error::NoSuchBucket)
+            }
         }
     }
 

@@ -71,6 +71,7 @@ impl World {
         let (content, checksum) = (content(sum), announced(sum));
         let request = CreateUpload {
             conditions: Default::default(),
+            length: None,
             given: Default::default(),
             bucket: self.names[bucket].clone(),
             key: key(name),

@@ -12,6 +12,7 @@ mod reads;
 mod render;
 mod resumable;
 mod rights;
+mod rls;
 mod s3;
 mod sessions;
 mod signed;
@@ -63,14 +64,31 @@ pub(super) fn token(claims: &Value, secret: &str) -> String {
 
 impl As {
     fn token(self) -> Option<String> {
-        let end = now() + 600;
-        let claims = match self {
-            Self::Service => json!({"role": "service_role", "exp": end}),
-            Self::User(sub) => json!({"role": "authenticated", "sub": sub, "exp": end}),
-            Self::Anon => json!({"role": "anon", "exp": end}),
-            Self::Nobody => return None,
-        };
+        let mut claims = (self != Self::Nobody).then(|| self.claims().1)?;
+        claims["exp"] = (now() + 600).into();
         Some(token(&claims, SECRET))
+    }
+
+    /// The role, and what is signed beside the end.
+    pub(super) fn claims(self) -> (String, Value) {
+        let role = match self {
+            Self::Service => "service_role",
+            Self::User(_) => "authenticated",
+            Self::Anon | Self::Nobody => "anon",
+        };
+        let mut claims = json!({"role": role});
+        if let Some(sub) = self.subject() {
+            claims["sub"] = sub.into();
+        }
+        (role.to_owned(), claims)
+    }
+
+    /// Of whom the token speaks.
+    pub(super) fn subject(self) -> Option<&'static str> {
+        match self {
+            Self::User(sub) => Some(sub),
+            Self::Service | Self::Anon | Self::Nobody => None,
+        }
     }
 }
 

@@ -128,6 +128,7 @@ fn sign(verdict: Verdict) -> &'static str {
         Verdict::Allowed => "+",
         Verdict::Refused => "-",
         Verdict::NeedsObject => "?",
+        Verdict::Catalog => "=",
     }
 }
 

@@ -114,6 +114,31 @@ impl Address {
     }
 }
 
+/// What of a role keeps tokens from naming it, and whether the login may become it.
+const ROLE: &str = "SELECT rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb OR rolreplication \
+        OR rolname = session_user OR pg_has_role(oid, 'longshore_service', 'MEMBER') \
+        OR pg_has_role(oid, 'service_role', 'MEMBER'), \
+    pg_has_role(session_user, oid, 'MEMBER') FROM pg_roles WHERE rolname = CAST($1 AS text)";
+
+/// Looks whether the roles that tokens may name are there, may no more than a user may, and can be taken on.
+pub(super) async fn check_roles(address: &Address, roles: &[String]) -> Result<()> {
+    let client = address.connect().await?;
+    for role in roles {
+        let row = client.query_opt(ROLE, &[role]).await?;
+        let (strong, member) = match &row {
+            None => return Err(Fault::Role(role.clone(), "is not in the database").into()),
+            Some(row) => (row.try_get::<_, bool>(0)?, row.try_get::<_, bool>(1)?),
+        };
+        if strong {
+            return Err(Fault::Role(role.clone(), "may do more than policies can hold back").into());
+        }
+        if !member {
+            return Err(Fault::Role(role.clone(), "was not granted to the login of the catalog").into());
+        }
+    }
+    Ok(())
+}
+
 /// Carries a connection until its client is dropped. Whoever waits for an answer hears of its end by himself.
 async fn run(connection: impl Future<Output = std::result::Result<(), tokio_postgres::Error>>) {
     if let Err(error) = connection.await {

@@ -67,6 +67,9 @@ pub(super) enum Fault {
     /// The login may not act for Longshore.
     #[error("this login may not act as longshore_service: run `longshore catalog migrate --login NAME` with its name")]
     NoService(#[source] tokio_postgres::Error),
+    /// A role that tokens may name must be there and weak.
+    #[error("the role {0:?} of jwt.roles {1}")]
+    Role(String, &'static str),
     /// The database cannot hold every name.
     #[error("the database must have the encoding UTF8, and has {0}")]
     Encoding(String),
@@ -96,6 +99,7 @@ impl From<Fault> for Error {
             | Fault::NotMigrated(_)
             | Fault::NoService(_)
             | Fault::NoRole(_)
+            | Fault::Role(..)
             | Fault::Encoding(_)
             | Fault::OldStorage(..)
             | Fault::TooLarge(_)

@@ -27,6 +27,7 @@ fn read_key(row: &Row) -> Result<AccessKey> {
         user: get(row, 1)?,
         sealed_secret: get(row, 2)?,
         created: rows::timestamp(row, 3)?,
+        claims: get(row, 4)?,
     })
 }
 
@@ -72,7 +73,7 @@ pub(super) async fn delete_user(pool: &Pool, name: &str) -> Result<()> {
 /// Adds an access key.
 pub(super) async fn add_key(pool: &Pool, key: AccessKey) -> Result<()> {
     let call = Call::new(sql::INSERT_KEY).with(key.access_key).with(key.user).with(key.sealed_secret);
-    write(pool, call.with(key.created.0)).await
+    write(pool, call.with(key.created.0).with(key.claims)).await
 }
 
 /// One access key.

@@ -36,6 +36,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { name: "longshore", text: include_str!("schema/longshore.sql"), there: None },
     Migration { name: "shared", text: include_str!("schema/shared.sql"), there: None },
     Migration { name: "gateways", text: include_str!("schema/gateways.sql"), there: None },
+    Migration { name: "key_claims", text: include_str!("schema/key_claims.sql"), there: None },
 ];
 
 /// Number, name and hash of what a database of Supabase has been through that looks like `storage.sql`: without them its

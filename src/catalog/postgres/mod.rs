@@ -59,11 +59,18 @@ pub struct OpenOptions {
     pub roles: Vec<String>,
     /// Who this process is to others that serve the catalog; `None`: it serves nobody, as a command does.
     pub gateway: Option<GatewayId>,
+    /// Most connections for what is short, and as many for walks; `None`: as many of each as usual.
+    pub connections: Option<u32>,
 }
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { lazily: false, roles: ["anon", "authenticated"].map(str::to_owned).to_vec(), gateway: None }
+        Self {
+            lazily: false,
+            roles: ["anon", "authenticated"].map(str::to_owned).to_vec(),
+            gateway: None,
+            connections: None,
+        }
     }
 }
 
@@ -101,11 +108,12 @@ impl PostgresCatalog {
     pub async fn open(url: &Secret, options: OpenOptions) -> Result<Self> {
         let address = Address::parse(url)?.of_gateway(options.gateway);
         let id = migrations::open(&address).await?;
+        connect::check_roles(&address, &options.roles).await?;
         let lacks = Lacks::probe(&address.connect().await?).await?;
         Ok(Self {
             id,
-            pool: Pool::new(address.clone(), CATALOG_CONNECTIONS_MAX, lacks),
-            walks: Pool::new(address.clone(), CATALOG_WALKS_MAX, lacks),
+            pool: Pool::new(address.clone(), options.connections.unwrap_or(CATALOG_CONNECTIONS_MAX), lacks),
+            walks: Pool::new(address.clone(), options.connections.unwrap_or(CATALOG_WALKS_MAX), lacks),
             beats: Pool::new(address, 1, lacks),
             counted: Counted::default(),
             begin: if options.lazily { Begin::Hint } else { Begin::Write },

@@ -25,6 +25,7 @@ fn read_key(row: &Row<'_>) -> rows::Read<AccessKey> {
         user: row.get(1)?,
         sealed_secret: row.get(2)?,
         created: rows::timestamp(row, 3)?,
+        claims: row.get(4)?,
     })
 }
 
@@ -67,7 +68,7 @@ pub(super) fn add_key(connection: &Connection, key: &AccessKey) -> Result<()> {
         return Err(Error::NotFound);
     }
     let mut statement = connection.prepare_cached(sql::INSERT_KEY)?;
-    if statement.execute(params![key.access_key, key.user, key.sealed_secret, key.created.0])? == 0 {
+    if statement.execute(params![key.access_key, key.user, key.sealed_secret, key.created.0, key.claims])? == 0 {
         return Err(Error::AlreadyExists);
     }
     buckets::next_generation(connection)

@@ -201,6 +201,10 @@ CREATE INDEX events_created ON events (created);
 -- Who will own the object; without it the one who began it.
 ALTER TABLE uploads ADD COLUMN owner TEXT;
 ",
+    "
+-- What a token of an access key would say, where it is one of a role and not of its user.
+ALTER TABLE access_keys ADD COLUMN claims TEXT;
+",
 ];
 
 /// Refuses a database that is not a catalog, or that is one of a newer release. Changes nothing.

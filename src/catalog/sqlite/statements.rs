@@ -172,9 +172,9 @@ statements! {
     USERS = "SELECT name, display_name, email, groups, policy FROM users WHERE name > ?1 ORDER BY name LIMIT ?2";
     DELETE_USER = "DELETE FROM users WHERE name = ?1";
     DELETE_USER_KEYS = "DELETE FROM access_keys WHERE user = ?1";
-    INSERT_KEY = "INSERT INTO access_keys (access_key, user, sealed_secret, created) VALUES (?1, ?2, ?3, ?4) \
+    INSERT_KEY = "INSERT INTO access_keys (access_key, user, sealed_secret, created, claims) VALUES (?1, ?2, ?3, ?4, ?5) \
         ON CONFLICT (access_key) DO NOTHING";
-    KEY = "SELECT access_key, user, sealed_secret, created FROM access_keys WHERE access_key = ?1";
-    KEYS = "SELECT access_key, user, sealed_secret, created FROM access_keys WHERE user = ?1 ORDER BY access_key";
+    KEY = "SELECT access_key, user, sealed_secret, created, claims FROM access_keys WHERE access_key = ?1";
+    KEYS = "SELECT access_key, user, sealed_secret, created, claims FROM access_keys WHERE user = ?1 ORDER BY access_key";
     DELETE_KEY = "DELETE FROM access_keys WHERE access_key = ?1";
 }

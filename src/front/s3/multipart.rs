@@ -38,6 +38,7 @@ pub(super) async fn create(
     let checksum = announced(algorithm, kind(input.checksum_type.as_ref())?)?;
     let request = CreateUpload {
         conditions: Conditions::default(),
+        length: None,
         given: given::of(&headers)?,
         bucket: wire::bucket(&input.bucket)?,
         key: wire::key(&input.key)?,

@@ -250,7 +250,12 @@ pub(super) async fn update(front: &Supabase, asked: &Asked, body: Body) -> Resul
     let change = |intake: &mut Intake| {
         front.limit(intake, size.clone(), types.clone()).map_err(|_| Error::InvalidRequest("file_size_limit"))
     };
-    front.store.update_bucket(&caller, &bucket, public, change).await.map_err(hidden)?;
+    match front.store.update_bucket(&caller, &bucket, public, change).await {
+        Ok(()) => {}
+        // A role that sees it, and may not make this of it.
+        Err(error @ Error::AccessDenied) if front.store.is_judged(&caller) => return Err(error.into()),
+        Err(error) => return Err(hidden(error)),
+    }
     Ok(error::json(StatusCode::OK, &json!({ "message": "Successfully updated" })))
 }
 

@@ -65,7 +65,9 @@ impl Supabase {
         let conditions = upload::conditions(upsert);
         for _ in 0..COMMIT_TRIES_MAX {
             let source = self.source(caller, way).await?;
-            match self.store.try_put(caller, (&way.to.0, &way.to.1), &conditions, None, None).await {
+            let content = content(&source).unwrap_or_else(|| source.content.clone());
+            let (target, size) = ((&way.to.0, &way.to.1), Some(source.size));
+            match self.store.try_put(caller, target, &conditions, Some(&content), size).await {
                 Ok(()) => {}
                 Err(Error::NoSuchBucket) => return Err(Refusal::no_related()),
                 Err(Error::PreconditionFailed) => return Err(Refusal::duplicate(taken)),
@@ -73,7 +75,6 @@ impl Supabase {
             }
             // What is said of the copy is that of this source.
             let same = Conditions { if_match: Some(TagMatch::Of(vec![source.etag.clone()])), ..Conditions::default() };
-            let content = content(&source).unwrap_or_else(|| source.content.clone());
             let request = CopyRequest {
                 from_bucket: way.from.0.clone(),
                 from_key: way.from.1.clone(),

@@ -192,7 +192,8 @@ async fn create(front: &Supabase, asked: &Asked, caller: &Caller, body: Body) ->
         Given { keeps_created: true, ends: Some(Timestamp(ends.saturating_mul(1_000_000_000))), ..Given::default() };
     let (content, checksum) = (said.content, None);
     let conditions = conditions.clone();
-    let request = CreateUpload { conditions, bucket: bucket.clone(), key: key.clone(), content, given, checksum };
+    let target = (bucket.clone(), key.clone());
+    let request = CreateUpload { conditions, length, bucket: target.0, key: target.1, content, given, checksum };
     let begun = front.store.create_upload(caller, request).await?;
     let ticket = Ticket { upload: UploadRef { bucket, key, id: begun.id }, length, upsert, ends };
     let mut made = answer(StatusCode::CREATED);

@@ -22,12 +22,13 @@ pub(super) fn access_key(id: &str, user: &str) -> AccessKey {
         access_key: id.into(),
         user: user.into(),
         sealed_secret: vec![0, 1, 255, b'\''],
+        claims: id.ends_with('2').then(|| "{\"role\":\"anon'\"}".to_owned()),
         created: Timestamp(42),
     }
 }
 
-fn fields(key: &AccessKey) -> (&str, &str, &[u8], Timestamp) {
-    (&key.access_key, &key.user, &key.sealed_secret, key.created)
+fn fields(key: &AccessKey) -> (&str, &str, &[u8], Timestamp, Option<&str>) {
+    (&key.access_key, &key.user, &key.sealed_secret, key.created, key.claims.as_deref())
 }
 
 pub(super) async fn users_are_kept_and_replaced(catalog: &dyn Catalog) {

@@ -8,7 +8,7 @@ use longshore::model::id::BucketId;
 use longshore::model::object::Object;
 use longshore::model::page::Seek;
 
-use super::postgres::at;
+use super::postgres::{at, over_few};
 use super::samples::*;
 use crate::harness::postgres::{Database, Postgres, database, postgres};
 
@@ -221,8 +221,14 @@ async fn a_question_leaves_nothing() {
 /// Callers take turns on few connections, some are cut off: nobody ever sees by another one's claims.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_leak_nothing() {
-    let Some(site) = site("connections_leak_nothing").await else { return };
-    let site = Arc::new(site);
+    for connections in [1, 2] {
+        let Some(site) = site("connections_leak_nothing").await else { return };
+        let catalog: Arc<dyn Catalog> = Arc::new(over_few(&site.database, connections).await);
+        take_turns(Arc::new(Site { catalog, ..site })).await;
+    }
+}
+
+async fn take_turns(site: Arc<Site>) {
     let callers: Vec<_> = (0..200)
         .map(|i: usize| {
             let site = Arc::clone(&site);

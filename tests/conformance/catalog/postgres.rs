@@ -19,6 +19,12 @@ pub(super) async fn open(test: &str) -> Option<PostgresCatalog> {
     Some(at(&database(test)?).await)
 }
 
+/// With so many connections of each kind.
+pub(super) async fn over_few(database: &Database, connections: u32) -> PostgresCatalog {
+    let options = OpenOptions { connections: Some(connections), ..OpenOptions::default() };
+    PostgresCatalog::open(&Secret::new(&database.url), options).await.expect("a catalog")
+}
+
 pub(super) async fn at(database: &Database) -> PostgresCatalog {
     PostgresCatalog::open(&Secret::new(&database.url), OpenOptions::default()).await.expect("a catalog")
 }
@@ -55,7 +61,7 @@ async fn an_empty_database_is_made_ready_once() {
     let ids: Vec<_> = opened.into_iter().map(|catalog| catalog.expect("a catalog").id()).collect();
     assert!(ids.windows(2).all(|pair| pair[0] == pair[1]), "{ids:?}");
     let steps = server.sql(&empty.name, "SELECT string_agg(name, ' ' ORDER BY number) FROM longshore.migrations");
-    assert_eq!(steps, "roles storage longshore shared gateways");
+    assert_eq!(steps, "roles storage longshore shared gateways key_claims");
     let levels = server.sql(&empty.name, "SELECT count(*), max(id), max(length(hash)) FROM storage.migrations");
     assert_eq!(levels, "64|63|40");
 }

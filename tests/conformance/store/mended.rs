@@ -323,6 +323,7 @@ async fn an_upload_left_completing_goes_on() {
         for what in ["complete", "part", "abort"] {
             let request = CreateUpload {
                 conditions: Default::default(),
+                length: None,
                 given: Default::default(),
                 bucket: site.bed.bucket.clone(),
                 key: key(what),
@@ -366,6 +367,7 @@ async fn h11_a_part_that_is_resent_and_cut_leaves_the_acknowledged_one() {
         let site = Site::new(kind, layout).await;
         let request = CreateUpload {
             conditions: Default::default(),
+            length: None,
             given: Default::default(),
             bucket: site.bed.bucket.clone(),
             key: key("k"),

@@ -17,6 +17,7 @@ async fn begin(bed: &Bed, name: &str, checksum: Option<(Algorithm, ChecksumKind)
     let request = CreateUpload {
         given: Default::default(),
         conditions: Default::default(),
+        length: None,
         bucket: bed.bucket.clone(),
         key: key(name),
         content,

@@ -92,6 +92,7 @@ async fn upload(bed: &Bed, name: &str, parts: [&[u8]; 2], encryption: Encryption
     let (bucket, key) = (bed.bucket.clone(), key(name));
     let request = CreateUpload {
         conditions: Default::default(),
+        length: None,
         bucket: bucket.clone(),
         key: key.clone(),
         content: Content::default(),

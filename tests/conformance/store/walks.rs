@@ -80,6 +80,7 @@ pub(super) async fn nothing_is_wrong_with_what_is_in_use(bed: &mut Bed) {
     bed.delete("x//y").await.expect("deletes");
     let upload = CreateUpload {
         conditions: Default::default(),
+        length: None,
         given: Default::default(),
         bucket: bed.bucket.clone(),
         key: key("up"),
@@ -231,6 +232,7 @@ pub(super) async fn fsck_holds_records_and_parts_against_their_rows(bed: &mut Be
     let object = bed.get("k").await.expect("gets").0;
     let upload = CreateUpload {
         conditions: Default::default(),
+        length: None,
         given: Default::default(),
         bucket: bed.bucket.clone(),
         key: key("up"),

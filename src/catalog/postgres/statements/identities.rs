@@ -23,16 +23,16 @@ pub(in crate::catalog::postgres) const DELETE_USER: &str = concat!(
 );
 pub(in crate::catalog::postgres) const INSERT_KEY: &str = concat!(
     "WITH u AS MATERIALIZED (SELECT 1 FROM longshore.users WHERE name = $2 FOR KEY SHARE), \
-    k AS (INSERT INTO longshore.access_keys (access_key, user_name, sealed_secret, created) \
-        SELECT CAST($1 AS text), CAST($2 AS text), CAST($3 AS bytea), CAST($4 AS bigint) FROM u \
+    k AS (INSERT INTO longshore.access_keys (access_key, user_name, sealed_secret, created, claims) \
+        SELECT CAST($1 AS text), CAST($2 AS text), CAST($3 AS bytea), CAST($4 AS bigint), CAST($5 AS text) FROM u \
         ON CONFLICT (access_key) DO NOTHING RETURNING 1), m AS (",
     moved!("k"),
     ") SELECT longshore.refuse(CASE WHEN NOT EXISTS (SELECT 1 FROM u) THEN 'LS404' \
         WHEN NOT EXISTS (SELECT 1 FROM k) THEN 'LSTKN' END)"
 );
 pub(in crate::catalog::postgres) const KEY: &str =
-    "SELECT access_key, user_name, sealed_secret, created FROM longshore.access_keys WHERE access_key = $1";
-pub(in crate::catalog::postgres) const KEYS: &str = "SELECT access_key, user_name, sealed_secret, created FROM longshore.access_keys \
+    "SELECT access_key, user_name, sealed_secret, created, claims FROM longshore.access_keys WHERE access_key = $1";
+pub(in crate::catalog::postgres) const KEYS: &str = "SELECT access_key, user_name, sealed_secret, created, claims FROM longshore.access_keys \
     WHERE user_name = $1 ORDER BY access_key";
 pub(in crate::catalog::postgres) const DELETE_KEY: &str = concat!(
     "WITH k AS (DELETE FROM longshore.access_keys WHERE access_key = $1 RETURNING 1), m AS (",
