@@ -108,7 +108,9 @@ impl Store {
     pub(super) async fn see_bucket(&self, caller: &Caller, bound: &Bound) -> Result<()> {
         match self.scope(caller) {
             Scope::Service => Ok(()),
-            scope => self.catalog().bucket(&scope, &bound.bucket.name).await?.map(|_| ()).ok_or(Error::NoSuchBucket),
+            scope @ Scope::As(_) => {
+                self.catalog().bucket(&scope, &bound.bucket.name).await?.map(|_| ()).ok_or(Error::NoSuchBucket)
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use longshore::store::Error;
 use super::{Bed, ROOT};
 
 /// What there is to be done with users and keys, as `store::identity` names it.
-const DOORS: [&str; 6] = ["users", "put_user", "delete_user", "add_key", "keys", "delete_key"];
+const DOORS: [&str; 7] = ["users", "put_user", "delete_user", "add_key", "add_role_key", "keys", "delete_key"];
 
 const EVERYTHING: &str = r#"{"Statement":{"Effect":"Allow","Action":["s3:*","iam:*","sts:*"],"Resource":"*"}}"#;
 
@@ -26,6 +26,11 @@ async fn through(door: &str, bed: &Bed, caller: &Caller) -> Result<(), Error> {
         "put_user" => store.put_user(caller, user("bob", "admin"), true).await,
         "delete_user" => store.delete_user(caller, "ann").await,
         "add_key" => store.add_key(caller, "boss", None).await.map(drop),
+        // Somebody who makes itself the service.
+        "add_role_key" => {
+            let claims = serde_json::Map::from_iter([("role".to_owned(), "service_role".into())]);
+            store.add_role_key(caller, &claims, None).await.map(drop)
+        }
         "keys" => store.keys(caller, "boss").await.map(drop),
         "delete_key" => store.delete_key(caller, "BOSSKEY").await,
         _ => panic!("no such door: {door}"),

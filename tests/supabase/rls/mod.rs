@@ -18,7 +18,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{NoTls, Row};
 
 use super::{As, Site, U1, U2};
-use crate::harness::postgres::{Database, database};
+use crate::harness::postgres::database;
 use crate::harness::{Client, Options};
 
 pub(super) use answers::{Said, said_by_rest, said_by_s3};
@@ -55,7 +55,6 @@ pub(super) const WHO: [As; 4] = [As::Anon, As::User(U1), As::User(U2), As::Servi
 /// A server over a catalog in Postgres, with buckets and policies, and the database beside it.
 pub(super) struct Ground {
     pub(super) site: Site,
-    pub(super) database: Database,
     sql: tokio_postgres::Client,
 }
 
@@ -74,7 +73,7 @@ impl Ground {
         let database = database(test)?;
         let (sql, connection) = tokio_postgres::connect(&database.admin, NoTls).await.expect("a database");
         tokio::spawn(connection);
-        let site = Site::with(Options { database: Some(database.clone()), ..options });
+        let site = Site::with(Options { database: Some(database), ..options });
         for bucket in BUCKETS {
             site.bucket(json!({"name": bucket})).await;
             for key in &keys()[..3] {
@@ -82,7 +81,7 @@ impl Ground {
             }
         }
         sql.batch_execute(POLICIES).await.expect("policies");
-        let ground = Self { site, database, sql };
+        let ground = Self { site, sql };
         ground.own_folders().await;
         Some(ground)
     }
