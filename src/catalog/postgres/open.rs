@@ -37,8 +37,8 @@ impl PostgresCatalog {
     /// Opens the catalog at `postgres://user:password@host/database` and brings its schema up to date, if the login may.
     ///
     /// # Errors
-    /// [`Error::Failed`] with the reason: an address that is none, a newer schema, a login without the rights.
-    /// [`Error::Unavailable`]: the database does not answer.
+    /// [`Failed`](crate::catalog::Error::Failed) with the reason: an address that is none, a newer schema, a login without the rights.
+    /// [`Unavailable`](crate::catalog::Error::Unavailable): the database does not answer.
     pub async fn open(url: &Secret, options: OpenOptions) -> Result<Self> {
         let address = Address::parse(url)?.of_gateway(options.gateway);
         let id = migrations::open(&address).await?;
@@ -68,7 +68,7 @@ impl PostgresCatalog {
     /// An address as it may be shown: host and database.
     ///
     /// # Errors
-    /// [`Error::Failed`]: it is no address.
+    /// [`Failed`](crate::catalog::Error::Failed): it is no address.
     pub fn place(url: &Secret) -> Result<String> {
         Address::parse(url).map(|address| address.to_string())
     }
