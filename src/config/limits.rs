@@ -281,5 +281,8 @@ pub const RENDER_BYTES_MAX: u64 = 25 * 1024 * 1024;
 pub const RENDER_PIXELS_MAX: u32 = 32 * 1024 * 1024;
 /// Longest side of an image that is made, in pixels.
 pub const RENDER_SIDE_MAX: u32 = 2500;
+/// Most pixels of an image that is made as AVIF, which takes about a second a million of them; larger ones come in their own
+/// format.
+pub const RENDER_AVIF_PIXELS_MAX: u32 = 4_000_000;
 /// Images that are transformed at a time: their pixels are in memory.
 pub const RENDERS_AT_ONCE: usize = 2;

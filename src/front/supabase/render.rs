@@ -13,6 +13,7 @@ use http::header::{
     X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderValue, Method, StatusCode};
+use image::codecs::avif::AvifEncoder;
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::webp::WebPEncoder;
 use image::error::{LimitError, LimitErrorKind};
@@ -26,7 +27,7 @@ use super::schema::Fields;
 use super::sign::Scope;
 use super::who::Known;
 use super::{Asked, Supabase, dates, names, row, upload};
-use crate::config::limits::{RENDER_BYTES_MAX, RENDER_PIXELS_MAX, RENDER_SIDE_MAX};
+use crate::config::limits::{RENDER_AVIF_PIXELS_MAX, RENDER_BYTES_MAX, RENDER_PIXELS_MAX, RENDER_SIDE_MAX};
 use crate::model::condition::{Conditions, Current, ReadVerdict};
 use crate::model::object::Object;
 use crate::store::Error;
@@ -43,6 +44,18 @@ enum Fit {
     Fill,
 }
 
+/// As what it is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// As it is stored.
+    Origin,
+    Avif,
+    Webp,
+}
+
+/// How much time AVIF may take for how small it gets: 1 to 10, the fastest.
+const AVIF_SPEED: u8 = 10;
+
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Transform {
@@ -50,7 +63,7 @@ pub(super) struct Transform {
     height: u32,
     fit: Fit,
     quality: u8,
-    webp: bool,
+    form: Form,
 }
 
 impl Transform {
@@ -67,10 +80,13 @@ impl Transform {
         if quality > 100 {
             fields.problem("/quality must be <= 100");
         }
-        // An image that cannot be made as AVIF here is sent in its own format, which it says.
-        let webp = fields.word("format", &["origin", "avif", "webp"]) == Some("webp");
+        let form = match fields.word("format", &["origin", "avif", "webp"]) {
+            Some("avif") => Form::Avif,
+            Some("webp") => Form::Webp,
+            _ => Form::Origin,
+        };
         fields.check()?;
-        Ok(Self { width: side(width), height: side(height), fit, quality: u8::try_from(quality).unwrap_or(100), webp })
+        Ok(Self { width: side(width), height: side(height), fit, quality: u8::try_from(quality).unwrap_or(100), form })
     }
 
     /// From the text in a signed address: `width:100,height:50`.
@@ -115,9 +131,16 @@ impl Transform {
             return Err(ImageError::Limits(LimitError::from_kind(LimitErrorKind::DimensionError)));
         }
         let image = self.resize(&reader.decode()?);
+        let pixels = u64::from(image.width()) * u64::from(image.height());
         let mut made = Vec::new();
         let kind = match format {
-            _ if self.webp => {
+            // One that would take too long is sent in its own format, which it says.
+            _ if self.form == Form::Avif && pixels <= u64::from(RENDER_AVIF_PIXELS_MAX) => {
+                let encoder = AvifEncoder::new_with_speed_quality(&mut made, AVIF_SPEED, self.quality);
+                image.to_rgba8().write_with_encoder(encoder.with_num_threads(Some(1)))?;
+                "image/avif"
+            }
+            _ if self.form == Form::Webp => {
                 image.to_rgba8().write_with_encoder(WebPEncoder::new_lossless(&mut made))?;
                 "image/webp"
             }
@@ -217,8 +240,8 @@ pub(super) async fn serve(front: &Supabase, asked: &Asked) -> Result<Response> {
 
 /// The ETag of what is made of an object.
 fn variant(object: &Object, transform: Transform) -> String {
-    let Transform { width, height, fit, quality, webp } = transform;
-    format!("{}-{width}x{height}-{fit:?}-{quality}-{webp}", object.etag).to_lowercase()
+    let Transform { width, height, fit, quality, form } = transform;
+    format!("{}-{width}x{height}-{fit:?}-{quality}-{form:?}", object.etag).to_lowercase()
 }
 
 /// Reads an image and makes what is asked for of it.
@@ -253,6 +276,17 @@ mod tests {
         bytes
     }
 
+    /// An image that a lossy format can make smaller.
+    fn noise(side: u32) -> Vec<u8> {
+        let mut image = image::RgbImage::new(side, side);
+        for (x, y, pixel) in image.enumerate_pixels_mut() {
+            *pixel = image::Rgb([0, 80, 160].map(|by| (x * x + 7 * y * x + by).to_le_bytes()[0]));
+        }
+        let mut bytes = Vec::new();
+        image.write_to(&mut Cursor::new(&mut bytes), ImageFormat::Png).expect("writes");
+        bytes
+    }
+
     fn transform(text: &str, format: Option<&str>) -> Transform {
         Transform::of_text(text, format).expect("a transform")
     }
@@ -271,6 +305,13 @@ mod tests {
             let image = image::load_from_memory(&bytes).expect("an image");
             assert_eq!((image.width(), image.height(), made), (width, height, kind), "{text}");
         }
+        let sizes = [20, 80].map(|quality| {
+            let (bytes, made) =
+                transform(&format!("quality:{quality}"), Some("avif")).make(&noise(64)).expect("an image");
+            assert_eq!((&bytes[4..12], made), (&b"ftypavif"[..], "image/avif"));
+            bytes.len()
+        });
+        assert!(sizes[0] < sizes[1], "{sizes:?}");
         assert!(transform("width:1", None).make(b"no image").is_err());
         assert_eq!(transform("width:999999999999", None).width, RENDER_SIDE_MAX);
         for bad in ["width:-1", "width:x", "quality:5", "quality:101", "resize:up"] {
