@@ -52,8 +52,10 @@ async fn two_servers_decide_as_one() {
     let Some(database) = database("two_servers_decide_as_one") else { return };
     let first = Server::with(over(&database));
     let state = tempfile::tempdir().expect("a directory");
-    // The key that seals what the catalog keeps is one.
-    std::fs::copy(first.state().join("master.key"), state.path().join("master.key")).expect("copies");
+    // The key that seals what the catalog keeps is one, and so is the secret of tokens.
+    for secret in ["master.key", "jwt.secret"] {
+        std::fs::copy(first.state().join(secret), state.path().join(secret)).expect("copies");
+    }
     let other =
         Options { data: Some(first.data().to_owned()), state: Some(state.path().to_owned()), ..over(&database) };
     let second = Server::with(other);
