@@ -394,8 +394,8 @@ pub trait Catalog: std::fmt::Debug + Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<Upload>>;
 
-    /// Compare-and-swap on the state of an upload. What another process at work is completing is its own. To `Aborted`: its part rows go and a `FreeUpload` step is written,
-    /// which is returned.
+    /// Compare-and-swap on the state of an upload. What another process at work is completing is its own. To `Aborted`: its
+    /// part rows go and a `FreeUpload` step is written, which is returned.
     ///
     /// # Errors
     /// [`Error::Conflict`] if it is in another state, [`Error::NotFound`].

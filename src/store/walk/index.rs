@@ -1,7 +1,7 @@
 //! The walks of the server: new buckets are indexed at once, all others are scanned and cleaned up now and then.
 //!
-//! One bucket at a time, one walk after the other, in one of the processes that serve the catalog, so that the work of clients goes before. A bucket whose walk fails
-//! waits longer each time. What a scan holds back is told in the log, in the metrics and by `bucket list`, and stays so
+//! One bucket at a time, one walk after the other, in one of the processes that serve the catalog, so that the work of
+//! clients goes before. A bucket whose walk fails waits longer each time. What a scan holds back is told in the log, in the metrics and by `bucket list`, and stays so
 //! until somebody decides.
 //!
 //! **Invariant:** no walk here is forced: nothing is dropped or freed that a command would ask about first.
