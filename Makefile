@@ -8,12 +8,13 @@ REQUIREMENTS := compat/clients/requirements.txt
 # What wants other versions of the same packages, beside them.
 S3FS_REQUIREMENTS := compat/clients/requirements-s3fs.txt
 JS := compat/clients/js compat/clients/supabase
+BROWSER := compat/clients/browser
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= $(notdir $(wildcard tests/fuzz/seeds/*))
 FUZZ_FLAGS := -Cpasses=sancov-module $(addprefix -Cllvm-args=-sanitizer-coverage-,level=4 inline-8bit-counters pc-table trace-compares)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help run build test lint fmt compat compat-selftest s3-tests fault fuzz matrix bench clean tools
+.PHONY: help run build test lint fmt compat compat-selftest s3-tests fault fuzz matrix bench clean tools chromium
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' Makefile
@@ -39,7 +40,7 @@ lint: ## check format, lints, documentation and architecture; changes nothing
 fmt: ## format the code
 	$(CARGO) fmt --all
 
-compat: build tools ## run the client programs against the built server; PROVIDER= on a cloud's storage
+compat: build tools chromium ## run the client programs against the built server; PROVIDER= on a cloud's storage
 	compat/clients/run $(if $(PROVIDER),--provider $(PROVIDER))
 	compat/clients/run $(if $(PROVIDER),--provider $(PROVIDER)) --catalog postgres supabase boto3 rclone
 
@@ -78,7 +79,7 @@ bench: build tools ## measure beside rclone and nginx on the same files
 
 clean: ## remove what was built and installed here; ./data stays
 	$(CARGO) clean
-	rm -rf $(VENV) $(addsuffix /node_modules,$(JS))
+	rm -rf $(VENV) $(addsuffix /node_modules,$(JS) $(BROWSER))
 
 tools: $(VENV)/.installed
 	missing=
@@ -88,6 +89,11 @@ tools: $(VENV)/.installed
 	fi
 	for client in $(JS); do [ -d $$client/node_modules ] || npm --prefix $$client ci --no-audit --no-fund; done
 	compat/backends/install
+
+chromium:
+	if ! command -v chromium > /dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then
+	  apt-get update -q && apt-get install -qy --no-install-recommends chromium
+	fi
 
 $(VENV)/.installed: $(wildcard $(REQUIREMENTS) $(S3FS_REQUIREMENTS))
 	python3 -m venv $(VENV)

@@ -1,6 +1,5 @@
 #!/usr/bin/env node
 // @aws-sdk/client-s3, lib-storage and s3-request-presigner: default checksums, streams, pages, presigned URLs.
-// The report is the one of harness.py: a line per check group; a comparison of ours that fails says "differs".
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { Readable } from "node:stream";
@@ -11,6 +10,7 @@ import {
 } from "@aws-sdk/client-s3";
 import { Upload } from "@aws-sdk/lib-storage";
 import { getSignedUrl } from "@aws-sdk/s3-request-presigner";
+import { report, same } from "../report.mjs";
 
 const MIB = 1024 * 1024;
 const env = process.env;
@@ -25,31 +25,14 @@ const put = (Key, Body, more) => send(PutObjectCommand, { Key, Body, ...more });
 const read = async (Key, more) =>
   Buffer.from(await (await send(GetObjectCommand, { Key, ...more })).Body.transformToByteArray());
 
-let failed = 0;
-async function group(what, check) {
-  try {
-    await check();
-    console.log(`PASS js: ${what}`);
-  } catch (error) {
-    failed += 1;
-    console.log(`FAIL js: ${what}: ${String(error?.message ?? error).replace(/\s+/g, " ").slice(0, 400)}`);
-  }
-}
-
-function same(got, wanted, what) {
-  const equal = Buffer.isBuffer(got) ? got.equals(Buffer.from(wanted)) : (() => {
-    try { assert.deepEqual(got, wanted); return true; } catch { return false; }
-  })();
-  if (!equal) throw new Error(`${what} differs: ${show(got)}, wanted ${show(wanted)}`);
-}
-const show = (value) => (Buffer.isBuffer(value) ? `${value.length} bytes` : JSON.stringify(value))?.slice(0, 120);
+const { group, end } = report("js");
 
 async function refused(status, call) {
   let answer;
   try { answer = await call(); } catch (error) {
     return same(error.$metadata?.httpStatusCode, status, `status of ${error.name}`);
   }
-  throw new Error(`succeeded, wanted ${status}: ${show(answer)}`);
+  throw new Error(`succeeded, wanted ${status}: ${JSON.stringify(answer)?.slice(0, 160)}`);
 }
 
 async function keys(Prefix, pageSize, more) {
@@ -159,4 +142,4 @@ await group("delete of one, of many, of the bucket", async () => {
   await refused(404, () => send(HeadBucketCommand, {}));
 });
 
-process.exit(Math.min(failed, 70));
+end();

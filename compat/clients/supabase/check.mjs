@@ -2,25 +2,19 @@
 // @supabase/storage-js: every method of buckets and files, as service_role, authenticated and anon.
 // tus-js-client: uploads in chunks, one that breaks off and is resumed, one by a signed address, one without a length.
 // With a catalog in Postgres (PGPORT, PGUSER, PGPASSWORD) also what policies in SQL let each of them do.
-// The report is the one of harness.py: a line per check group; a comparison of ours that fails says "differs".
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { createHmac, randomBytes, randomUUID } from "node:crypto";
+import { randomBytes, randomUUID } from "node:crypto";
 import { Readable } from "node:stream";
 import { StorageClient } from "@supabase/storage-js";
 import * as tus from "tus-js-client";
+import { report, same, skip, token } from "../report.mjs";
 
 const env = process.env;
 if (!env.REST_ENDPOINT || !env.LONGSHORE_JWT_SECRET) {
-  console.log("SKIP supabase: no REST_ENDPOINT or no LONGSHORE_JWT_SECRET");
-  process.exit(77);
+  skip("supabase", "no REST_ENDPOINT or no LONGSHORE_JWT_SECRET");
 }
 const base = `${env.REST_ENDPOINT}/storage/v1`;
-const part = (value) => Buffer.from(typeof value === "string" ? value : JSON.stringify(value)).toString("base64url");
-function token(claims) {
-  const text = `${part({ alg: "HS256", typ: "JWT" })}.${part({ exp: Math.floor(Date.now() / 1000) + 3600, ...claims })}`;
-  return `${text}.${createHmac("sha256", env.LONGSHORE_JWT_SECRET).update(text).digest("base64url")}`;
-}
 const as = (claims) => new StorageClient(base, { Authorization: `Bearer ${token(claims)}` });
 const sub = randomUUID();
 const service = as({ role: "service_role" });
@@ -29,21 +23,7 @@ const anon = as({ role: "anon" });
 const run = Date.now().toString(36);
 const [pub, priv, other] = ["pub", "priv", "other"].map((name) => `compat-${name}-${run}`);
 
-let failed = 0;
-async function group(what, check) {
-  try {
-    await check();
-    console.log(`PASS supabase: ${what}`);
-  } catch (error) {
-    failed += 1;
-    console.log(`FAIL supabase: ${what}: ${String(error?.message ?? error).replace(/\s+/g, " ").slice(0, 400)}`);
-  }
-}
-function same(got, wanted, what) {
-  try { assert.deepEqual(got, wanted); } catch {
-    throw new Error(`${what} differs: ${JSON.stringify(got)?.slice(0, 160)}, wanted ${JSON.stringify(wanted)?.slice(0, 160)}`);
-  }
-}
+const { group, end } = report("supabase");
 /** The data of an answer that must have succeeded. */
 async function ok(answer) {
   const { data, error } = await answer;
@@ -309,4 +289,4 @@ await group("remove, and the end of the buckets", async () => {
   }
 });
 
-process.exit(Math.min(failed, 70));
+end();
