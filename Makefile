@@ -14,7 +14,7 @@ FUZZ_TARGETS ?= $(notdir $(wildcard tests/fuzz/seeds/*))
 FUZZ_FLAGS := -Cpasses=sancov-module $(addprefix -Cllvm-args=-sanitizer-coverage-,level=4 inline-8bit-counters pc-table trace-compares)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help run build test lint fmt compat compat-selftest s3-tests fault fuzz matrix bench clean tools chromium
+.PHONY: help run build test lint fmt compat compat-selftest s3-tests supabase-tests fault fuzz matrix bench clean tools chromium
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' Makefile
@@ -53,6 +53,10 @@ s3-tests: build $(if $(PROVIDER),tools) ## run ceph/s3-tests, checked out at S3T
 	  compat/suites/run --layout $$layout $(if $(PROVIDER),--provider $(PROVIDER)) $(if $(CATALOG),--catalog $(CATALOG)) || failed=1
 	done
 	exit $$failed
+
+supabase-tests: build tools ## run the acceptance tests of supabase/storage, checked out at SUPABASE_STORAGE_DIR
+	compat/suites/supabase
+	compat/suites/supabase --catalog postgres
 
 fault: ## run the tests of crashes and broken storage at full size
 	LONGSHORE_FAULT=full $(CARGO) test --release $(FLAGS) --no-fail-fast --test main -- fault:: model:: 2>&1 | .ci/count

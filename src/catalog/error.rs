@@ -23,6 +23,15 @@ pub enum Error {
     /// The policies of the role refuse it.
     #[error("the policies of the role refuse it")]
     Denied,
+    /// The policies of the role fail by themselves.
+    #[error("the policies of the role fail")]
+    Policy {
+        /// The state by which the database tells why: five characters of the SQL standard.
+        state: String,
+        /// For the log.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The bucket would hold more than its quota.
     #[error("the quota of the bucket is exceeded")]
     QuotaExceeded,

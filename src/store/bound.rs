@@ -330,7 +330,7 @@ impl Store {
     /// A bucket for a container that has none: somebody made a directory.
     async fn adopt_container(&self, name: &BucketName) -> Result<Option<Bucket>> {
         let provider = &self.0.default_provider;
-        if self.0.mounts.values().any(|mount| mount.shared().is_some()) {
+        if self.catalog().is_shared() {
             self.adopt_shared().await?;
             if let Some(bucket) = self.catalog().bucket(&SERVICE, name).await? {
                 return Ok(Some(bucket));

@@ -198,6 +198,15 @@ pub enum Error {
     /// The storage of the bucket could not be attached yet.
     #[error("{0}")]
     NotAttached(&'static str),
+    /// The catalog's own policies fail by themselves.
+    #[error("the policies of the catalog fail")]
+    Policy {
+        /// The state by which the database tells why: five characters of the SQL standard.
+        state: String,
+        /// For the log.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// Storage or catalog do not answer now; a later try may succeed.
     #[error("the storage is not available")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -215,6 +224,7 @@ impl From<catalog::Error> for Error {
             catalog::Error::NoSpace => Self::NoSpace,
             catalog::Error::QuotaExceeded => Self::QuotaExceeded,
             catalog::Error::Denied | catalog::Error::NoRoles => Self::AccessDenied,
+            catalog::Error::Policy { state, source } => Self::Policy { state, source },
             error if error.retryable() => Self::Unavailable(error.into()),
             error => Self::Internal(error.into()),
         }

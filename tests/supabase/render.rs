@@ -5,7 +5,7 @@ use std::io::Cursor;
 use image::{DynamicImage, ImageFormat};
 use serde_json::json;
 
-use super::{As, Site, body, refused, told};
+use super::{As, Site, body, refused};
 
 const SERVICE: As = As::Service;
 
@@ -70,7 +70,7 @@ async fn an_image_is_shown_to_who_may_read_it() {
     let bad = site.plain(As::Nobody, "GET", "/render/image/public/pub/i.png?width=abc").await;
     refused(&bad, "400", "InvalidRequest", "querystring/width must be integer");
     let text = site.plain(As::Nobody, "GET", "/render/image/public/pub/text.png?width=10").await;
-    told(&text, "422", "InvalidRequest", "The object is no image that can be transformed");
+    refused(&text, "400", "InvalidRequest", "The source image is invalid or unsupported for rendering");
     let asked = json!({"expiresIn": 60, "transform": {"width": 40, "height": 20, "format": "webp"}});
     let signed = body(&site.json(SERVICE, "POST", "/object/sign/priv/i.png", asked).await.expect(200));
     let (path, token) = signed["signedURL"].as_str().and_then(|url| url.split_once("?token=")).expect("an address");

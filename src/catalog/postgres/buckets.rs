@@ -22,11 +22,9 @@ use crate::model::time::{Clock, Timestamp};
 pub(super) fn read(row: &Row) -> Result<Bucket> {
     let settings: BucketSettings = rows::json(row, 6)?;
     let mut config: BucketConfig = rows::json(row, 8)?;
-    // What another server may have changed meanwhile.
-    if get(row, 11)? {
-        config.intake.bytes_max = get::<Option<i64>>(row, 12)?.and_then(|most| u64::try_from(most).ok());
-        config.intake.types = get::<Option<Vec<String>>>(row, 13)?.unwrap_or_default();
-    }
+    // What SQL or another server may have changed meanwhile.
+    config.intake.bytes_max = get::<Option<i64>>(row, 11)?.and_then(|most| u64::try_from(most).ok());
+    config.intake.types = get::<Option<Vec<String>>>(row, 12)?.unwrap_or_default();
     Ok(Bucket {
         id: BucketId(get(row, 0)?),
         name: rows::bucket_name(row, 1)?,

@@ -30,7 +30,14 @@ pub(super) fn refusal(error: tokio_postgres::Error) -> Error {
         Some(code) if *code == SqlState::UNIQUE_VIOLATION => Error::AlreadyExists,
         // Of a bucket, in which there still is something.
         Some(code) if *code == SqlState::FOREIGN_KEY_VIOLATION => Error::NotEmpty,
-        _ => error.into(),
+        None => error.into(),
+        Some(code) => {
+            let state = code.code().to_owned();
+            match error.into() {
+                Error::Failed(source) => Error::Policy { state, source },
+                meant => meant,
+            }
+        }
     }
 }
 

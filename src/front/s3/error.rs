@@ -178,7 +178,7 @@ impl From<Error> for Refusal {
             Error::Unavailable(cause) => {
                 Self::new(503, "SlowDown", "Please reduce your request rate.").caused_by(cause)
             }
-            Error::Internal(cause) => Self::internal().caused_by(cause),
+            Error::Internal(cause) | Error::Policy { source: cause, .. } => Self::internal().caused_by(cause),
         }
     }
 }

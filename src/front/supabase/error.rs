@@ -206,6 +206,7 @@ impl From<Error> for Refusal {
             Error::NotAttached(why) => unavailable().caused_by(why.into()),
             Error::Unavailable(cause) => unavailable().caused_by(cause),
             Error::Internal(cause) => Self::internal().caused_by(cause),
+            Error::Policy { state, source } => policy(&state).caused_by(source),
             Error::InvalidArgument { message, .. }
             | Error::InvalidRequest(message)
             | Error::InvalidBucketState(message) => Self::invalid(message),
@@ -223,6 +224,26 @@ impl From<Error> for Refusal {
             | Error::PartTooSmall { .. }
             | Error::BadDigest
             | Error::NotImplemented(_)) => Self::invalid(error.to_string()),
+        }
+    }
+}
+
+/// Of policies that fail by themselves. The words of the database are for the log: a value in them may be of a row that
+/// the caller does not see.
+fn policy(state: &str) -> Refusal {
+    match state {
+        "22P02" => Refusal::new(400, "InvalidParameter", "Invalid Parameter of a policy", "InvalidParameter"),
+        "42P17" => {
+            let code = "DatabaseInvalidObjectDefinition";
+            Refusal::new(503, code, "A policy is not well defined, as one that asks for itself", code)
+        }
+        "42703" | "42P01" => {
+            let code = "DatabaseSchemaMismatch";
+            Refusal::new(503, code, "A policy names what is not there", code)
+        }
+        state => {
+            let message = format!("database error, code: {state}");
+            Refusal::new(500, "DatabaseError", message, "DatabaseError").plainly(500)
         }
     }
 }

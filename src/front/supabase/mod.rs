@@ -46,6 +46,7 @@ mod row;
 mod schema;
 mod select;
 mod sign;
+mod transform;
 mod upload;
 mod who;
 

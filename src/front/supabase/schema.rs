@@ -136,6 +136,21 @@ impl Fields {
         }
     }
 
+    /// A number.
+    pub(super) fn number(&mut self, name: &str) -> Option<f64> {
+        let found = match self.map.remove(name)? {
+            Value::Number(number) => number.as_f64(),
+            Value::String(text) => text.trim().parse().ok(),
+            Value::Null => Some(0.0),
+            _ => None,
+        };
+        let found = found.filter(|number| number.is_finite());
+        if found.is_none() {
+            self.problem(&format!("/{name} must be number"));
+        }
+        found
+    }
+
     /// One of these words.
     pub(super) fn word(&mut self, name: &str, words: &[&'static str]) -> Option<&'static str> {
         let text = self.text(name)?;

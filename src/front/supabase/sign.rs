@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use super::error::{self, Refusal, Result};
 use super::route::decode;
 use super::schema::{Fields, Given};
+use super::transform::Transform;
 use super::who::listing;
 use super::{Asked, Supabase, meta, names, upload};
 use crate::model::caller::{Caller, Who};
@@ -183,6 +184,7 @@ pub(super) async fn one(front: &Supabase, asked: &Asked, body: Body) -> Result<R
     let seconds = seconds(&mut fields);
     let transform = fields.inner("transform").unwrap_or_default();
     fields.check()?;
+    Transform::of(&mut Fields::of_map(transform.clone()))?;
     let seconds = in_time(seconds.unwrap_or(1))?;
     let bucket = front.bucket(&asked.route.bucket).await?;
     let key = names::key(&asked.route.key)?;

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Ground, Said, said_by_rest};
 use crate::harness::Options;
-use crate::supabase::{As, SECRET, U1, U2, body, now, refused, token};
+use crate::supabase::{As, SECRET, U1, U2, body, now, refused, token, told};
 
 impl Ground {
     async fn list_with(&self, text: &str, bucket: &str) -> crate::harness::Answer {
@@ -49,11 +49,33 @@ async fn whatever_a_token_says_it_says_for_itself() {
     // A subject that is no UUID fails in a policy that needs one, and in none that does not.
     for sub in ["o'hara", "x\u{0}y", "\\"] {
         let text = signed(json!({"role": "authenticated", "sub": sub, "exp": end}));
-        assert_eq!(ground.list_with(&text, "own").await.status, 500, "{sub}");
+        refused(&ground.list_with(&text, "own").await, "400", "InvalidParameter", "Invalid Parameter of a policy");
     }
     ground.superuser("DROP POLICY own_folder ON storage.objects; DROP POLICY team_own ON storage.objects").await;
     let text = signed(json!({"role": "authenticated", "sub": "o'hara", "exp": end}));
     assert_eq!(found(&ground.list_with(&text, "open").await.expect(200)).len(), 3);
+}
+
+/// A policy that fails by itself shows nothing, and says no more than the state of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_policy_that_fails_says_how_and_shows_nothing() {
+    let Some(ground) = Ground::start("a_policy_that_fails").await else { return };
+    let text = token(&json!({"role": "authenticated", "sub": U1, "exp": now() + 600}), SECRET);
+    let itself = "A policy is not well defined, as one that asks for itself";
+    for (condition, status, code, message) in [
+        ("exists (select 1 from storage.objects o)", "503", "DatabaseInvalidObjectDefinition", itself),
+        ("1 / (length(name) - length(name)) = 1", "500", "DatabaseError", "database error, code: 22012"),
+    ] {
+        let policy = format!(
+            "CREATE POLICY failing ON storage.objects AS RESTRICTIVE FOR SELECT TO authenticated USING ({condition})"
+        );
+        ground.superuser(&policy).await;
+        let answer = ground.list_with(&text, "open").await;
+        assert_eq!(answer.status, if status == "500" { 500 } else { 400 }, "{}", answer.text());
+        told(&answer, status, code, message);
+        ground.superuser("DROP POLICY failing ON storage.objects").await;
+        assert_eq!(found(&ground.list_with(&text, "open").await.expect(200)).len(), 3);
+    }
 }
 
 /// Many callers on the few connections of one process, among them some whose statements fail and some who go away.
@@ -70,7 +92,7 @@ async fn callers_take_turns_and_see_nothing_of_each_other() {
         };
         if turn % 7 == 0 {
             let odd = token(&json!({"role": "authenticated", "sub": "no uuid", "exp": now() + 60}), SECRET);
-            assert_eq!(ground.list_with(&odd, "own").await.status, 500);
+            refused(&ground.list_with(&odd, "own").await, "400", "InvalidParameter", "Invalid Parameter of a policy");
         }
         let asked = async {
             let listed = ground.site.json(who, "POST", "/object/list-v2/own", json!({})).await.expect(200);

@@ -6,6 +6,7 @@
 mod answers;
 mod claims;
 mod keys;
+mod made;
 mod many;
 mod rest;
 mod s3;

@@ -97,7 +97,7 @@ macro_rules! moved {
 macro_rules! bucket_row {
     () => {
         "l.id, l.bucket_id, l.provider, l.container, l.owner, l.created, l.settings, l.indexed, l.config, l.revision, \
-         coalesce(b.public, false), l.shared IS NOT NULL, b.file_size_limit, b.allowed_mime_types FROM longshore.bucket_settings l JOIN storage.buckets b ON b.id = l.bucket_id"
+         coalesce(b.public, false), b.file_size_limit, b.allowed_mime_types FROM longshore.bucket_settings l JOIN storage.buckets b ON b.id = l.bucket_id"
     };
 }
 macro_rules! upload_row {
