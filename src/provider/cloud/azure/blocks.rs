@@ -76,7 +76,8 @@ impl Azure {
         content: &Content,
     ) -> Result<String> {
         let ids = blocks.iter().map(|block| block_id(handle, block.number));
-        self.commit_blocks(at, ids, content, When::Always, None).await
+        let size = blocks.iter().map(|block| block.size).sum();
+        self.commit_blocks(at, (ids, size), content, When::Always, None).await
     }
 
     /// Puts a blob together from others, in their order. `md5`: that of the whole, in hex, if it is known.
@@ -105,7 +106,8 @@ impl Azure {
             under_way.push(self.take(to, &handle, block));
         }
         under_way.try_collect::<()>().await?;
-        self.commit_blocks(to, ids.into_iter(), content, when, md5).await.map(drop)
+        let size = sources.iter().map(|source| source.size).sum();
+        self.commit_blocks(to, (ids.into_iter(), size), content, when, md5).await.map(drop)
     }
 
     async fn take(&self, to: At<'_>, handle: &str, block: Taken<'_>) -> Result<()> {
@@ -116,7 +118,8 @@ impl Azure {
             .block_call(to, &block_id(handle, block.number))?
             .header("x-ms-copy-source", &source)?
             .header("x-ms-source-range", &range)?
-            .header("x-ms-source-if-match", block.whole.tag)?;
+            .header("x-ms-source-if-match", block.whole.tag)?
+            .moving(block.range.end - block.range.start);
         refusal::expect(self.send(&call).await?, 201).await.map(drop)
     }
 
@@ -127,7 +130,7 @@ impl Azure {
     async fn commit_blocks(
         &self,
         at: At<'_>,
-        ids: impl Iterator<Item = String>,
+        (ids, size): (impl Iterator<Item = String>, u64),
         content: &Content,
         when: When<'_>,
         md5: Option<&str>,
@@ -144,7 +147,8 @@ impl Azure {
         if let Some(md5) = md5.and_then(id::unhex::<16>) {
             call = call.header("x-ms-blob-content-md5", &BASE64.encode(md5))?;
         }
-        let call = conditional(headers::add(call, content)?, when)?.body(body);
+        // The service may look at all of them before it answers.
+        let call = conditional(headers::add(call, content)?, when)?.body(body).moving(size);
         let reply = refusal::expect(self.send(&call).await?, 201).await?;
         tag(&reply)
     }
