@@ -247,6 +247,8 @@ pub const GOOGLE_COMPOSE_SOURCES_MAX: usize = 32;
 pub const CLOUD_RENEWAL_SECONDS_MIN: u64 = 5;
 /// Most bytes of a token: the headers of a request hold twice as much.
 pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
+/// Most characters of the name of a token of a user.
+pub const TOKEN_ID_CHARS_MAX: usize = 64;
 /// Most bytes of a set of keys.
 pub const KEY_SET_BYTES_MAX: usize = 256 * 1024;
 /// Most keys of a set.

@@ -1,5 +1,6 @@
 //! The protocols. A front parses, calls the store, renders; it never names another front, a provider or a catalog.
 
+mod bearer;
 pub mod facts;
 mod form;
 pub mod ops;

@@ -188,6 +188,14 @@ impl Store {
         Ok(self.0.users.caller_of(access_key).await?)
     }
 
+    /// The caller of a user whose token was verified; `None` if there is no such user now.
+    ///
+    /// # Errors
+    /// Failures of the catalog.
+    pub async fn caller_of_user(&self, user: &str) -> Result<Option<Caller>> {
+        Ok(self.0.users.caller_of_user(user).await?)
+    }
+
     /// The secret of an access key, to verify a signature with; `None` if there is no such key.
     ///
     /// # Errors

@@ -198,10 +198,10 @@ impl Supabase {
             Op::Copy => change::copy(self, &asked, body).await,
             Op::Delete => remove::one(self, &asked).await,
             Op::DeleteMany => remove::many(self, &asked, body).await,
-            Op::Health => health::health(self, &asked),
+            Op::Health => health::health(self, &asked).await,
             Op::Status => Ok(health::status()),
             Op::Version => Ok(health::version()),
-            Op::PurgeCache => health::purge(self, &asked),
+            Op::PurgeCache => health::purge(self, &asked).await,
             Op::RenderAuthenticated | Op::RenderPublic | Op::RenderSigned => render::serve(self, &asked).await,
             Op::Resume | Op::ResumeSigned => resumable::serve(self, &asked, body).await,
         }

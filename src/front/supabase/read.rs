@@ -45,7 +45,7 @@ enum Kept {
 
 /// By a caller, or by anyone.
 pub(super) async fn get(front: &Supabase, asked: &Asked) -> Result<Response> {
-    let known = front.reader(asked)?;
+    let known = front.reader(asked).await?;
     let bucket = front.bucket(&asked.route.bucket).await?;
     front.let_in(&known, &bucket).await?;
     front.serve(&known, asked, (&bucket, &asked.route.key), Kept::AsStored).await
@@ -62,7 +62,7 @@ pub(super) async fn signed(front: &Supabase, asked: &Asked) -> Result<Response> 
 
 /// What is known of an object.
 pub(super) async fn info(front: &Supabase, asked: &Asked) -> Result<Response> {
-    let known = front.reader(asked)?;
+    let known = front.reader(asked).await?;
     let bucket = front.bucket(&asked.route.bucket).await?;
     front.let_in(&known, &bucket).await?;
     let request = GetRequest {
@@ -87,11 +87,11 @@ pub(super) async fn info(front: &Supabase, asked: &Asked) -> Result<Response> {
 
 impl Supabase {
     /// Who reads, as the route asks for it.
-    fn reader(&self, asked: &Asked) -> Result<Known> {
+    async fn reader(&self, asked: &Asked) -> Result<Known> {
         Ok(match asked.route.op {
             Op::GetPublic | Op::InfoPublic => Known { caller: asked.nobody(), verified: false },
-            Op::GetAuthenticated | Op::InfoAuthenticated => Known { caller: self.caller(asked)?, verified: true },
-            _ => self.caller_if_any(asked),
+            Op::GetAuthenticated | Op::InfoAuthenticated => Known { caller: self.caller(asked).await?, verified: true },
+            _ => self.caller_if_any(asked).await,
         })
     }
 

@@ -49,7 +49,7 @@ pub(super) async fn serve(front: &Supabase, asked: &Asked, body: Body) -> Result
     if asked.head.method == Method::OPTIONS {
         return Ok(options(front));
     }
-    let caller = match caller(front, asked) {
+    let caller = match caller(front, asked).await {
         Ok(caller) => caller,
         // Who nobody knows is told so in JSON.
         Err(refusal) if refusal.code == "AccessDenied" => return Err(refusal),
@@ -69,12 +69,12 @@ pub(super) async fn serve(front: &Supabase, asked: &Asked, body: Body) -> Result
 }
 
 /// Who asks: by a token, or by a signed address in a header.
-fn caller(front: &Supabase, asked: &Asked) -> Result<Caller> {
+async fn caller(front: &Supabase, asked: &Asked) -> Result<Caller> {
     if asked.route.op != Op::ResumeSigned {
         if !asked.head.headers.contains_key(header::AUTHORIZATION) {
             return Err(crate::auth::jwt::TokenError::Malformed.into());
         }
-        return front.caller(asked);
+        return front.caller(asked).await;
     }
     let token = asked.header("x-signature").ok_or(Refusal::invalid("Missing x-signature header"))?;
     let (bucket, key) = match front.ticket(asked) {

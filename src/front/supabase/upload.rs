@@ -61,7 +61,7 @@ pub(super) fn length(headers: &HeaderMap) -> Option<u64> {
 
 /// By a caller.
 pub(super) async fn upload(front: &Supabase, asked: &Asked, body: Body) -> Result<Response> {
-    let caller = front.caller(asked)?;
+    let caller = front.caller(asked).await?;
     let bucket = front.bucket(&asked.route.bucket).await?;
     let key = names::new_key(&asked.route.key)?;
     let upsert = asked.route.op == Op::Update || asked.upserts();
