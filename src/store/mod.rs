@@ -15,7 +15,7 @@ use crate::catalog::{Catalog, Scope};
 use crate::config::TargetConfig;
 use crate::model::bucket::BucketRules;
 use crate::model::caller::Caller;
-use crate::model::id::UploadId;
+use crate::model::id::{CatalogId, UploadId};
 use crate::model::name::BucketName;
 use crate::model::time::Clock;
 
@@ -169,6 +169,12 @@ impl Store {
             names: KeyLocks::new(),
             unclean: Mutex::default(),
         }))
+    }
+
+    /// The identity of the catalog: what two servers have in common that serve the same data.
+    #[must_use]
+    pub fn catalog_id(&self) -> CatalogId {
+        self.catalog().id()
     }
 
     /// Whether catalog and storage answer.

@@ -235,7 +235,7 @@ pub(super) async fn update(front: &Supabase, asked: &Asked, body: Body) -> Resul
     let headers = &asked.head.headers;
     let chunked = headers.contains_key(http::header::TRANSFER_ENCODING);
     // A request that names nothing changes nothing, also without a body.
-    let mut fields = match !chunked && super::upload::length(headers).unwrap_or(0) == 0 {
+    let mut fields = match !chunked && crate::front::wire::length(headers).unwrap_or(0) == 0 {
         true => Fields::of_query(None),
         false => Fields::of_body(headers, body).await?,
     };

@@ -24,12 +24,12 @@ use tower::util::BoxCloneSyncService;
 use crate::auth::jwt::Tokens;
 use crate::config::limits::RENDERS_AT_ONCE;
 use crate::front::facts::RequestFacts;
+use crate::front::{dates, wire};
 use crate::store::Store;
 
 mod bucket;
 mod change;
 mod cors;
-mod dates;
 mod error;
 mod form;
 mod health;

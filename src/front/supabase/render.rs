@@ -21,13 +21,14 @@ use image::imageops::FilterType;
 use image::{DynamicImage, ImageError, ImageFormat, ImageReader, Limits};
 
 use super::error::{Refusal, Result};
-use super::read::{conditions, disposition, put};
+use super::read::disposition;
 use super::route::Op;
 use super::schema::Fields;
 use super::sign::Scope;
 use super::who::Known;
 use super::{Asked, Supabase, dates, names, row, upload};
 use crate::config::limits::{RENDER_AVIF_PIXELS_MAX, RENDER_BYTES_MAX, RENDER_PIXELS_MAX, RENDER_SIDE_MAX};
+use crate::front::wire::{conditions, put};
 use crate::model::condition::{Conditions, Current, ReadVerdict};
 use crate::model::object::Object;
 use crate::store::Error;

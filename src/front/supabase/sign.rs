@@ -9,10 +9,10 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::error::{self, Refusal, Result};
-use super::route::decode;
 use super::schema::{Fields, Given};
 use super::who::listing;
 use super::{Asked, Supabase, meta, names, upload};
+use crate::front::wire::decode;
 use crate::model::caller::{Caller, Who};
 use crate::model::condition::Conditions;
 use crate::model::name::{BucketName, ObjectKey};
