@@ -19,7 +19,8 @@ CLIENTS = {"aws": "aws.py", "boto3": "boto.py", "rclone": "rclone.py", "s5cmd": 
            "go": "../../target/compat/go-client", "rust": "../../target/compat/debug/longshore-compat-rust",
            "java": "java/check"}
 # What speaks another protocol than S3, on the other listener.
-OTHERS = {"supabase": "supabase/check.mjs", "supabase-s3": "mounted.py", "browser": "browser/check.mjs"}
+OTHERS = {"supabase": "supabase/check.mjs", "supabase-s3": "mounted.py", "browser": "browser/check.mjs",
+          "loopback": "loopback/check.mjs"}
 JWT_SECRET = "compat-jwt-secret-of-32-characters-or-more"
 ANON_KEY = "compat-anon-key-that-everybody-knows"
 READY_SECONDS, STOP_SECONDS, CLIENT_SECONDS = 30, 60, 4 * 3600
@@ -136,7 +137,8 @@ def java_client():
 
 # What is built or installed before a client can run.
 PREPARED = {"js": lambda: node_client("js"), "supabase": lambda: node_client("supabase"),
-            "browser": lambda: node_client("browser"), "go": go_client, "rust": rust_client, "java": java_client}
+            "browser": lambda: node_client("browser"), "loopback": lambda: node_client("loopback"), "go": go_client,
+            "rust": rust_client, "java": java_client}
 
 
 def run_client(name, env):
