@@ -146,6 +146,8 @@ impl Store {
     /// Over a catalog and providers; touches neither. A server calls [`Store::attach`] before it listens.
     #[must_use]
     pub fn new(parts: StoreParts) -> Self {
+        let catalog = parts.catalog.id().to_string();
+        parts.providers.values().filter_map(|mounted| mounted.provider.as_ref()).for_each(|p| p.belongs_to(&catalog));
         Self(Arc::new(Inner {
             positions: parts.master_key.for_use(b"positions"),
             seal_keys: seal::Keys::new(&parts.master_key, parts.named_keys),
