@@ -1,4 +1,4 @@
-//! The REST listener, wired: health and metrics, the Supabase Storage interface, and S3 below it.
+//! The REST listener, wired: health and metrics, the LoopBack interface, the Supabase Storage interface, and S3 below it.
 
 use std::sync::Arc;
 
@@ -9,7 +9,8 @@ use tower::util::BoxCloneSyncService;
 
 use super::App;
 use crate::auth::jwt::Tokens;
-use crate::config::Config;
+use crate::config::{Config, LoopbackAccess};
+use crate::front::loopback::{self, Loopback};
 use crate::front::ops::{self, Ops};
 use crate::front::s3::{self, Mount, S3Options, Sessions};
 use crate::front::supabase::{self, Supabase, SupabaseOptions};
@@ -29,8 +30,16 @@ pub(super) fn exchange(config: &Config, app: &App, tokens: Tokens) -> Exchange<R
         upload_seconds: config.supabase.upload_seconds,
     };
     let s3 = s3_below(config, app, tokens.clone());
+    let loopback = Loopback::new(app.store.clone(), tokens.clone(), &config.loopback);
+    for mount in config.loopback.iter().filter(|mount| mount.access == LoopbackAccess::Open) {
+        tracing::warn!(
+            path = mount.path,
+            "whoever reaches this mount reads and writes what is root's, without a token"
+        );
+    }
     let supabase = supabase::router(Supabase::new(app.store.clone(), tokens, options, s3));
-    Exchange::new(Rest(ops::router(ops).merge(supabase)), Arc::clone(&app.metrics))
+    let routes = ops::router(ops).merge(supabase);
+    Exchange::new(Rest(loopback::in_front_of(routes, loopback)), Arc::clone(&app.metrics))
 }
 
 /// S3 below the path that Supabase has it at.

@@ -113,6 +113,17 @@ impl Users {
         Ok(Some(found))
     }
 
+    /// The caller of a user, if there is one of the name.
+    ///
+    /// # Errors
+    /// Failures of the catalog.
+    pub async fn caller_of_user(&self, name: &str) -> catalog::Result<Option<Caller>> {
+        if name == ROOT {
+            return Ok(Some(Caller::ROOT));
+        }
+        Ok(self.user(name).await?.map(|user| Who::User(Arc::new(user)).into()))
+    }
+
     /// One user. `root` is always there, so that it can have further keys.
     ///
     /// # Errors

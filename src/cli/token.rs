@@ -6,6 +6,8 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 
 use crate::app::tokens;
+use crate::auth::jwt::USER_CLAIM;
+use crate::auth::secret::Secret;
 use crate::cli::exit::{Failure, Outcome};
 use crate::cli::{Beside, print};
 use crate::config::state::State;
@@ -14,20 +16,29 @@ use crate::model::time::Clock;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Sign a token for a role and print it alone.
+    /// Sign a token for a user or a role and print it alone.
     Create(Create),
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Create {
-    /// The role, such as anon, authenticated or service_role.
+    /// The user: whoever shows the token is this user, for as long as there is one.
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "LONGSHORE_USER",
+        required_unless_present = "role",
+        conflicts_with = "role"
+    )]
+    user: Option<String>,
+    /// The role instead of a user, such as anon, authenticated or service_role.
     #[arg(long, value_name = "ROLE", env = "LONGSHORE_ROLE")]
-    role: String,
-    /// The subject: of whom the token speaks, and who owns what is written with it.
-    #[arg(long, value_name = "SUB", env = "LONGSHORE_SUB")]
+    role: Option<String>,
+    /// The subject that goes with the role: of whom the token speaks, and who owns what is written with it.
+    #[arg(long, value_name = "SUB", env = "LONGSHORE_SUB", requires = "role")]
     sub: Option<String>,
-    /// Further claims, as a JSON object.
-    #[arg(long, value_name = "JSON", env = "LONGSHORE_CLAIMS")]
+    /// Further claims that go with the role, as a JSON object.
+    #[arg(long, value_name = "JSON", env = "LONGSHORE_CLAIMS", requires = "role")]
     claims: Option<String>,
     /// How long it counts: 30m, 24h, 7d.
     #[arg(long, value_name = "TIME", env = "LONGSHORE_EXPIRES", value_parser = duration, default_value = "1h")]
@@ -38,7 +49,7 @@ pub(super) struct Create {
 
 pub(super) async fn run(command: Command) -> Outcome {
     match command {
-        Command::Create(arguments) => create(arguments),
+        Command::Create(arguments) => create(arguments).await,
     }
 }
 
@@ -57,7 +68,9 @@ pub(super) fn claims_of(
         Some(Ok(Value::Object(claims))) => claims,
         Some(_) => return Err(Failure::refused("the claims must be a JSON object")),
     };
-    if let Some(taken) = ["role", "sub", "iat", "exp", "nbf", "url"].iter().find(|name| all.contains_key(**name)) {
+    if let Some(taken) =
+        ["role", "sub", "iat", "exp", "nbf", "url", USER_CLAIM].iter().find(|name| all.contains_key(**name))
+    {
         return Err(Failure::refused(format!("the claim {taken:?} cannot be set by --claims")));
     }
     all.insert("role".to_owned(), role.into());
@@ -65,19 +78,37 @@ pub(super) fn claims_of(
     Ok(all)
 }
 
-fn create(arguments: Create) -> Outcome {
-    let Create { role, sub, claims, expires, beside } = arguments;
-    let config = Config::load(&beside.places.overrides(beside.dir))?;
-    let mut all = claims_of(&config, role, sub, claims.as_deref())?;
+async fn create(arguments: Create) -> Outcome {
+    let Create { user, role, sub, claims, expires, beside } = arguments;
+    let config = Config::load(&beside.places.clone().overrides(beside.dir.clone()))?;
     let now = Clock::now().seconds();
     let ends = i64::try_from(expires.as_secs()).ok().and_then(|seconds| now.checked_add(seconds));
     let ends =
         ends.filter(|_| !expires.is_zero()).ok_or_else(|| Failure::refused("it would never count, or forever"))?;
-    all.extend([("iat".to_owned(), now.into()), ("exp".to_owned(), ends.into())]);
-    let secret = match &config.jwt.secret {
-        Some(secret) => secret.clone(),
-        None => tokens::secret(&config, &State::open(&config.state)?)?.0,
+    let text = match role {
+        None => of_user(&config, beside, &user.unwrap_or_default(), expires).await?,
+        Some(role) => {
+            let mut all = claims_of(&config, role, sub, claims.as_deref())?;
+            all.extend([("iat".to_owned(), now.into()), ("exp".to_owned(), ends.into())]);
+            tokens::made_of(&config, secret(&config)?)?.sign(&all)?
+        }
     };
-    let text = tokens::made_of(&config, secret)?.sign(&all)?;
     Ok(print::text(&format!("{text}\n"))?)
+}
+
+/// What signs: it needs no catalog.
+fn secret(config: &Config) -> Result<Secret, Failure> {
+    Ok(match &config.jwt.secret {
+        Some(secret) => secret.clone(),
+        None => tokens::secret(config, &State::open(&config.state)?)?.0,
+    })
+}
+
+/// A token of a user who is there.
+async fn of_user(config: &Config, beside: Beside, user: &str, lives: Duration) -> Result<String, Failure> {
+    let store = beside.open_identities(false).await?.store;
+    if store.caller_of_user(user).await?.is_none() {
+        return Err(Failure::failed(format!("there is no user {user:?}")));
+    }
+    Ok(tokens::made_of(config, secret(config)?)?.sign_user(user, lives)?.0)
 }

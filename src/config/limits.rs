@@ -149,8 +149,8 @@ pub const CATALOG_VERSIONS_AT_ONCE: usize = 100;
 pub const CATALOG_ROLE_READS_MAX: u32 = 4;
 /// Buckets of which a process remembers that they are counted; all are forgotten when it is full.
 pub const CATALOG_COUNTED_REMEMBERED_MAX: usize = 10_000;
-/// Most bytes of the head of one field of a form: names of files are in it.
-pub const FORM_HEAD_BYTES_MAX: usize = 4 * 1024;
+/// Most bytes of the head of one field of a form: names of files are in it, and user metadata in base64.
+pub const FORM_HEAD_BYTES_MAX: usize = 8 * 1024;
 /// Most bytes of a form before its file, framing and all (the S3 limit): they are read before anybody is verified.
 pub const FORM_FIELDS_BYTES_MAX: usize = 20 * 1024;
 /// Most fields of a form.
@@ -247,6 +247,8 @@ pub const GOOGLE_COMPOSE_SOURCES_MAX: usize = 32;
 pub const CLOUD_RENEWAL_SECONDS_MIN: u64 = 5;
 /// Most bytes of a token: the headers of a request hold twice as much.
 pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
+/// Most characters of the name of a token of a user.
+pub const TOKEN_ID_CHARS_MAX: usize = 64;
 /// Most bytes of a set of keys.
 pub const KEY_SET_BYTES_MAX: usize = 256 * 1024;
 /// Most keys of a set.
@@ -302,3 +304,15 @@ pub const REMOTE_SLIP_READS_MAX: usize = 4;
 pub const REMOTE_TRIAL_BYTES: u64 = 64;
 /// Pages of a listing of a remote storage service, for one page of ours, that have nothing of it.
 pub const REMOTE_EMPTY_PAGES_MAX: usize = 1000;
+/// Most mounts of the LoopBack interface.
+pub const LOOPBACK_MOUNTS_MAX: usize = 100;
+/// Largest file of an upload by the LoopBack interface, in bytes, unless it is configured: LoopBack's own.
+pub const LOOPBACK_FILE_BYTES_MAX: u64 = 10 * 1024 * 1024;
+/// Most bytes of a body of the LoopBack interface that is no upload: LoopBack's own.
+pub const LOOPBACK_BODY_BYTES_MAX: usize = 100 * 1024;
+/// Most files and fields of one upload by the LoopBack interface: its answer tells of each.
+pub const LOOPBACK_PARTS_MAX: usize = 1000;
+/// Most bytes of the fields and all names of one upload by the LoopBack interface: they are held until its answer.
+pub const LOOPBACK_FIELDS_BYTES_MAX: usize = 1024 * 1024;
+/// Most lines of a list of the LoopBack interface that are held; a longer list is sent as it is read, without a length.
+pub const LOOPBACK_ROWS_HELD_MAX: usize = 10_000;

@@ -21,6 +21,7 @@ mod encryption;
 mod interval;
 mod jwt;
 pub mod limits;
+mod loopback;
 mod notification;
 pub mod provider;
 pub mod root;
@@ -32,6 +33,7 @@ mod supabase;
 pub use encryption::{EncryptionConfig, KeyError, KeyFrom, NamedKey};
 pub use interval::{Interval, duration};
 pub use jwt::{JWT_SECRET_VARIABLE, JwtConfig};
+pub use loopback::{LoopbackAccess, LoopbackMount, NameConflict};
 pub use notification::TargetConfig;
 pub use provider::{CommonConfig, ProviderConfig, ProviderKind, SharedConfig};
 pub use s3::S3Config;
@@ -63,6 +65,8 @@ pub struct Config {
     pub jwt: JwtConfig,
     /// The Supabase Storage interface.
     pub supabase: SupabaseConfig,
+    /// Where the LoopBack interface is served.
+    pub loopback: Vec<LoopbackMount>,
     /// Whom buckets can notify.
     pub targets: Vec<TargetConfig>,
     /// Limits that may be tuned.
@@ -219,6 +223,7 @@ impl Config {
             encryption: EncryptionConfig::read(top.section("encryption")),
             jwt: JwtConfig::read(top.section("jwt"), overrides.jwt_secret.as_ref()),
             supabase: SupabaseConfig::read(top.section("supabase"), overrides.anon_key.as_ref()),
+            loopback: loopback::mounts(top.section("loopback")),
             targets: notification::targets(top.section("notification")),
             limits: LimitsConfig::read(top.section("limits")),
             dir,

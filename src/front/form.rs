@@ -19,12 +19,40 @@ pub(crate) struct Malformed;
 /// What the head of a part says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Head {
+    named: bool,
     /// The name of the field.
     pub(crate) name: String,
     /// The name of the file, if one was sent.
     pub(crate) filename: Option<String>,
     /// Its type, if one was sent.
     pub(crate) content_type: Option<String>,
+    /// How its bytes are written, if that was said.
+    pub(crate) transfer_encoding: Option<String>,
+    /// User metadata in JSON and base64, which programs that know us send along.
+    pub(crate) metadata: Option<String>,
+}
+
+impl Head {
+    /// Takes in a line.
+    fn take(&mut self, name: &str, value: &str) -> Result<(), Malformed> {
+        let value = value.trim();
+        match name.trim().to_ascii_lowercase().as_str() {
+            "content-type" => self.content_type = Some(value.to_owned()),
+            "content-transfer-encoding" => self.transfer_encoding = Some(value.to_owned()),
+            "x-longshore-metadata" => self.metadata = Some(value.to_owned()),
+            "content-disposition" => {
+                let (kind, parameters) = value.split_once(';').ok_or(Malformed)?;
+                if !kind.trim().eq_ignore_ascii_case("form-data") || self.named {
+                    return Err(Malformed);
+                }
+                self.named = true;
+                self.name = parameter(parameters, "name").ok_or(Malformed)?;
+                self.filename = extended(parameters).or_else(|| parameter(parameters, "filename"));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
 }
 
 /// What was found.
@@ -175,29 +203,15 @@ fn tail(bytes: &[u8], word: &[u8]) -> usize {
 
 fn head_of(head: &[u8]) -> Result<Head, Malformed> {
     let text = std::str::from_utf8(head).map_err(|_| Malformed)?;
-    let (mut found, mut content_type) = (None, None);
+    let mut found = Head::default();
     for (number, line) in text.split("\r\n").enumerate() {
         let (name, value) = line.split_once(':').ok_or(Malformed)?;
         if number == HEAD_LINES_MAX || line.contains(['\r', '\n', '\0']) {
             return Err(Malformed);
         }
-        if name.trim().eq_ignore_ascii_case("content-type") {
-            content_type = Some(value.trim().to_owned());
-        }
-        if !name.trim().eq_ignore_ascii_case("content-disposition") {
-            continue;
-        }
-        let (kind, parameters) = value.split_once(';').ok_or(Malformed)?;
-        if !kind.trim().eq_ignore_ascii_case("form-data") || found.is_some() {
-            return Err(Malformed);
-        }
-        found = Some(Head {
-            name: parameter(parameters, "name").ok_or(Malformed)?,
-            filename: extended(parameters).or_else(|| parameter(parameters, "filename")),
-            content_type: None,
-        });
+        found.take(name, value)?;
     }
-    found.map(|head| Head { content_type, ..head }).ok_or(Malformed)
+    if found.named { Ok(found) } else { Err(Malformed) }
 }
 
 /// The first value of a parameter of a header.

@@ -1,7 +1,11 @@
 //! The protocols. A front parses, calls the store, renders; it never names another front, a provider or a catalog.
 
+mod bearer;
+mod dates;
 pub mod facts;
 mod form;
+pub mod loopback;
 pub mod ops;
 pub mod s3;
 pub mod supabase;
+mod wire;

@@ -15,7 +15,7 @@ use crate::catalog::{Catalog, Scope};
 use crate::config::TargetConfig;
 use crate::model::bucket::BucketRules;
 use crate::model::caller::Caller;
-use crate::model::id::UploadId;
+use crate::model::id::{CatalogId, UploadId};
 use crate::model::name::BucketName;
 use crate::model::time::Clock;
 
@@ -173,6 +173,12 @@ impl Store {
         }))
     }
 
+    /// The identity of the catalog: what two servers have in common that serve the same data.
+    #[must_use]
+    pub fn catalog_id(&self) -> CatalogId {
+        self.catalog().id()
+    }
+
     /// Whether catalog and storage answer.
     ///
     /// # Errors
@@ -188,6 +194,14 @@ impl Store {
     /// Failures of the catalog.
     pub async fn caller_of(&self, access_key: &str) -> Result<Option<Caller>> {
         Ok(self.0.users.caller_of(access_key).await?)
+    }
+
+    /// The caller of a user whose token was verified; `None` if there is no such user now.
+    ///
+    /// # Errors
+    /// Failures of the catalog.
+    pub async fn caller_of_user(&self, user: &str) -> Result<Option<Caller>> {
+        Ok(self.0.users.caller_of_user(user).await?)
     }
 
     /// The secret of an access key, to verify a signature with; `None` if there is no such key.

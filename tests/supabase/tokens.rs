@@ -65,7 +65,9 @@ async fn the_command_makes_tokens_of_the_secret_that_is_kept() {
         ["token", "create", "--role", "postgres", "--sub", "u"],
         ["token", "create", "--role", "anon", "--claims", r#"{"role":"service_role"}"#],
         ["token", "create", "--role", "anon", "--claims", "[]"],
+        ["token", "create", "--role", "anon", "--claims", r#"{"longshore_user":"root"}"#],
         ["token", "create", "--role", "anon", "--expires", "0s"],
+        ["token", "create", "--role", "anon", "--user", "root"],
     ] {
         assert_eq!(site.server.command(&args).status.code(), Some(2), "{args:?}");
     }
@@ -73,6 +75,32 @@ async fn the_command_makes_tokens_of_the_secret_that_is_kept() {
     let site = site.again();
     let call = site.call(As::Nobody, "GET", "/bucket").header("authorization", &format!("Bearer {}", text.trim()));
     assert_eq!(body(&call.send().await.expect(200)), Value::Array(Vec::new()));
+}
+
+#[tokio::test]
+async fn a_token_of_a_user_is_the_user_for_as_long_as_there_is_one() {
+    let site = Site::start();
+    site.server.run(&["user", "create", "ann", "--policy", "readwrite"]);
+    let text = site.server.run(&["token", "create", "--user", "ann", "--expires", "5m"]);
+    let call = |method: &str, path: &str| {
+        site.call(As::Nobody, method, path)
+            .header("authorization", &format!("Bearer {}", text.trim()))
+            .header("content-type", "application/json")
+    };
+    call("POST", "/bucket").body(r#"{"name":"anns"}"#).send().await.expect(200);
+    assert_eq!(body(&call("GET", "/bucket/anns").send().await.expect(200))["id"], "anns");
+    let owned = site.server.run(&["bucket", "show", "anns"]);
+    assert!(owned.contains("ann"), "{owned}");
+    call("POST", "/object/anns/k").body("1").send().await.expect(200);
+    // Another user's bucket is none of ann's.
+    site.server.run(&["user", "create", "bob"]);
+    let bob = site.server.run(&["token", "create", "--user", "bob"]);
+    let as_bob = site.call(As::Nobody, "GET", "/bucket/anns").header("authorization", bob.trim());
+    refused(&as_bob.send().await, "404", "NoSuchBucket", "Bucket not found");
+    assert_eq!(site.server.command(&["token", "create", "--user", "carl"]).status.code(), Some(1));
+    site.server.run(&["user", "delete", "ann"]);
+    refused(&call("GET", "/bucket").send().await, "403", "AccessDenied", "Access denied: Invalid user");
+    assert!(!site.server.log().contains(text.trim()), "the log holds a token");
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@
 
 mod keys;
 mod source;
+mod user;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -23,6 +24,7 @@ use crate::model::time::Clock;
 
 pub use keys::{InvalidKeys, KeySet};
 pub use source::KeySource;
+pub use user::{Meaning, USER_CLAIM, UserToken};
 
 /// What signs and verifies a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +87,9 @@ pub enum TokenError {
     /// Its role is none that is let in.
     #[error("Access denied: Invalid role")]
     Role,
+    /// Its user is not there.
+    #[error("Access denied: Invalid user")]
+    User,
     /// It is a signed address and speaks for nobody.
     #[error("signature verification failed")]
     Address,
@@ -134,16 +139,18 @@ impl Tokens {
         *self.0.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
     }
 
-    /// The caller that a token speaks of.
+    /// The role that a token speaks of. One of a user speaks of none.
     ///
     /// # Errors
     /// Why it counts for nothing.
     pub fn caller(&self, text: &str) -> Result<Token, TokenError> {
-        let claims = self.verified(text, true)?.claims;
-        // Who was given an address to read was not given the rights of a role.
-        if claims.contains_key("url") {
-            return Err(TokenError::Address);
+        match self.meaning(text)? {
+            Meaning::Role(token) => Ok(token),
+            Meaning::User(_) => Err(TokenError::Role),
         }
+    }
+
+    fn of_role(&self, claims: Map<String, Value>) -> Result<Token, TokenError> {
         let role = match claims.get("role") {
             None | Some(Value::Null) => ANON_ROLE.to_owned(),
             Some(Value::String(role)) if role.is_empty() => ANON_ROLE.to_owned(),

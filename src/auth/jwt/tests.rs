@@ -129,3 +129,37 @@ fn addresses_are_signed_by_the_secret_alone() {
     let foreign = signed(&json!({"alg": "HS256", "kid": "o1"}), &claims, b"a-second-secret-of-tests-that-is-long");
     assert_eq!(tokens.address(&foreign).expect_err("foreign"), TokenError::Signature);
 }
+
+#[test]
+fn a_token_of_a_user_names_it_and_is_of_the_secret_alone() {
+    let tokens = tokens(false);
+    let (text, told) = tokens.sign_user("ann", std::time::Duration::from_secs(60)).expect("signs");
+    assert_eq!(tokens.meaning(&text).expect("counts"), Meaning::User(told.clone()));
+    assert_eq!((told.user.as_str(), told.ends - told.issued), ("ann", 60));
+    assert_ne!(tokens.sign_user("ann", std::time::Duration::from_secs(60)).expect("signs").1.id, told.id);
+    // It is neither a role nor an address.
+    assert_eq!(tokens.caller(&text).expect_err("no role"), TokenError::Role);
+    let whole = json!({"longshore_user": "ann", "jti": "j", "iat": 1, "exp": later(), "role": "service_role"});
+    let by = |secret: &[u8], kid: &str, claims: &Value| signed(&json!({"alg": "HS256", "kid": kid}), claims, secret);
+    assert!(matches!(tokens.meaning(&by(SECRET.as_bytes(), "x", &whole)), Ok(Meaning::User(_))));
+    let foreign = by(b"a-second-secret-of-tests-that-is-long", "o1", &whole);
+    assert_eq!(tokens.meaning(&foreign).expect_err("a key of others"), TokenError::Signature);
+    for (name, value, why) in [
+        ("exp", Value::Null, TokenError::Expired),
+        ("exp", json!(5), TokenError::Expired),
+        ("jti", Value::Null, TokenError::Malformed),
+        ("jti", json!("j".repeat(65)), TokenError::Malformed),
+        ("iat", Value::Null, TokenError::Malformed),
+        ("longshore_user", Value::Null, TokenError::Malformed),
+        ("longshore_user", json!(["ann"]), TokenError::Malformed),
+        ("longshore_user", json!(""), TokenError::Malformed),
+        ("url", json!("b/k"), TokenError::Address),
+    ] {
+        let mut claims = whole.clone();
+        claims[name] = value;
+        assert_eq!(tokens.meaning(&by(SECRET.as_bytes(), "x", &claims)).expect_err(name), why, "{name}");
+    }
+    // One without an end, where tokens of roles need none.
+    let endless = json!({"longshore_user": "ann", "jti": "j", "iat": 1});
+    assert_eq!(tokens.meaning(&by(SECRET.as_bytes(), "x", &endless)).expect_err("no end"), TokenError::Expired);
+}

@@ -122,7 +122,7 @@ fn types(fields: &mut Fields) -> Result<Given<Vec<String>>> {
 }
 
 pub(super) async fn create(front: &Supabase, asked: &Asked, body: Body) -> Result<Response> {
-    let caller = front.caller(asked)?;
+    let caller = front.caller(asked).await?;
     let mut fields = Fields::of_body(&asked.head.headers, body).await?;
     fields.required("name");
     let name = fields.text("name").unwrap_or_default();
@@ -163,7 +163,7 @@ impl Supabase {
 }
 
 pub(super) async fn list(front: &Supabase, asked: &Asked) -> Result<Response> {
-    let caller = front.caller(asked)?;
+    let caller = front.caller(asked).await?;
     let mut query = Fields::of_query(asked.query());
     let limit = query.integer("limit", 1);
     let offset = query.integer("offset", 0).unwrap_or(0);
@@ -225,17 +225,17 @@ impl Supabase {
 }
 
 pub(super) async fn get(front: &Supabase, asked: &Asked) -> Result<Response> {
-    let caller = front.caller(asked)?;
+    let caller = front.caller(asked).await?;
     let bucket = front.found(&caller, asked).await?;
     Ok(error::json(StatusCode::OK, &shown(&bucket, false)))
 }
 
 pub(super) async fn update(front: &Supabase, asked: &Asked, body: Body) -> Result<Response> {
-    let caller = front.caller(asked)?;
+    let caller = front.caller(asked).await?;
     let headers = &asked.head.headers;
     let chunked = headers.contains_key(http::header::TRANSFER_ENCODING);
     // A request that names nothing changes nothing, also without a body.
-    let mut fields = match !chunked && super::upload::length(headers).unwrap_or(0) == 0 {
+    let mut fields = match !chunked && crate::front::wire::length(headers).unwrap_or(0) == 0 {
         true => Fields::of_query(None),
         false => Fields::of_body(headers, body).await?,
     };
@@ -260,7 +260,7 @@ pub(super) async fn update(front: &Supabase, asked: &Asked, body: Body) -> Resul
 }
 
 pub(super) async fn empty(front: &Supabase, asked: &Asked) -> Result<Response> {
-    let caller = front.service(asked)?;
+    let caller = front.service(asked).await?;
     let name = front.bucket(&asked.route.bucket).await?;
     let mut after = None;
     loop {
@@ -288,7 +288,7 @@ impl Supabase {
 }
 
 pub(super) async fn delete(front: &Supabase, asked: &Asked) -> Result<Response> {
-    let caller = front.caller(asked)?;
+    let caller = front.caller(asked).await?;
     let name = front.bucket(&asked.route.bucket).await?;
     front.store.delete_bucket(&caller, &name).await.map_err(hidden)?;
     Ok(error::json(StatusCode::OK, &json!({ "message": "Successfully deleted" })))

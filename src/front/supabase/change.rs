@@ -102,7 +102,7 @@ impl Supabase {
 }
 
 pub(super) async fn copy(front: &Supabase, asked: &Asked, body: Body) -> Result<Response> {
-    let caller = front.caller(asked)?;
+    let caller = front.caller(asked).await?;
     let mut fields = Fields::of_body(&asked.head.headers, body).await?;
     let keep = fields.boolean("copyMetadata").unwrap_or(true);
     let said = fields.inner("metadata").unwrap_or_default();
@@ -134,7 +134,7 @@ pub(super) async fn copy(front: &Supabase, asked: &Asked, body: Body) -> Result<
 }
 
 pub(super) async fn rename(front: &Supabase, asked: &Asked, body: Body) -> Result<Response> {
-    let caller = front.caller(asked)?;
+    let caller = front.caller(asked).await?;
     let mut fields = Fields::of_body(&asked.head.headers, body).await?;
     let way = front.way(&mut fields).await?;
     let moved = || Ok(error::json(StatusCode::OK, &json!({ "message": "Successfully moved" })));

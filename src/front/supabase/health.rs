@@ -11,11 +11,11 @@ use super::{Asked, Supabase};
 use crate::auth::jwt::TokenError;
 
 /// For whoever has a token.
-pub(super) fn health(front: &Supabase, asked: &Asked) -> Result<Response> {
+pub(super) async fn health(front: &Supabase, asked: &Asked) -> Result<Response> {
     if !asked.head.headers.contains_key(AUTHORIZATION) {
         return Err(TokenError::Malformed.into());
     }
-    front.caller(asked)?;
+    front.caller(asked).await?;
     Ok(error::json(StatusCode::OK, &json!({ "healthy": true })))
 }
 
@@ -30,8 +30,8 @@ pub(super) fn version() -> Response {
 }
 
 /// There is no cache to purge.
-pub(super) fn purge(front: &Supabase, asked: &Asked) -> Result<Response> {
-    front.service(asked)?;
+pub(super) async fn purge(front: &Supabase, asked: &Asked) -> Result<Response> {
+    front.service(asked).await?;
     let message = "Missing Required Parameter CDN_PURGE_ENDPOINT_URL is not set";
     Err(Refusal::new(400, "MissingParameter", message, "MissingParameter"))
 }

@@ -292,7 +292,7 @@ fn order(fields: &mut Fields, columns: &[&'static str]) -> Order {
 
 /// The first form.
 pub(super) async fn first(front: &Supabase, asked: &Asked, body: Body) -> Result<Response> {
-    let caller = front.caller(asked)?;
+    let caller = front.caller(asked).await?;
     let mut fields = Fields::of_body(&asked.head.headers, body).await?;
     fields.required("prefix");
     let mut prefix = fields.text("prefix").unwrap_or_default();
@@ -359,7 +359,7 @@ impl Cursor {
 
 /// The second form.
 pub(super) async fn second(front: &Supabase, asked: &Asked, body: Body) -> Result<Response> {
-    let caller = front.caller(asked)?;
+    let caller = front.caller(asked).await?;
     let mut fields = Fields::of_body(&asked.head.headers, body).await?;
     let prefix = fields.text("prefix").unwrap_or_default();
     let most = i64::try_from(LIST_KEYS_MAX).unwrap_or(i64::MAX);

@@ -24,12 +24,12 @@ use tower::util::BoxCloneSyncService;
 use crate::auth::jwt::Tokens;
 use crate::config::limits::RENDERS_AT_ONCE;
 use crate::front::facts::RequestFacts;
+use crate::front::{dates, wire};
 use crate::store::Store;
 
 mod bucket;
 mod change;
 mod cors;
-mod dates;
 mod error;
 mod form;
 mod health;
@@ -198,10 +198,10 @@ impl Supabase {
             Op::Copy => change::copy(self, &asked, body).await,
             Op::Delete => remove::one(self, &asked).await,
             Op::DeleteMany => remove::many(self, &asked, body).await,
-            Op::Health => health::health(self, &asked),
+            Op::Health => health::health(self, &asked).await,
             Op::Status => Ok(health::status()),
             Op::Version => Ok(health::version()),
-            Op::PurgeCache => health::purge(self, &asked),
+            Op::PurgeCache => health::purge(self, &asked).await,
             Op::RenderAuthenticated | Op::RenderPublic | Op::RenderSigned => render::serve(self, &asked).await,
             Op::Resume | Op::ResumeSigned => resumable::serve(self, &asked, body).await,
         }

@@ -7,11 +7,9 @@ use std::ops::Range;
 
 use axum::body::Body;
 use axum::response::Response;
-use futures_util::TryStreamExt as _;
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_SECURITY_POLICY,
-    CONTENT_TYPE, ETAG, EXPIRES, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE,
-    LAST_MODIFIED, RANGE, X_CONTENT_TYPE_OPTIONS,
+    CONTENT_TYPE, ETAG, EXPIRES, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, RANGE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -22,13 +20,14 @@ use super::schema::Fields;
 use super::sign::Scope;
 use super::who::Known;
 use super::{Asked, Supabase, dates, names, row, upload};
+use crate::front::wire::{conditions, outgoing, put};
 use crate::model::caller::Caller;
 use crate::model::condition::{Conditions, TagMatch};
 use crate::model::name::BucketName;
 use crate::model::object::Object;
 use crate::model::range::ByteRange;
 use crate::store::Error;
-use crate::store::request::{Body as Bytes, Found, GetRequest, Portion};
+use crate::store::request::{Found, GetRequest, Portion};
 
 const ROBOTS: HeaderName = HeaderName::from_static("x-robots-tag");
 /// What is not escaped in the name of a download.
@@ -45,7 +44,7 @@ enum Kept {
 
 /// By a caller, or by anyone.
 pub(super) async fn get(front: &Supabase, asked: &Asked) -> Result<Response> {
-    let known = front.reader(asked)?;
+    let known = front.reader(asked).await?;
     let bucket = front.bucket(&asked.route.bucket).await?;
     front.let_in(&known, &bucket).await?;
     front.serve(&known, asked, (&bucket, &asked.route.key), Kept::AsStored).await
@@ -62,7 +61,7 @@ pub(super) async fn signed(front: &Supabase, asked: &Asked) -> Result<Response> 
 
 /// What is known of an object.
 pub(super) async fn info(front: &Supabase, asked: &Asked) -> Result<Response> {
-    let known = front.reader(asked)?;
+    let known = front.reader(asked).await?;
     let bucket = front.bucket(&asked.route.bucket).await?;
     front.let_in(&known, &bucket).await?;
     let request = GetRequest {
@@ -87,11 +86,11 @@ pub(super) async fn info(front: &Supabase, asked: &Asked) -> Result<Response> {
 
 impl Supabase {
     /// Who reads, as the route asks for it.
-    fn reader(&self, asked: &Asked) -> Result<Known> {
+    async fn reader(&self, asked: &Asked) -> Result<Known> {
         Ok(match asked.route.op {
             Op::GetPublic | Op::InfoPublic => Known { caller: asked.nobody(), verified: false },
-            Op::GetAuthenticated | Op::InfoAuthenticated => Known { caller: self.caller(asked)?, verified: true },
-            _ => self.caller_if_any(asked),
+            Op::GetAuthenticated | Op::InfoAuthenticated => Known { caller: self.caller(asked).await?, verified: true },
+            _ => self.caller_if_any(asked).await,
         })
     }
 
@@ -255,33 +254,8 @@ pub(super) fn disposition(name: &str) -> String {
     format!("attachment; filename={name}; filename*=UTF-8''{name}")
 }
 
-/// Sets a header; what cannot be one is left out.
-pub(super) fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        headers.insert(name, value);
-    }
-}
-
 fn portion(headers: &HeaderMap) -> Result<Portion> {
     let Some(range) = headers.get(RANGE) else { return Ok(Portion::Whole) };
     let range = range.to_str().ok().and_then(ByteRange::parse);
     range.map(Portion::Range).ok_or_else(Refusal::range)
-}
-
-pub(super) fn conditions(headers: &HeaderMap) -> Conditions {
-    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-    Conditions {
-        if_match: text(IF_MATCH).map(TagMatch::parse),
-        if_none_match: text(IF_NONE_MATCH).map(TagMatch::parse),
-        if_modified_since: text(IF_MODIFIED_SINCE).and_then(dates::parse),
-        if_unmodified_since: text(IF_UNMODIFIED_SINCE).and_then(dates::parse),
-        ..Conditions::default()
-    }
-}
-
-fn outgoing(body: Bytes) -> Body {
-    match body {
-        Bytes::Whole(bytes) => Body::from(bytes),
-        Bytes::Blocks(blocks) => Body::from_stream(blocks.map_err(axum::Error::new)),
-    }
 }

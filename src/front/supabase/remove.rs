@@ -20,7 +20,7 @@ use crate::store::Error;
 use crate::store::request::{DeleteRequest, GetRequest, Portion};
 
 pub(super) async fn one(front: &Supabase, asked: &Asked) -> Result<Response> {
-    let caller = front.caller(asked)?;
+    let caller = front.caller(asked).await?;
     not_empty_json(&asked.head.headers)?;
     let bucket = front.bucket(&asked.route.bucket).await?;
     let key = names::key(&asked.route.key)?;
@@ -34,7 +34,7 @@ pub(super) async fn one(front: &Supabase, asked: &Asked) -> Result<Response> {
 }
 
 pub(super) async fn many(front: &Supabase, asked: &Asked, body: Body) -> Result<Response> {
-    let caller = front.caller(asked)?;
+    let caller = front.caller(asked).await?;
     let mut fields = Fields::of_body(&asked.head.headers, body).await?;
     fields.required("prefixes");
     let names = match fields.texts("prefixes") {

@@ -21,13 +21,14 @@ use image::imageops::FilterType;
 use image::{DynamicImage, ImageError, ImageFormat, ImageReader, Limits};
 
 use super::error::{Refusal, Result};
-use super::read::{conditions, disposition, put};
+use super::read::disposition;
 use super::route::Op;
 use super::schema::Fields;
 use super::sign::Scope;
 use super::who::Known;
 use super::{Asked, Supabase, dates, names, row, upload};
 use crate::config::limits::{RENDER_AVIF_PIXELS_MAX, RENDER_BYTES_MAX, RENDER_PIXELS_MAX, RENDER_SIDE_MAX};
+use crate::front::wire::{conditions, put};
 use crate::model::condition::{Conditions, Current, ReadVerdict};
 use crate::model::object::Object;
 use crate::store::Error;
@@ -171,7 +172,7 @@ struct Wanted {
     ends: Option<i64>,
 }
 
-fn wanted(front: &Supabase, asked: &Asked) -> Result<Wanted> {
+async fn wanted(front: &Supabase, asked: &Asked) -> Result<Wanted> {
     let mut query = Fields::of_query(asked.query());
     let (bucket, key) = (asked.route.bucket.clone(), asked.route.key.clone());
     let known = match asked.route.op {
@@ -183,14 +184,14 @@ fn wanted(front: &Supabase, asked: &Asked) -> Result<Wanted> {
             let ends = address.ends;
             return Ok(Wanted { known, bucket: address.bucket, key: address.key, transform, ends });
         }
-        _ => Known { caller: front.caller(asked)?, verified: true },
+        _ => Known { caller: front.caller(asked).await?, verified: true },
     };
     Ok(Wanted { known, bucket, key, transform: Transform::of(&mut query)?, ends: None })
 }
 
 /// Serves an image.
 pub(super) async fn serve(front: &Supabase, asked: &Asked) -> Result<Response> {
-    let Wanted { known, bucket, key, transform, ends } = wanted(front, asked)?;
+    let Wanted { known, bucket, key, transform, ends } = wanted(front, asked).await?;
     let bucket = front.bucket(&bucket).await?;
     front.let_in(&known, &bucket).await?;
     let whole = GetRequest {

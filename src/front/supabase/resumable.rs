@@ -16,7 +16,7 @@ use super::error::{Refusal, Result};
 use super::intake::{Source, Taken};
 use super::route::Op;
 use super::sign::Scope;
-use super::{Asked, Supabase, meta, names, upload};
+use super::{Asked, Supabase, meta, names, upload, wire};
 use crate::config::limits::{PART_NUMBER_MAX, PIECE_BYTES};
 use crate::model::caller::Caller;
 use crate::model::id::UploadId;
@@ -49,7 +49,7 @@ pub(super) async fn serve(front: &Supabase, asked: &Asked, body: Body) -> Result
     if asked.head.method == Method::OPTIONS {
         return Ok(options(front));
     }
-    let caller = match caller(front, asked) {
+    let caller = match caller(front, asked).await {
         Ok(caller) => caller,
         // Who nobody knows is told so in JSON.
         Err(refusal) if refusal.code == "AccessDenied" => return Err(refusal),
@@ -69,12 +69,12 @@ pub(super) async fn serve(front: &Supabase, asked: &Asked, body: Body) -> Result
 }
 
 /// Who asks: by a token, or by a signed address in a header.
-fn caller(front: &Supabase, asked: &Asked) -> Result<Caller> {
+async fn caller(front: &Supabase, asked: &Asked) -> Result<Caller> {
     if asked.route.op != Op::ResumeSigned {
         if !asked.head.headers.contains_key(header::AUTHORIZATION) {
             return Err(crate::auth::jwt::TokenError::Malformed.into());
         }
-        return front.caller(asked);
+        return front.caller(asked).await;
     }
     let token = asked.header("x-signature").ok_or(Refusal::invalid("Missing x-signature header"))?;
     let (bucket, key) = match front.ticket(asked) {
@@ -307,7 +307,7 @@ impl Supabase {
         content: Content,
         upsert: bool,
     ) -> Result<Response> {
-        let body = upload::frames(Body::empty());
+        let body = wire::frames(Body::empty());
         let body =
             Incoming { length: Some(0), frames: body, md5: None, checksum: None, algorithm: None, trailer: None };
         let conditions = upload::conditions(upsert);
@@ -376,7 +376,7 @@ impl Supabase {
         }
         let mut next = parts.last().map_or(1, |part| part.number + 1);
         let left = length.unwrap_or(self.options.file_bytes_max).saturating_sub(at);
-        let source = Source::new(upload::frames(body), left, turn.ended());
+        let source = Source::new(wire::frames(body), left, turn.ended());
         // Few enough pieces for the longest upload.
         let piece = PIECE_BYTES.max(length.unwrap_or(0) / u64::from(PART_NUMBER_MAX / 2));
         while source.has_more().await {

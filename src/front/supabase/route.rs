@@ -4,9 +4,9 @@
 //! every slash in it.
 
 use http::Method;
-use percent_encoding::percent_decode_str;
 
 use super::error::{Refusal, Result};
+use crate::front::wire::decode;
 
 macro_rules! operations {
     ($($name:ident = $text:literal,)*) => {
@@ -149,17 +149,6 @@ fn find_other<'a>(method: &Method, segments: &'a [&'a str]) -> Option<Found<'a>>
         },
         _ => return None,
     })
-}
-
-/// A text without its escapes; `None` if one of them is none, or what comes out is no text.
-pub(super) fn decode(text: &str) -> Option<String> {
-    let bytes = text.as_bytes();
-    let hex = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_hexdigit);
-    let broken = bytes.iter().enumerate().any(|(at, byte)| *byte == b'%' && !(hex(at + 1) && hex(at + 2)));
-    if broken {
-        return None;
-    }
-    percent_decode_str(text).decode_utf8().ok().map(std::borrow::Cow::into_owned)
 }
 
 #[cfg(test)]

@@ -9,10 +9,10 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::error::{self, Refusal, Result};
-use super::route::decode;
 use super::schema::{Fields, Given};
 use super::who::listing;
 use super::{Asked, Supabase, meta, names, upload};
+use crate::front::wire::decode;
 use crate::model::caller::{Caller, Who};
 use crate::model::condition::Conditions;
 use crate::model::name::{BucketName, ObjectKey};
@@ -178,7 +178,7 @@ fn in_time(seconds: i64) -> Result<i64> {
 
 /// To read one object.
 pub(super) async fn one(front: &Supabase, asked: &Asked, body: Body) -> Result<Response> {
-    let caller = front.caller(asked)?;
+    let caller = front.caller(asked).await?;
     let mut fields = Fields::of_body(&asked.head.headers, body).await?;
     let seconds = seconds(&mut fields);
     let transform = fields.inner("transform").unwrap_or_default();
@@ -193,7 +193,7 @@ pub(super) async fn one(front: &Supabase, asked: &Asked, body: Body) -> Result<R
 
 /// To read many.
 pub(super) async fn many(front: &Supabase, asked: &Asked, body: Body) -> Result<Response> {
-    let caller = listing(front.caller(asked)?, "");
+    let caller = listing(front.caller(asked).await?, "");
     let mut fields = Fields::of_body(&asked.head.headers, body).await?;
     let seconds = seconds(&mut fields);
     fields.required("paths");
@@ -230,7 +230,7 @@ pub(super) async fn many(front: &Supabase, asked: &Asked, body: Body) -> Result<
 
 /// To write one object.
 pub(super) async fn upload(front: &Supabase, asked: &Asked) -> Result<Response> {
-    let caller = front.caller(asked)?;
+    let caller = front.caller(asked).await?;
     let bucket = front.bucket(&asked.route.bucket).await?;
     let key = names::new_key(&asked.route.key)?;
     let upsert = asked.upserts();

@@ -3,25 +3,22 @@
 //! **Invariant:** a body is streamed to the store, which refuses what is too large while it comes; of writes of one new
 //! key that must not replace anything one is taken.
 
-use std::time::Duration;
-
 use axum::body::Body;
 use axum::response::Response;
-use futures_util::{StreamExt as _, stream};
-use http::{HeaderMap, StatusCode, header};
+use http::StatusCode;
 use serde_json::json;
 
 use super::error::{self, Refusal, Result};
 use super::route::Op;
 use super::sign::Scope;
 use super::{Asked, Supabase, form, meta, names, row};
-use crate::config::limits::BODY_IDLE_SECONDS_MAX;
+use crate::front::wire::{frames, length, limited};
 use crate::model::caller::{Caller, Token, Who, id_of_subject};
 use crate::model::condition::{Conditions, TagMatch};
 use crate::model::name::{BucketName, ObjectKey};
 use crate::model::object::Object;
-use crate::store::request::{Frames, Given, Incoming, PutRequest};
-use crate::store::{BodyError, Error};
+use crate::store::Error;
+use crate::store::request::{Given, Incoming, PutRequest};
 
 /// The end of the names of empty objects that stand for folders.
 const PLACEHOLDER: &str = ".emptyFolderPlaceholder";
@@ -39,29 +36,9 @@ pub(super) fn refused(error: Error) -> Refusal {
     }
 }
 
-/// The frames of a body, which end at the first error or when nothing comes any more.
-pub(super) fn frames(body: Body) -> Frames {
-    let idle = Duration::from_secs(BODY_IDLE_SECONDS_MAX);
-    let frames = body.into_data_stream();
-    Box::pin(stream::unfold(Some(frames), move |frames| async move {
-        let mut frames = frames?;
-        match tokio::time::timeout(idle, frames.next()).await {
-            Ok(None) => None,
-            Ok(Some(Ok(frame))) => Some((Ok(frame), Some(frames))),
-            Ok(Some(Err(_))) => Some((Err(BodyError::Gone), None)),
-            Err(_) => Some((Err(BodyError::Timeout), None)),
-        }
-    }))
-}
-
-/// The length that a body says it has.
-pub(super) fn length(headers: &HeaderMap) -> Option<u64> {
-    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
 /// By a caller.
 pub(super) async fn upload(front: &Supabase, asked: &Asked, body: Body) -> Result<Response> {
-    let caller = front.caller(asked)?;
+    let caller = front.caller(asked).await?;
     let bucket = front.bucket(&asked.route.bucket).await?;
     let key = names::new_key(&asked.route.key)?;
     let upsert = asked.route.op == Op::Update || asked.upserts();
@@ -124,18 +101,4 @@ impl Supabase {
         };
         self.store.put_with(caller, request, behind).await.map_err(refused)
     }
-}
-
-/// The frames of a body that may have so many bytes.
-fn limited(frames: Frames, most: u64) -> Frames {
-    Box::pin(stream::unfold(Some((frames, most)), |state| async move {
-        let (mut frames, left) = state?;
-        match frames.next().await? {
-            Ok(frame) => match left.checked_sub(frame.len() as u64) {
-                Some(left) => Some((Ok(frame), Some((frames, left)))),
-                None => Some((Err(BodyError::TooLarge), None)),
-            },
-            Err(error) => Some((Err(error), None)),
-        }
-    }))
 }

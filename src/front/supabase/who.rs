@@ -8,6 +8,7 @@ use http::header::{AUTHORIZATION, REFERER, USER_AGENT};
 use super::error::{Refusal, Result};
 use super::route::Op;
 use super::{Asked, Supabase};
+use crate::front::bearer::{self, BearerError};
 use crate::model::caller::{Caller, Token, Who};
 use crate::model::context::RequestContext;
 use crate::model::time::Clock;
@@ -21,23 +22,26 @@ pub(super) struct Known {
 
 impl Supabase {
     /// The caller, who must show a token.
-    pub(super) fn caller(&self, asked: &Asked) -> Result<Caller> {
-        let text = token(asked)?;
-        let token = self.tokens.caller(text)?;
-        Ok(asked.caller(token))
+    pub(super) async fn caller(&self, asked: &Asked) -> Result<Caller> {
+        let caller = bearer::caller(&self.store, &self.tokens, token(asked)?).await;
+        match caller {
+            Ok(caller) => Ok(asked.asking(caller)),
+            Err(BearerError::Token(error)) => Err(error.into()),
+            Err(BearerError::Store(error)) => Err(error.into()),
+        }
     }
 
     /// The caller; nobody in particular without a token, or with one that does not count.
-    pub(super) fn caller_if_any(&self, asked: &Asked) -> Known {
-        match self.caller(asked) {
+    pub(super) async fn caller_if_any(&self, asked: &Asked) -> Known {
+        match self.caller(asked).await {
             Ok(caller) => Known { caller, verified: true },
             Err(_) => Known { caller: asked.nobody(), verified: false },
         }
     }
 
     /// The caller, who must be the service.
-    pub(super) fn service(&self, asked: &Asked) -> Result<Caller> {
-        let caller = self.caller(asked)?;
+    pub(super) async fn service(&self, asked: &Asked) -> Result<Caller> {
+        let caller = self.caller(asked).await?;
         if caller.is_unbounded() {
             return Ok(caller);
         }
@@ -60,11 +64,11 @@ impl Asked {
 
     /// Nobody in particular.
     pub(super) fn nobody(&self) -> Caller {
-        self.caller(Token::anonymous())
+        self.asking(Who::Token(Token::anonymous().into()).into())
     }
 
-    fn caller(&self, token: Token) -> Caller {
-        let caller = Caller::from(Who::Token(token.into()));
+    /// A caller under the circumstances of the request.
+    fn asking(&self, caller: Caller) -> Caller {
         self.facts.set_caller(caller.id());
         let mut context = RequestContext {
             source_ip: self.facts.peer(),

@@ -12,21 +12,21 @@ const JSON: &[BorrowedFormatItem<'_>] =
     format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
 
 /// As headers have it.
-pub(super) fn header(at: Timestamp) -> String {
+pub(crate) fn header(at: Timestamp) -> String {
     at.to_utc().format(HEADER).unwrap_or_default()
 }
 
 /// From a header.
-pub(super) fn parse(text: &str) -> Option<Timestamp> {
+pub(crate) fn parse(text: &str) -> Option<Timestamp> {
     PrimitiveDateTime::parse(text.trim(), HEADER).ok().map(|at| Timestamp::from_utc(at.assume_utc()))
 }
 
 /// As JSON has it, to the millisecond.
-pub(super) fn json(at: Timestamp) -> String {
+pub(crate) fn json(at: Timestamp) -> String {
     at.to_utc().format(JSON).unwrap_or_default()
 }
 
 /// Of seconds since 1970, as headers have it.
-pub(super) fn of_seconds(seconds: i64) -> Option<String> {
+pub(crate) fn of_seconds(seconds: i64) -> Option<String> {
     OffsetDateTime::from_unix_timestamp(seconds).ok()?.format(HEADER).ok()
 }
