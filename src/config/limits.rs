@@ -302,6 +302,8 @@ pub const REMOTE_FILES_AT_ONCE: usize = 8;
 pub const REMOTE_SLIP_READS_MAX: usize = 4;
 /// Bytes of a file by which it is found out whether a remote storage service keeps to ranges.
 pub const REMOTE_TRIAL_BYTES: u64 = 64;
+/// Most bytes of the list of servers by which a request to a remote storage service came.
+pub const REMOTE_VIA_BYTES_MAX: usize = 1024;
 /// Pages of a listing of a remote storage service, for one page of ours, that have nothing of it.
 pub const REMOTE_EMPTY_PAGES_MAX: usize = 1000;
 /// Most mounts of the LoopBack interface.

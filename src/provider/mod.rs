@@ -29,6 +29,7 @@ pub mod memory;
 pub mod named;
 pub mod remote;
 pub mod settings;
+pub mod via;
 pub mod wrap;
 
 pub use capabilities::Capabilities;

@@ -61,6 +61,7 @@ mod write;
 mod young;
 
 pub use crate::auth::users::RootCredentials;
+pub use crate::provider::via::coming_by;
 pub use attach::{Attach, AttachReport};
 pub use error::{BodyError, Error, Result};
 pub use explain::Resource;

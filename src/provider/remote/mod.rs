@@ -27,6 +27,7 @@ use tokio::time::timeout;
 use self::entry::FileEntry;
 use self::read::Trust;
 use self::routes::strange;
+use self::slip::Slots;
 use self::stage::{Beside, RemoteStage};
 use self::wire::Wire;
 use crate::config::limits::{LIST_KEYS_MAX, REMOTE_CONTAINERS_MAX, REMOTE_FILES_AT_ONCE};
@@ -93,6 +94,19 @@ fn described(name: BucketName, created: Timestamp) -> Container {
     Container { name, created, writable: true, folds: false }
 }
 
+/// What a managed file is, with the slip beside it.
+fn seen(entry: &FileEntry, beside: Option<Beside>) -> Stat {
+    let size = entry.size;
+    match beside.filter(|beside| beside.size == size) {
+        Some(beside) => {
+            let (stamp, modified) = (beside.stamp(), beside.modified);
+            Stat { stamp, size, modified, record: beside.record, foreign: None, young: false }
+        }
+        // It was never published, or is not what was.
+        None => Stat { foreign: None, young: false, ..entry.stat() },
+    }
+}
+
 impl Remote {
     fn is_fuller(&self) -> bool {
         self.fuller.load(Ordering::Relaxed)
@@ -112,26 +126,18 @@ impl Remote {
         self.wire.container(container).await?.ok_or(Error::NotFound)
     }
 
-    /// The bytes of a version, and the slip beside them.
-    async fn known(&self, container: &str, version: VersionId) -> Result<(FileEntry, Option<Beside>)> {
+    /// The bytes of a version, and the slip beside them, with where that lies.
+    async fn known(&self, container: &str, version: VersionId) -> Result<(FileEntry, Option<Beside>, Slots)> {
         let (name, stem) = (names::managed(version), names::record(version));
         let ((entry, fuller), slots) =
             tokio::try_join!(self.wire.file(container, &name), self.slots(container, &stem))?;
         self.met(fuller);
-        Ok((entry, slots.text().and_then(|text| serde_json::from_slice(&text).ok())))
+        Ok((entry, slots.text().and_then(|text| serde_json::from_slice(&text).ok()), slots))
     }
 
     async fn stat_managed(&self, container: &str, version: VersionId) -> Result<Stat> {
-        let (entry, beside) = self.known(container, version).await?;
-        let size = entry.size;
-        Ok(match beside.filter(|beside| beside.size == size) {
-            Some(beside) => {
-                let (stamp, modified) = (beside.stamp(), beside.modified);
-                Stat { stamp, size, modified, record: beside.record, foreign: None, young: false }
-            }
-            // It was never published, or is not what was.
-            None => Stat { foreign: None, young: false, ..entry.stat() },
-        })
+        let (entry, beside, _) = self.known(container, version).await?;
+        Ok(seen(&entry, beside))
     }
 
     async fn stat(&self, container: &str, place: &Place) -> Result<Stat> {
@@ -146,11 +152,14 @@ impl Remote {
         }
     }
 
-    /// Removes a version with its slip.
-    async fn free(&self, container: &str, version: VersionId) -> Result<()> {
+    /// Removes a version with its slip, which was seen before or is looked for.
+    async fn free(&self, container: &str, version: VersionId, slots: Option<Slots>) -> Result<()> {
         let stem = names::record(version);
         self.wire.remove(container, &names::managed(version), None).await?;
-        let slots = self.slots(container, &stem).await?;
+        let slots = match slots {
+            Some(slots) => slots,
+            None => self.slots(container, &stem).await?,
+        };
         self.remove_slots(container, &stem, &slots).await
     }
 
@@ -191,7 +200,7 @@ impl Remote {
         };
         if !aside {
             // A copy that did not come to its end is in the way.
-            self.free(container, version).await?;
+            self.free(container, version, None).await?;
             self.copy_aside((bucket, &place), version, &there).await?;
         }
         let name = self.name_of(key).ok_or(Error::NotFound)?;
@@ -207,7 +216,7 @@ impl Remote {
         };
         if matches!(removed, Err(Error::StampMismatch)) {
             // What is there now stays, and the copy says nothing: what it was made of was replaced outside.
-            self.free(container, version).await?;
+            self.free(container, version, None).await?;
         }
         removed
     }
@@ -350,7 +359,7 @@ impl Provider for RemoteProvider {
             let found = remote.stat(name, place).await?.stamp;
             return if stamp.names(&found) { Ok(()) } else { Err(Error::StampMismatch) };
         };
-        let (entry, beside) = remote.known(name, *version).await?;
+        let (entry, beside, _) = remote.known(name, *version).await?;
         let beside = beside.filter(|beside| stamp.names(&beside.stamp()) && beside.size == entry.size);
         let mut beside = beside.ok_or(Error::StampMismatch)?;
         beside.record = Some(record.clone());
@@ -359,15 +368,20 @@ impl Provider for RemoteProvider {
 
     async fn delete_managed(&self, container: &BucketName, version: VersionId, stamp: Option<&Stamp>) -> Result<()> {
         let (remote, name) = (&self.remote, container.as_str());
+        let mut slots = None;
         if let Some(stamp) = stamp {
-            match remote.stat_managed(name, version).await {
-                Ok(found) if stamp.names(&found.stamp) => {}
-                Ok(_) => return Err(Error::StampMismatch),
+            match remote.known(name, version).await {
+                Ok((entry, beside, there)) => {
+                    if !stamp.names(&seen(&entry, beside).stamp) {
+                        return Err(Error::StampMismatch);
+                    }
+                    slots = Some(there);
+                }
                 Err(Error::NotFound) => {}
                 Err(error) => return Err(error),
             }
         }
-        remote.free(name, version).await
+        remote.free(name, version, slots).await
     }
 
     async fn lay_out(&self, _container: &BucketName, _step: LayOut<'_>) -> Result<LaidOut> {

@@ -122,14 +122,18 @@ impl Remote {
         match place {
             Place::Managed(version) => {
                 let name = names::managed(*version);
-                let source = |size, md5| Source { container: container_of(), name, size, md5, stamp: None, etag: None };
-                if let Some((size, md5)) = said_by(stamp, *version).filter(|_| !look) {
-                    return Ok(source(size, Some(md5)));
+                let source =
+                    |name, size, md5| Source { container: container_of(), name, size, md5, stamp: None, etag: None };
+                if let Some((size, md5)) = said_by(stamp, *version) {
+                    if look && self.wire.file(container, &name).await?.0.size != size {
+                        return Err(Error::StampMismatch);
+                    }
+                    return Ok(source(name, size, Some(md5)));
                 }
-                let (entry, beside) = self.known(container, *version).await?;
+                let (entry, beside, _) = self.known(container, *version).await?;
                 let beside = beside.filter(|beside| stamp.names(&beside.stamp()) && beside.size == entry.size);
                 let md5 = beside.ok_or_else(not_it)?.md5;
-                Ok(source(entry.size, md5))
+                Ok(source(name, entry.size, md5))
             }
             Place::Natural(key) => {
                 let name = self.name_of(key).ok_or(Error::NotFound)?;

@@ -226,9 +226,9 @@ impl Wire {
         match reply.status {
             StatusCode::OK | StatusCode::PARTIAL_CONTENT => Ok(reply),
             // Of some providers what is not there comes through as they say it themselves.
-            StatusCode::NOT_FOUND => match self.file(container, name).await {
-                Err(error) => Err(error),
-                Ok(_) => Err(Error::Unavailable(io::Error::other("a file is there that cannot be downloaded"))),
+            StatusCode::NOT_FOUND => match refusal(reply).await {
+                Error::NotFound => Err(Error::NotFound),
+                other => Err(self.file(container, name).await.err().unwrap_or(other)),
             },
             _ => Err(refusal(reply).await),
         }

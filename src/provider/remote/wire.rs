@@ -29,11 +29,12 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
 
 use crate::config::limits::{
-    CLOUD_HEADERS_MAX, CLOUD_IDLE_PER_HOST_MAX, CLOUD_RETRY_SECONDS_MAX, CLOUD_WAIT_MILLIS_FIRST,
+    CLOUD_HEADERS_MAX, CLOUD_IDLE_PER_HOST_MAX, CLOUD_RETRY_SECONDS_MAX, CLOUD_WAIT_MILLIS_FIRST, REMOTE_VIA_BYTES_MAX,
 };
 use crate::provider::cloud::breaker::Breaker;
 use crate::provider::cloud::transport::{Reply, causes, failed, tls};
 use crate::provider::settings::{RemoteConfig, TransportConfig};
+use crate::provider::via::came_by;
 use crate::provider::{Error, Result};
 
 /// What a Longshore answers with, and is asked with, that speaks the fuller dialect.
@@ -56,7 +57,7 @@ pub(super) struct Wire {
     host: HeaderValue,
     token: Option<HeaderValue>,
     /// Who asks, so that a ring of servers is noticed.
-    via: OnceLock<HeaderValue>,
+    via: OnceLock<String>,
     at_once: Semaphore,
     breaker: Breaker,
     options: TransportConfig,
@@ -112,10 +113,8 @@ impl Wire {
 
     /// Says from now on in whose name it asks.
     pub(super) fn ask_for(&self, catalog: &str) {
-        if let Ok(via) = HeaderValue::try_from(format!("1.1 longshore-{catalog}")) {
-            // Whoever told it first goes on to be meant.
-            let _ = self.via.set(via);
-        }
+        // Whoever told it first goes on to be meant.
+        let _ = self.via.set(format!("1.1 longshore-{catalog}"));
     }
 
     /// How long a piece of a body, or an answer, is waited for.
@@ -136,8 +135,15 @@ impl Wire {
         if let Some(token) = &self.token {
             headers.insert(AUTHORIZATION, token.clone());
         }
-        if let Some(via) = self.via.get() {
-            headers.insert(VIA, via.clone());
+        let came_by = came_by();
+        let own = self.via.get().map(String::as_str);
+        let servers: Vec<&str> = [&*came_by].into_iter().chain(own).filter(|hop| !hop.is_empty()).collect();
+        if !servers.is_empty() {
+            let via = servers.join(", ");
+            if via.len() > REMOTE_VIA_BYTES_MAX {
+                return Err(Error::Failed(io::Error::other("the request came by too many servers")));
+            }
+            headers.insert(VIA, HeaderValue::try_from(via).map_err(|error| failed("a list of servers", error))?);
         }
         Ok(request)
     }

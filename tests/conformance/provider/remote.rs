@@ -1,7 +1,10 @@
 //! The provider `remote` on a LoopBack application: the suite by what it can do, and files that somebody else has put
 //! there, which its disk shows.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -9,11 +12,12 @@ use longshore::config::limits::BLOCK_BYTES;
 use longshore::model::id::VersionId;
 use longshore::model::place::Place;
 use longshore::provider::{Body, Capabilities, Error, LaidOut, Note};
+use tokio::net::{TcpListener, TcpStream};
 
 use super::bed::{Bed, Behaviour, InDirectory, assert_error, behaviours, collect, key, natural, pattern};
 use super::clouds::open;
 use super::{anywhere, containers, run};
-use crate::harness::{Backend, backends};
+use crate::harness::{Backend, Options, Server, backends, fresh_name};
 
 behaviours![
     files_are_served_in_place,
@@ -60,6 +64,80 @@ async fn what_it_can_do_is_pinned() {
     let provider = super::clouds::open_entry(entry).await;
     let expected = Capabilities { records: true, flat: true, ..Capabilities::default() };
     assert_eq!(provider.capabilities(), expected);
+}
+
+/// A server whose containers are ours by its LoopBack interface, and the entry for it.
+fn behind(config: &str) -> (Server, String) {
+    let mount = "[[loopback.mount]]\npath = \"/api/containers\"\nmax_file_size = 100000000\n";
+    let server = Server::with(Options::default().config(&format!("{config}{mount}")));
+    server.run(&["user", "create", "far", "--policy", "admin"]);
+    let token = server.run(&["token", "create", "--user", "far"]);
+    let url = format!("http://{}/api", server.rest);
+    let entry = "[[provider]]\nname = \"cloud\"\nprovider = \"remote\"";
+    (server, format!("{entry}\nurl = {url:?}\naccessToken = {:?}\n", token.trim()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_longshore_behaves() {
+    let (server, entry) = behind("");
+    let provider = super::clouds::open_entry(&entry).await;
+    run(anywhere(), provider.as_ref(), &InDirectory { root: server.data().to_owned() }).await;
+    let stranger = super::clouds::open_entry(&entry.replace("accessToken", "# ")).await;
+    assert_error!(stranger.containers().await, Error::Denied);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_longshore_before_a_longshore_before_loopback_behaves() {
+    let test = "conformance::provider::remote::a_longshore_before_a_longshore_before_loopback_behaves";
+    let Some(backend) = backends::loopback(test) else { return };
+    let beneath = backend.entry("beneath", &format!("prefix = \"{}-\"\n", fresh_name("t")));
+    let (_last, entry) = behind(&format!("{beneath}[server]\ndefault_provider = \"beneath\"\n"));
+    let middle = entry.replace("\"cloud\"", "\"middle\"");
+    let (_first, entry) = behind(&format!("{middle}[server]\ndefault_provider = \"middle\"\n"));
+    let provider = super::clouds::open_entry(&entry).await;
+    run(anywhere(), provider.as_ref(), &disk(backend)).await;
+}
+
+/// Gives connections on, and counts them.
+fn forwarded(listener: std::net::TcpListener, to: SocketAddr) -> Arc<AtomicUsize> {
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&count);
+    listener.set_nonblocking(true).expect("a socket");
+    let listener = TcpListener::from_std(listener).expect("a socket");
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            counted.fetch_add(1, Ordering::Relaxed);
+            tokio::spawn(async move {
+                let mut far = TcpStream::connect(to).await?;
+                tokio::io::copy_bidirectional(&mut near, &mut far).await
+            });
+        }
+    });
+    count
+}
+
+/// Servers that are each the storage of the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ring_of_servers_ends() {
+    let listeners = [0, 1].map(|_| std::net::TcpListener::bind("127.0.0.1:0").expect("a port"));
+    let server = |listener: &std::net::TcpListener| {
+        let url = format!("http://{}/api", listener.local_addr().expect("an address"));
+        let provider =
+            "[[provider]]\nname = \"far\"\nprovider = \"remote\"\nretries_max = 0\nread_timeout_seconds = 5\n";
+        let mount = "[[loopback.mount]]\npath = \"/api/containers\"\naccess = \"open\"\n";
+        let config = format!("{provider}url = {url:?}\n{mount}[server]\ndefault_provider = \"far\"\n");
+        Server::with(Options::default().config(&config))
+    };
+    let servers = [server(&listeners[0]), server(&listeners[1])];
+    let [first, second] = listeners;
+    let counts = [forwarded(first, servers[1].rest), forwarded(second, servers[0].rest)];
+    let client = servers[0].root();
+    for _ in 0..3 {
+        let answer = client.create_bucket(&fresh_name("ring")).await;
+        assert!(matches!(answer.status, 500 | 503), "{answer:?}");
+    }
+    let counts = counts.map(|count| count.load(Ordering::Relaxed));
+    assert!(counts.iter().sum::<usize>() < 100, "{counts:?}");
 }
 
 /// A file of somebody else's, with its size.
