@@ -7,7 +7,7 @@ VENV := .venv
 REQUIREMENTS := compat/clients/requirements.txt
 # What wants other versions of the same packages, beside them.
 S3FS_REQUIREMENTS := compat/clients/requirements-s3fs.txt
-JS := compat/clients/js compat/clients/supabase
+JS := compat/clients/js compat/clients/supabase compat/clients/loopback
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= $(notdir $(wildcard tests/fuzz/seeds/*))
 FUZZ_FLAGS := -Cpasses=sancov-module $(addprefix -Cllvm-args=-sanitizer-coverage-,level=4 inline-8bit-counters pc-table trace-compares)

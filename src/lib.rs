@@ -14,7 +14,7 @@
 //! * [`catalog`]: the index of buckets, objects, uploads, identities and owed steps; SQLite, or Postgres.
 //! * [`auth`]: who asks, the one function that says yes, and the one that says what a catalog is asked about roles.
 //! * [`store`]: the one door to data. It authorizes, then acts.
-//! * [`front`]: protocols: S3 on s3s, and health and metrics.
+//! * [`front`]: protocols: S3 on s3s, the storage interfaces of Supabase and LoopBack, and health and metrics.
 //! * [`server`]: listeners, limits, the request log, the drain. [`app`] wires; [`cli`] is the command line.
 //!
 //! # The idea
@@ -53,6 +53,13 @@
 //! is verified, and its body taken out of its chunks, under that path; then the path in front goes, and with it what proved
 //! who asks, and the request is served like any other under the identity that was verified. A signature with the key of a
 //! project proves nothing: there the token beside it is verified, and says who asks.
+//!
+//! # What happens on an upload by LoopBack's interface
+//!
+//! `front::loopback` stands before the routes of the other listener and takes what belongs to one of its mounts. The form
+//! is read part by part; each file is a [`store::request::PutRequest`] whose frames are taken from the form while the store
+//! reads them. Its last frame is given out when it is known what follows it, so a form that breaks off behind a file has
+//! no such file. A token there is one of a role, or of a user whom the catalog must still have.
 //!
 //! # What happens on GET
 //!

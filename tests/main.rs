@@ -5,6 +5,7 @@ mod cli;
 mod conformance;
 mod fault;
 mod harness;
+mod loopback;
 mod model;
 mod s3;
 mod security;

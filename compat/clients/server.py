@@ -19,7 +19,7 @@ CLIENTS = {"aws": "aws.py", "boto3": "boto.py", "rclone": "rclone.py", "s5cmd": 
            "go": "../../target/compat/go-client", "rust": "../../target/compat/debug/longshore-compat-rust",
            "java": "java/check"}
 # What speaks another protocol than S3, on the other listener.
-OTHERS = {"supabase": "supabase/check.mjs", "supabase-s3": "mounted.py"}
+OTHERS = {"supabase": "supabase/check.mjs", "supabase-s3": "mounted.py", "loopback": "loopback/check.mjs"}
 JWT_SECRET = "compat-jwt-secret-of-32-characters-or-more"
 ANON_KEY = "compat-anon-key-that-everybody-knows"
 READY_SECONDS, STOP_SECONDS, CLIENT_SECONDS = 30, 60, 4 * 3600
@@ -135,7 +135,8 @@ def java_client():
 
 
 # What is built or installed before a client can run.
-PREPARED = {"js": lambda: node_client("js"), "supabase": lambda: node_client("supabase"), "go": go_client, "rust": rust_client, "java": java_client}
+PREPARED = {"js": lambda: node_client("js"), "supabase": lambda: node_client("supabase"),
+            "loopback": lambda: node_client("loopback"), "go": go_client, "rust": rust_client, "java": java_client}
 
 
 def run_client(name, env):

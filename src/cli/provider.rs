@@ -20,8 +20,8 @@ use crate::provider::check::{self, Outcome as Tried};
 const OPEN_LIMIT: Duration = Duration::from_secs(30);
 
 /// The fronts, and whether they are built.
-const FRONTS: [(&str, bool); 3] =
-    [("S3", true), ("Supabase Storage API", true), ("LoopBack, FileStore storage APIs", false)];
+const FRONTS: [(&str, bool); 4] =
+    [("S3", true), ("Supabase Storage API", true), ("LoopBack storage API", true), ("FileStore storage API", false)];
 /// The capabilities that the table shows, with what it says where they are there and where not.
 const CAPABILITIES: [(&str, &str, [&str; 2]); 5] = [
     ("natural", "objects under their own names", YES_NO),

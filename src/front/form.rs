@@ -19,7 +19,6 @@ pub(crate) struct Malformed;
 /// What the head of a part says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Head {
-    named: bool,
     /// The name of the field.
     pub(crate) name: String,
     /// The name of the file, if one was sent.
@@ -33,8 +32,8 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    /// Takes in a line.
-    fn take(&mut self, name: &str, value: &str) -> Result<(), Malformed> {
+    /// Takes in a line. `named`: whether one has said the name.
+    fn take(&mut self, name: &str, value: &str, named: &mut bool) -> Result<(), Malformed> {
         let value = value.trim();
         match name.trim().to_ascii_lowercase().as_str() {
             "content-type" => self.content_type = Some(value.to_owned()),
@@ -42,10 +41,10 @@ impl Head {
             "x-longshore-metadata" => self.metadata = Some(value.to_owned()),
             "content-disposition" => {
                 let (kind, parameters) = value.split_once(';').ok_or(Malformed)?;
-                if !kind.trim().eq_ignore_ascii_case("form-data") || self.named {
+                if !kind.trim().eq_ignore_ascii_case("form-data") || *named {
                     return Err(Malformed);
                 }
-                self.named = true;
+                *named = true;
                 self.name = parameter(parameters, "name").ok_or(Malformed)?;
                 self.filename = extended(parameters).or_else(|| parameter(parameters, "filename"));
             }
@@ -203,15 +202,15 @@ fn tail(bytes: &[u8], word: &[u8]) -> usize {
 
 fn head_of(head: &[u8]) -> Result<Head, Malformed> {
     let text = std::str::from_utf8(head).map_err(|_| Malformed)?;
-    let mut found = Head::default();
+    let (mut found, mut named) = (Head::default(), false);
     for (number, line) in text.split("\r\n").enumerate() {
         let (name, value) = line.split_once(':').ok_or(Malformed)?;
         if number == HEAD_LINES_MAX || line.contains(['\r', '\n', '\0']) {
             return Err(Malformed);
         }
-        found.take(name, value)?;
+        found.take(name, value, &mut named)?;
     }
-    if found.named { Ok(found) } else { Err(Malformed) }
+    if named { Ok(found) } else { Err(Malformed) }
 }
 
 /// The first value of a parameter of a header.

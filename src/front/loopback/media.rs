@@ -22,7 +22,7 @@ pub(super) fn with_charset(kind: &str) -> String {
 /// Whether browsers run what is of a type.
 pub(super) fn may_run(kind: &str) -> bool {
     let essence = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    essence == "text/html" || essence.ends_with("xml") || essence == "application/pdf"
+    essence == "text/html" || essence.ends_with("xml")
 }
 
 const TYPES: &[(&str, &str)] = &[
