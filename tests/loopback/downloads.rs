@@ -58,7 +58,7 @@ async fn types_are_those_of_names_unless_another_was_given() {
     for (name, given, told) in [
         ("a.json", "application/json", "application/json; charset=utf-8"),
         ("b.js", "application/octet-stream", "application/javascript; charset=utf-8"),
-        ("c", "application/octet-stream", "application/octet-stream"),
+        ("zzz", "application/octet-stream", "application/octet-stream"),
         ("html", "application/octet-stream", "text/html; charset=utf-8"),
         ("photo", "image/png", "image/png"),
         ("d.txt", "text/plain; charset=latin1", "text/plain; charset=latin1"),

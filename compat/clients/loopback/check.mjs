@@ -50,7 +50,7 @@ function application(shown) {
   const source = app.dataSource("elsewhere", { connector: createRequire(import.meta.url)("loopback-connector-remote"), url: `${env.REST_ENDPOINT}/api/` });
   if (shown) source.connector.remotes.auth = { bearer: Buffer.from(shown).toString("base64"), sendImmediately: true };
   const container = app.registry.createModel({ name: "container", base: "Model", plural: "containers" });
-  const text = (arg) => ({ arg, type: "string", required: true });
+  const text = (arg) => ({ arg, type: "string", required: true, http: { source: "path" } });
   const declare = (method, verb, path, accepts, returns) => {
     container[method] = () => { throw new Error("not a remote method"); };
     container.remoteMethod(method, { isStatic: true, accepts, http: { verb, path }, ...(returns && { returns: { arg: "value", type: returns, root: true } }) });

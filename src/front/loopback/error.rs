@@ -84,10 +84,10 @@ impl Refusal {
         Self::new(508, "Loop Detected").code("LOOP_DETECTED")
     }
 
-    /// What is told to who shows no token where one is needed: whatever the reason, that one is needed.
-    pub(super) fn to_nobody(self) -> Self {
-        let told = [406, 412, 416, 503, 508].contains(&self.status);
-        if told || self.cause.is_some() { self } else { Self::unauthorized() }
+    /// What is told to who shows no token: that one would be needed. `hides`: whatever the reason is.
+    pub(super) fn to_nobody(self, hides: bool) -> Self {
+        let told = [406, 412, 416, 503, 508].contains(&self.status) || self.cause.is_some();
+        if self.status == 403 || (hides && !told) { Self::unauthorized() } else { self }
     }
 
     /// Writes the cause to the log.

@@ -19,7 +19,7 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method};
 
 use crate::auth::jwt::Tokens;
-use crate::config::LoopbackMount;
+use crate::config::{LoopbackAccess, LoopbackMount};
 use crate::front::facts::RequestFacts;
 use crate::front::wire::parameters;
 use crate::store::{Store, coming_by};
@@ -41,6 +41,7 @@ mod who;
 use error::{Refusal, Result};
 use format::Format;
 use route::{Op, Place, Route};
+use tree::Tree;
 use who::Known;
 
 /// By which Longshore servers and programs know each other.
@@ -176,8 +177,11 @@ impl Loopback {
         let known = self.known(asked, route.op).await?;
         let answer = self.run(asked, &route, &known, body).await;
         // Where a token is needed, who shows none learns no more than that.
-        let hides = !known.by_token && asked.mount.access == crate::config::LoopbackAccess::Token;
-        answer.map_err(|refusal| if hides { refusal.to_nobody() } else { refusal })
+        let hides = asked.mount.access == LoopbackAccess::Token;
+        answer.map_err(|refusal| match known.by_token {
+            true => refusal,
+            false => refusal.to_nobody(hides),
+        })
     }
 
     async fn run(&self, asked: &Asked, route: &Route, known: &Known, body: Body) -> Result<Response> {
@@ -185,18 +189,29 @@ impl Loopback {
         if route.op == Op::Download {
             return download::serve(self, asked, route, known).await;
         }
-        let format = Format::of(asked)?;
-        let tree = match route.op {
-            Op::Containers => return container::list(self, asked, known, format).await,
-            Op::Files => return file::list(self, asked, route, known, format).await,
-            Op::Create => container::create(self, asked, known, body).await?,
-            Op::Container => container::get(self, route, known).await?,
-            Op::Destroy => container::destroy(self, route, known).await?,
-            Op::File => file::get(self, asked, route, known).await?,
-            Op::Remove => file::remove(self, asked, route, known).await?,
-            Op::Upload => upload::upload(self, asked, route, known, body).await?,
-            Op::Download => return Err(Refusal::new(500, "Internal Server Error")),
+        // What only looks may fail first: then that is told.
+        let (tree, format) = match (route.op, Format::of(asked)) {
+            (Op::Container, format) => (container::get(self, route, known).await?, format?),
+            (Op::File, format) => (file::get(self, asked, route, known).await?, format?),
+            (Op::Containers, format) => return container::list(self, asked, known, format?).await,
+            (Op::Files, format) => return file::list(self, asked, route, known, format?).await,
+            (_, format) => {
+                let format = format?;
+                (self.change(asked, route, known, body).await?, format)
+            }
         };
         Ok(format.answer(asked, &tree))
+    }
+
+    async fn change(&self, asked: &Asked, route: &Route, known: &Known, body: Body) -> Result<Tree> {
+        match route.op {
+            Op::Create => container::create(self, asked, known, body).await,
+            Op::Destroy => container::destroy(self, route, known).await,
+            Op::Remove => file::remove(self, asked, route, known).await,
+            Op::Upload => upload::upload(self, asked, route, known, body).await,
+            Op::Containers | Op::Container | Op::Files | Op::File | Op::Download => {
+                Err(Refusal::new(500, "It changes nothing"))
+            }
+        }
     }
 }

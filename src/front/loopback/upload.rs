@@ -93,8 +93,8 @@ fn numbered(text: &str) -> String {
 fn unique(name: &str) -> String {
     let mut bytes = [0; 16];
     random(&mut bytes);
-    bytes[6] = bytes[6] & 0x0f | 0x40;
-    bytes[8] = bytes[8] & 0x3f | 0x80;
+    bytes[6] = (bytes[6] & 0x0f) | 0x40;
+    bytes[8] = (bytes[8] & 0x3f) | 0x80;
     let digits = hex(&bytes);
     let extension = name.rfind('.').filter(|at| *at > 0).map_or("", |at| &name[at..]);
     let parts = [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]];

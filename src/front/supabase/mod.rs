@@ -23,8 +23,9 @@ use tower::util::BoxCloneSyncService;
 
 use crate::auth::jwt::Tokens;
 use crate::config::limits::RENDERS_AT_ONCE;
+use crate::front::dates;
 use crate::front::facts::RequestFacts;
-use crate::front::{dates, wire};
+use crate::front::wire;
 use crate::store::Store;
 
 mod bucket;
