@@ -35,6 +35,7 @@ use crate::provider::cloud::google::Google;
 use crate::provider::cloud::swift::Swift;
 use crate::provider::fs::{self, FsProvider};
 use crate::provider::memory::MemoryProvider;
+use crate::provider::remote::RemoteProvider;
 use crate::provider::{self, Provider};
 use crate::server::fronts::S3;
 use crate::server::{Exchange, Listener};
@@ -292,6 +293,9 @@ async fn open_kind(
         ProviderKind::Swift(swift) => {
             let service = Swift::open(&config.name, swift, config.transport.clone()).await?;
             Ok(Arc::new(CloudProvider::new(Arc::new(service))))
+        }
+        ProviderKind::Remote(remote) => {
+            Ok(Arc::new(RemoteProvider::open(&config.name, remote, config.transport.clone())?))
         }
     }
 }

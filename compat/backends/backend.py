@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs a command beside the storage of a cloud, as far as one machine has it.
 
-    compat/backends/backend.py azure|google|amazon|openstack|rackspace|memory [--name NAME] -- COMMAND [ARGUMENTS]
+    compat/backends/backend.py azure|google|amazon|openstack|rackspace|remote|memory [--name NAME] -- COMMAND [ARGUMENTS]
 
 The storage is started for the command and stopped with it. The command's environment has the variables that the
 provider's own client programs read (client.py among them), and PROVIDER_ENTRY: a file with the entry of Longshore's
@@ -19,7 +19,7 @@ import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 SCRIPTS = {"azure": ["azurite"], "google": ["gcs"], "amazon": ["s3"], "openstack": ["swift"],
-           "rackspace": ["swift", "identity-v2"], "memory": []}
+           "rackspace": ["swift", "identity-v2"], "remote": ["loopback"], "memory": []}
 SETTINGS = {
     "azure": {"endpoint": "AZURE_STORAGE_ENDPOINT", "storageAccount": "AZURE_STORAGE_ACCOUNT_NAME",
               "storageAccessKey": "AZURE_STORAGE_ACCOUNT_KEY"},
@@ -29,6 +29,7 @@ SETTINGS = {
     "openstack": {"authUrl": "ST_AUTH", "username": "ST_USER", "password": "ST_KEY"},
     "rackspace": {"authUrl": "RACKSPACE_AUTH_URL", "username": "RACKSPACE_USERNAME", "apiKey": "RACKSPACE_API_KEY",
                   "region": "RACKSPACE_REGION"},
+    "remote": {"url": "LOOPBACK_URL"},
     "memory": {},
 }
 # Below the ports that the kernel gives to clients.

@@ -32,10 +32,12 @@ const CAPABILITIES: [(&str, &str, [&str; 2]); 5] = [
 ];
 const YES_NO: [&str; 2] = ["yes", "no"];
 /// What the other side is in the tests.
-const EMULATED: [(&str, &str); 4] = [("amazon", " ¹"), ("azure", " ¹"), ("google", " ¹"), ("rackspace", " ²")];
+const EMULATED: [(&str, &str); 5] =
+    [("amazon", " ¹"), ("azure", " ¹"), ("google", " ¹"), ("rackspace", " ²"), ("remote", " ³")];
 const MARKS: &str = "
 ¹ Tested against an emulator, not the service itself.
 ² Tested against Swift itself, behind an identity service of our own making.
+³ Tested against LoopBack 3 on its filesystem provider, and against Longshore; what is acknowledged is as durable as there.
 ";
 
 #[derive(Debug, Subcommand)]

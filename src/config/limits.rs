@@ -288,6 +288,24 @@ pub const RENDER_SIDE_MAX: u32 = 2500;
 pub const RENDER_AVIF_PIXELS_MAX: u32 = 4_000_000;
 /// Images that are transformed at a time: their pixels are in memory.
 pub const RENDERS_AT_ONCE: usize = 2;
+/// Most bytes of one entry of a listing of a remote storage service: a name, and what its provider says of a file.
+pub const REMOTE_ENTRY_BYTES_MAX: usize = 64 * 1024;
+/// Largest answer of a remote storage service that is read into memory, in bytes: a note or a record of ours fits.
+pub const REMOTE_ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Most containers of a remote storage service.
+pub const REMOTE_CONTAINERS_MAX: usize = 100_000;
+/// Blocks of a body that wait for a remote storage service to take them.
+pub const REMOTE_BLOCKS_WAITING_MAX: usize = 4;
+/// Files of a remote storage service that are looked at, or removed, at a time.
+pub const REMOTE_FILES_AT_ONCE: usize = 8;
+/// Times that a small text of ours is read again while it is written anew.
+pub const REMOTE_SLIP_READS_MAX: usize = 4;
+/// Bytes of a file by which it is found out whether a remote storage service keeps to ranges.
+pub const REMOTE_TRIAL_BYTES: u64 = 64;
+/// Most bytes of the list of servers by which a request to a remote storage service came.
+pub const REMOTE_VIA_BYTES_MAX: usize = 1024;
+/// Pages of a listing of a remote storage service, for one page of ours, that have nothing of it.
+pub const REMOTE_EMPTY_PAGES_MAX: usize = 1000;
 /// Most mounts of the LoopBack interface.
 pub const LOOPBACK_MOUNTS_MAX: usize = 100;
 /// Largest file of an upload by the LoopBack interface, in bytes, unless it is configured: LoopBack's own.

@@ -17,12 +17,13 @@ use crate::model::place::Layout;
 
 pub use crate::provider::settings::{
     AmazonConfig, AmazonCredentials, AzureConfig, AzureCredentials, GoogleConfig, GoogleCredentials, Reference,
-    SwiftAuth, SwiftConfig, SwiftInterface, SwiftScope, TransportConfig,
+    RemoteConfig, SwiftAuth, SwiftConfig, SwiftInterface, SwiftScope, TransportConfig,
 };
 
 mod amazon;
 mod azure;
 mod google;
+mod remote;
 mod swift;
 
 /// Longest prefix of container names, in bytes: with it, each name that Amazon takes stays within ours.
@@ -30,7 +31,8 @@ const PREFIX_BYTES_MAX: usize = 37;
 /// Longest name of a provider, in bytes.
 const NAME_BYTES_MAX: usize = 64;
 /// What the kinds are called.
-const KINDS: &str = "\"filesystem\", \"amazon\", \"azure\", \"google\", \"openstack\", \"rackspace\" or \"memory\"";
+const KINDS: &str =
+    "\"filesystem\", \"amazon\", \"azure\", \"google\", \"openstack\", \"rackspace\", \"remote\" or \"memory\"";
 
 /// One place for bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +65,8 @@ pub enum ProviderKind {
     Google(GoogleConfig),
     /// `OpenStack` Swift and Rackspace Cloud Files.
     Swift(SwiftConfig),
+    /// A `LoopBack` storage service, or another Longshore.
+    Remote(RemoteConfig),
 }
 
 impl ProviderKind {
@@ -77,6 +81,7 @@ impl ProviderKind {
             Self::Google(_) => "google",
             Self::Swift(SwiftConfig { auth: SwiftAuth::ApiKey { .. }, .. }) => "rackspace",
             Self::Swift(_) => "openstack",
+            Self::Remote(_) => "remote",
         }
     }
 }
@@ -165,6 +170,7 @@ fn kind(section: &mut Section<'_>) -> (Option<ProviderKind>, bool) {
         Some("azure") => (azure::read(section).map(ProviderKind::Azure), true),
         Some("google") => (google::read(section).map(ProviderKind::Google), true),
         Some("openstack") => (swift::openstack(section).map(ProviderKind::Swift), true),
+        Some("remote") => (remote::read(section).map(ProviderKind::Remote), true),
         Some("rackspace") => (swift::rackspace(section).map(ProviderKind::Swift), true),
         // The keys of what is not known cannot be told from misspelt ones.
         Some(_) | None => {
@@ -306,7 +312,8 @@ fn overlaps(providers: &[ProviderConfig], problems: &Problems) {
         | ProviderKind::Amazon(_)
         | ProviderKind::Azure(_)
         | ProviderKind::Google(_)
-        | ProviderKind::Swift(_) => None,
+        | ProviderKind::Swift(_)
+        | ProviderKind::Remote(_) => None,
     };
     let roots: Vec<(String, PathBuf)> = providers.iter().filter_map(root).collect();
     for (i, (name, root)) in roots.iter().enumerate() {

@@ -27,7 +27,9 @@ pub mod cloud;
 pub mod fs;
 pub mod memory;
 pub mod named;
+pub mod remote;
 pub mod settings;
+pub mod via;
 pub mod wrap;
 
 pub use capabilities::Capabilities;
@@ -269,6 +271,9 @@ pub enum LaidOut {
 pub trait Provider: fmt::Debug + Send + Sync + 'static {
     /// What it can keep of the promises.
     fn capabilities(&self) -> Capabilities;
+
+    /// Says to which catalog its buckets belong, by that one's id: a storage that is another server may be told who asks.
+    fn belongs_to(&self, _catalog: &str) {}
 
     /// All containers, in the order of their names. Entries that cannot be bucket names are left out.
     ///

@@ -122,6 +122,10 @@ impl Provider for Named {
         self.inner.capabilities()
     }
 
+    fn belongs_to(&self, catalog: &str) {
+        self.inner.belongs_to(catalog);
+    }
+
     async fn containers(&self) -> Result<Vec<Container>> {
         let all = self.inner.containers().await?;
         let mut named: Vec<Container> = all.into_iter().filter_map(|found| self.names.as_bucket(found)).collect();

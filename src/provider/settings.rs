@@ -231,3 +231,16 @@ pub enum SwiftScope {
     /// The user's default project.
     Default,
 }
+
+/// A storage service over REST: a `LoopBack` application with the storage component, or another Longshore.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteConfig {
+    /// The root of its REST API, without the plural of the model.
+    pub url: String,
+    /// The plural of its container model: the last segment before names of containers.
+    pub containers: String,
+    /// The token of the user that asks.
+    pub access_token: Option<Secret>,
+    /// Addresses of this machine and of private networks are not connected to.
+    pub refuse_private: bool,
+}

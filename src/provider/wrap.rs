@@ -48,6 +48,10 @@ impl Provider for Metered {
         self.inner.capabilities()
     }
 
+    fn belongs_to(&self, catalog: &str) {
+        self.inner.belongs_to(catalog);
+    }
+
     async fn containers(&self) -> Result<Vec<Container>> {
         self.time("containers", self.inner.containers()).await
     }

@@ -61,6 +61,7 @@ mod write;
 mod young;
 
 pub use crate::auth::users::RootCredentials;
+pub use crate::provider::via::coming_by;
 pub use attach::{Attach, AttachReport};
 pub use error::{BodyError, Error, Result};
 pub use explain::Resource;
@@ -146,6 +147,8 @@ impl Store {
     /// Over a catalog and providers; touches neither. A server calls [`Store::attach`] before it listens.
     #[must_use]
     pub fn new(parts: StoreParts) -> Self {
+        let catalog = parts.catalog.id().to_string();
+        parts.providers.values().filter_map(|mounted| mounted.provider.as_ref()).for_each(|p| p.belongs_to(&catalog));
         Self(Arc::new(Inner {
             positions: parts.master_key.for_use(b"positions"),
             seal_keys: seal::Keys::new(&parts.master_key, parts.named_keys),

@@ -161,6 +161,7 @@ impl Store {
     /// Takes in a provider that could be opened at last. It is attached by [`Store::attach_missing`].
     pub fn mount(&self, name: &str, provider: Arc<dyn Provider>) {
         if let Some(mount) = self.0.mounts.get(name) {
+            provider.belongs_to(&self.catalog().id().to_string());
             // Who was first stays: somebody may work with it.
             let _ = mount.provider.set(provider);
         }

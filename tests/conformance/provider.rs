@@ -16,6 +16,7 @@ mod listings;
 mod multipart;
 mod objects;
 mod outside;
+mod remote;
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
@@ -38,6 +39,11 @@ use self::objects::Objects;
 /// All behaviours that hold for every provider.
 fn all() -> Vec<(&'static str, Behaviour)> {
     [bodies::all(), layouts::all(), listings::all(), containers::all(), multipart::all()].concat()
+}
+
+/// Those of them that hold where no place is a key.
+fn anywhere() -> Vec<(&'static str, Behaviour)> {
+    [bodies::anywhere(), containers::anywhere(), multipart::all()].concat()
 }
 
 async fn run(list: Vec<(&'static str, Behaviour)>, provider: &dyn Provider, outside: &dyn Outside) {

@@ -390,6 +390,7 @@ macro_rules! on_each_cloud {
 
 on_each_cloud! {
     told_truly: azure as azure_is_told_truly, google as google_is_told_truly, amazon as amazon_is_told_truly,
-        openstack as openstack_is_told_truly;
-    holds_up_nobody: azure as azure_holds_up_nobody, openstack as openstack_holds_up_nobody;
+        openstack as openstack_is_told_truly, loopback as remote_is_told_truly;
+    holds_up_nobody: azure as azure_holds_up_nobody, openstack as openstack_holds_up_nobody,
+        loopback as remote_holds_up_nobody;
 }

@@ -20,6 +20,7 @@ mod power;
 mod proxy;
 mod races;
 mod rebuild;
+mod remote;
 mod script;
 mod size;
 mod syscalls;

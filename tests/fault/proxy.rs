@@ -17,7 +17,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
+use http::header::{
+    CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LOCATION, RANGE, RETRY_AFTER,
+    TRANSFER_ENCODING,
+};
 use http::{Request, Response, StatusCode};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, BodyStream, Empty, Full, StreamBody};
@@ -54,6 +57,14 @@ pub(super) enum Fault {
     Redirect(String),
     /// It goes on, and no answer ever comes.
     Hang,
+    /// It is answered with success and this JSON, and never goes on.
+    Say(String),
+    /// The byte of the answer's body at this place, or its last, is another.
+    Flip(usize),
+    /// These words in the answer's body are others of the same length.
+    Replace(&'static str, &'static str),
+    /// A range is answered as one, with the first bytes there are.
+    FirstAsPart,
 }
 
 /// Which requests a fault is for.
@@ -239,6 +250,27 @@ async fn serve(
         Some(Fault::ResetMid(bytes)) => Ok(cut(forward(request, backend).await?, bytes, Some(reset))),
         Some(Fault::Cut(bytes)) => Ok(cut(forward(request, backend).await?, bytes, None)),
         Some(Fault::Shorter(less)) => shorter(forward(request, backend).await?, less).await,
+        Some(Fault::Say(text)) => {
+            drop(request.into_body().collect().await);
+            let mut answer = Response::new(Full::new(Bytes::from(text)).map_err(never).boxed());
+            answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            Ok(answer)
+        }
+        Some(Fault::Flip(at)) => {
+            let flip = |bytes: &mut Vec<u8>| {
+                let at = at.min(bytes.len().saturating_sub(1));
+                bytes.get_mut(at).into_iter().for_each(|byte| *byte ^= 1);
+            };
+            changed(forward(request, backend).await?, flip).await
+        }
+        Some(Fault::Replace(from, to)) => {
+            let replace = |bytes: &mut Vec<u8>| {
+                let text = String::from_utf8_lossy(bytes).replace(from, to);
+                *bytes = text.into_bytes();
+            };
+            changed(forward(request, backend).await?, replace).await
+        }
+        Some(Fault::FirstAsPart) => first_as_part(request, backend).await,
         Some(Fault::Etag) => {
             let mut answer = forward(request, backend).await?;
             if answer.headers().contains_key(ETAG) {
@@ -311,6 +343,32 @@ async fn shorter(answer: Answer, less: usize) -> Result<Answer, Failure> {
     // The answer to HEAD has a length and no body.
     let body =
         if bytes.is_empty() { Empty::new().map_err(never).boxed() } else { Full::new(bytes).map_err(never).boxed() };
+    Ok(Response::from_parts(head, body))
+}
+
+/// The answer with its body changed, which has the length it had.
+async fn changed(answer: Answer, change: impl FnOnce(&mut Vec<u8>)) -> Result<Answer, Failure> {
+    let (head, body) = answer.into_parts();
+    let mut bytes = body.collect().await?.to_bytes().to_vec();
+    change(&mut bytes);
+    Ok(Response::from_parts(head, Full::new(Bytes::from(bytes)).map_err(never).boxed()))
+}
+
+/// As an application answers whose storage knows no ranges: the head of a part, and the file from its beginning.
+async fn first_as_part(mut request: Request<Incoming>, backend: SocketAddr) -> Result<Answer, Failure> {
+    let range = request.headers_mut().remove(RANGE);
+    let answer = forward(request, backend).await?;
+    let range = range.as_ref().and_then(|range| range.to_str().ok()?.strip_prefix("bytes=")?.split_once('-'));
+    let Some((first, last)) = range else { return Ok(answer) };
+    let (mut head, body) = answer.into_parts();
+    let bytes = body.collect().await?.to_bytes();
+    let len = last.parse::<usize>()? + 1 - first.parse::<usize>()?;
+    head.status = StatusCode::PARTIAL_CONTENT;
+    let said = format!("bytes {first}-{last}/{}", bytes.len());
+    head.headers.insert(CONTENT_RANGE, HeaderValue::try_from(said)?);
+    head.headers.insert(CONTENT_LENGTH, HeaderValue::from(len));
+    head.headers.remove(TRANSFER_ENCODING);
+    let body = Full::new(bytes.slice(..len)).map_err(never).boxed();
     Ok(Response::from_parts(head, body))
 }
 

@@ -61,6 +61,19 @@ pub(crate) fn amazon(test: &str) -> Option<&'static Backend> {
     alone(&CELL, test, "amazon", "s3")
 }
 
+/// A LoopBack application on a directory.
+pub(crate) fn loopback(test: &str) -> Option<&'static Backend> {
+    static CELL: OnceLock<Backend> = OnceLock::new();
+    alone(&CELL, test, "remote", "loopback")
+}
+
+/// The same that lets in only who has a token.
+pub(crate) fn loopback_with_token(test: &str) -> Option<&'static Backend> {
+    static CELL: OnceLock<Backend> = OnceLock::new();
+    let start = || Backend::of("remote", Guard::start("loopback", &["a-token-of-Somebody+/="]));
+    installed(test, "loopback").then(|| CELL.get_or_init(start))
+}
+
 /// Swift, which takes users itself.
 pub(crate) fn openstack(test: &str) -> Option<&'static Backend> {
     static CELL: OnceLock<Backend> = OnceLock::new();
@@ -238,6 +251,7 @@ impl Backend {
             "google" => "STORAGE_EMULATOR_HOST",
             "amazon" => "AWS_ENDPOINT_URL",
             "rackspace" => "RACKSPACE_AUTH_URL",
+            "remote" => "LOOPBACK_URL",
             _ if self.variables.contains_key("OS_AUTH_URL") => "OS_AUTH_URL",
             _ => "ST_AUTH",
         })
@@ -265,6 +279,8 @@ impl Backend {
                 ("key", of("AWS_SECRET_ACCESS_KEY")),
                 ("region", of("AWS_REGION")),
             ],
+            "remote" if of("LOOPBACK_TOKEN").is_empty() => vec![("url", url)],
+            "remote" => vec![("url", url), ("accessToken", of("LOOPBACK_TOKEN"))],
             "rackspace" => vec![
                 ("authUrl", url),
                 ("username", of("RACKSPACE_USERNAME")),

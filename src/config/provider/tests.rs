@@ -246,3 +246,35 @@ fn another_default_needs_no_directory() {
     let other = format!("[server]\ndefault_provider = \"m\"\n{memory}");
     assert_eq!(kinds(&other), [("m".to_owned(), "memory")]);
 }
+
+#[test]
+fn a_remote_service_is_said_as_the_connector_takes_it() {
+    let remote = |settings: &str| match one("remote", settings).expect("sound").kind {
+        ProviderKind::Remote(config) => config,
+        other => panic!("{other:?}"),
+    };
+    for (settings, url) in [
+        ("url = \"http://h:1/api/\"", "http://h:1/api"),
+        ("host = \"h\"\nport = 8\nroot = \"/api\"", "http://h:8/api"),
+        ("host = \"h\"\nroot = \"api\"", "http://h:3000/api"),
+        ("protocol = \"https\"\nhost = \"::1\"", "https://[::1]:3000"),
+        ("", "http://localhost:3000"),
+    ] {
+        assert_eq!(remote(settings).url, url, "{settings}");
+    }
+    let told = remote("accessToken = \"hunter2\"\ncontainers = \"imageContainers\"\nrefuse_private = true");
+    assert_eq!((told.containers.as_str(), told.refuse_private), ("imageContainers", true));
+    assert_eq!(told.access_token, Some(crate::auth::secret::Secret::new("hunter2")));
+    assert_eq!((remote("").containers.as_str(), remote("").refuse_private), ("containers", false));
+    for (settings, problem) in [
+        ("url = \"http://u:p@h/api\"", "without a user"),
+        ("url = \"http://h\"\nport = 3", "url says it already"),
+        ("url = \"ftp://h\"", "expected an address"),
+        ("host = \"a b\"", "expected the name of a host"),
+        ("containers = \"a/b\"", "last segment"),
+        ("accesstoken = \"x\"", "no such key"),
+    ] {
+        let problems = one("remote", settings).expect_err(settings);
+        assert!(problems.contains(problem), "{problems}");
+    }
+}

@@ -22,7 +22,7 @@ use crate::auth::jwt::Tokens;
 use crate::config::{LoopbackAccess, LoopbackMount};
 use crate::front::facts::RequestFacts;
 use crate::front::wire::parameters;
-use crate::store::Store;
+use crate::store::{Store, coming_by};
 
 mod container;
 mod download;
@@ -118,6 +118,12 @@ impl Asked {
         self.query.iter().any(|(known, _)| known == name)
     }
 
+    /// By which servers it came.
+    fn servers(&self) -> Arc<str> {
+        let texts = self.head.headers.get_all(VIA).iter().filter_map(|value| value.to_str().ok());
+        texts.collect::<Vec<_>>().join(", ").into()
+    }
+
     /// A header as text.
     fn header(&self, name: &str) -> Option<&str> {
         self.head.headers.get(name).and_then(|value| value.to_str().ok())
@@ -134,7 +140,7 @@ async fn serve(State(front): State<Loopback>, request: Request, next: Next) -> R
     let Some((mount, place)) = front.place(&path) else { return next.run(request).await };
     let (head, body) = request.into_parts();
     let asked = Asked::new(head, Arc::clone(mount));
-    let mut answer = match front.answer(&asked, place, body).await {
+    let mut answer = match coming_by(asked.servers(), front.answer(&asked, place, body)).await {
         Ok(answer) => answer,
         Err(refusal) => refusal.answer(&asked),
     };
@@ -174,7 +180,7 @@ impl Loopback {
         let hides = asked.mount.access == LoopbackAccess::Token;
         answer.map_err(|refusal| match known.by_token {
             true => refusal,
-            false => refusal.to_nobody(hides),
+            false => refusal.for_nobody(hides),
         })
     }
 

@@ -21,13 +21,13 @@ struct State {
 
 /// The breaker of one provider.
 #[derive(Debug, Default)]
-pub(super) struct Breaker {
+pub(in crate::provider) struct Breaker {
     state: Mutex<State>,
 }
 
 impl Breaker {
     /// Lets a call pass, or refuses it.
-    pub(super) fn pass(&self) -> Result<()> {
+    pub(in crate::provider) fn pass(&self) -> Result<()> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match state.until {
             Some(until) if Instant::now() < until => Err(Error::Unavailable(io::Error::other(
@@ -43,7 +43,7 @@ impl Breaker {
     }
 
     /// Takes the end of a call.
-    pub(super) fn tell(&self, success: bool) {
+    pub(in crate::provider) fn tell(&self, success: bool) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if success {
             *state = State::default();

@@ -31,7 +31,7 @@ use crate::provider::{
 pub mod amazon;
 pub mod azure;
 pub mod beneath;
-mod breaker;
+pub(in crate::provider) mod breaker;
 pub mod google;
 mod layout;
 mod list;

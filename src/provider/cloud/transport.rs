@@ -128,6 +128,20 @@ pub struct Reply {
 }
 
 impl Reply {
+    /// Of an answer, each piece of whose body may take so long.
+    pub(in crate::provider) fn of(answer: http::Response<Incoming>, idle: Duration) -> Self {
+        let (head, body) = answer.into_parts();
+        Self { status: head.status, headers: head.headers, body, idle }
+    }
+
+    /// The next bytes of the body; `None` at its end.
+    ///
+    /// # Errors
+    /// `Unavailable`: it was cut.
+    pub(in crate::provider) async fn next(&mut self) -> Result<Option<Bytes>> {
+        next_block(&mut self.body, self.idle).await
+    }
+
     /// The text of a header; empty if it is not there or no text.
     #[must_use]
     pub fn header(&self, name: &str) -> &str {
@@ -187,7 +201,7 @@ pub fn meaning(status: StatusCode, text: &str) -> Error {
     }
 }
 
-fn one_line(text: &str) -> String {
+pub(in crate::provider) fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
@@ -209,11 +223,11 @@ async fn next_block(body: &mut Incoming, idle: Duration) -> Result<Option<Bytes>
     }
 }
 
-fn short() -> Error {
+pub(in crate::provider) fn short() -> Error {
     Error::Unavailable(io::Error::new(io::ErrorKind::UnexpectedEof, "the body ended early"))
 }
 
-fn long() -> Error {
+pub(in crate::provider) fn long() -> Error {
     Error::Unavailable(io::Error::other("the body is longer than it was to be"))
 }
 
@@ -340,9 +354,8 @@ impl Transport {
                 Err(Error::Unavailable(io::Error::other(cause)))
             }
             Ok(Ok(answer)) => {
-                let (head, body) = answer.into_parts();
-                tracing::trace!(provider = %self.name, ?call, status = head.status.as_u16(), "answered");
-                Ok(Reply { status: head.status, headers: head.headers, body, idle: self.options.read_timeout })
+                tracing::trace!(provider = %self.name, ?call, status = answer.status().as_u16(), "answered");
+                Ok(Reply::of(answer, self.options.read_timeout))
             }
         }
     }
@@ -353,7 +366,7 @@ fn is_failure(ended: &Result<Reply>) -> bool {
 }
 
 /// An error with what lies under it, in one line.
-fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+pub(in crate::provider) fn causes(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {
@@ -365,7 +378,7 @@ fn causes(error: &(dyn std::error::Error + 'static)) -> String {
 }
 
 /// The certificates that are trusted: those of the bundle that was configured, else those of the system.
-fn tls(options: &TransportConfig) -> io::Result<ClientConfig> {
+pub(in crate::provider) fn tls(options: &TransportConfig) -> io::Result<ClientConfig> {
     let builder = ClientConfig::builder();
     let Some(bundle) = &options.ca_bundle else {
         return Ok(hyper_rustls::ConfigBuilderExt::with_native_roots(builder)?.with_no_client_auth());

@@ -25,6 +25,17 @@ macro_rules! behaviours {
             vec![$((stringify!($name), |bed| Box::pin($name(bed)))),*]
         }
     };
+    // Those behind need places that are keys.
+    ($($name:ident),* ; $($natural:ident),* $(,)?) => {
+        pub(super) fn anywhere() -> Vec<(&'static str, $crate::conformance::provider::bed::Behaviour)> {
+            vec![$((stringify!($name), |bed| Box::pin($name(bed)))),*]
+        }
+        pub(super) fn all() -> Vec<(&'static str, $crate::conformance::provider::bed::Behaviour)> {
+            let natural: Vec<(&'static str, $crate::conformance::provider::bed::Behaviour)> =
+                vec![$((stringify!($natural), |bed| Box::pin($natural(bed)))),*];
+            [anywhere(), natural].concat()
+        }
+    };
 }
 pub(crate) use behaviours;
 
@@ -186,6 +197,16 @@ impl<'a> Bed<'a> {
 
     pub(crate) async fn lay_out(&self, put: &Put, over: Option<&Stamp>) -> Result<LaidOut> {
         self.provider.lay_out(&self.container, put.step(over)).await
+    }
+
+    /// Publishes a version and brings it to where it stays: a free key, or where keys are no places its managed one.
+    pub(crate) async fn settle(&self, name: &str, bytes: &[u8], counter: u64) -> (Put, Place) {
+        if self.provider.capabilities().natural {
+            return (self.place(name, bytes, counter).await, natural(name));
+        }
+        let put = self.publish(name, bytes, counter).await;
+        let place = put.managed();
+        (put, place)
     }
 
     /// Publishes a version and lays it out at a free key.

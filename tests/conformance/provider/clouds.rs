@@ -11,8 +11,13 @@ use super::{all, containers, multipart, run};
 use crate::harness::{Backend, backends};
 
 /// The provider of a backend, by the configuration.
-async fn open(backend: &Backend) -> Arc<dyn Provider> {
-    let text = format!("[server]\ndefault_provider = \"cloud\"\n{}", backend.entry("cloud", ""));
+pub(super) async fn open(backend: &Backend) -> Arc<dyn Provider> {
+    open_entry(&backend.entry("cloud", "")).await
+}
+
+/// The provider of an entry that is called `cloud`.
+pub(super) async fn open_entry(entry: &str) -> Arc<dyn Provider> {
+    let text = format!("[server]\ndefault_provider = \"cloud\"\n{entry}");
     let config = Config::parse(&text, &Overrides::default()).expect("a sound configuration");
     let provider = config.providers.iter().find(|provider| provider.name == "cloud").expect("it is there");
     open_provider(provider, (Durability::Fsync, false), false, None).await.expect("opens")

@@ -12,9 +12,9 @@ use crate::harness::fresh_name;
 behaviours![
     containers_come_and_go,
     containers_are_sorted,
-    a_container_with_a_file_stays,
     a_missing_container_is_not_found,
-    notes_are_replaced_whole,
+    notes_are_replaced_whole;
+    a_container_with_a_file_stays,
 ];
 
 fn name(text: &str) -> BucketName {

@@ -145,6 +145,9 @@ impl Provider for Hooked {
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities()
     }
+    fn belongs_to(&self, catalog: &str) {
+        self.inner.belongs_to(catalog);
+    }
     async fn containers(&self) -> Result<Vec<Container>> {
         self.hooks.pass("containers", self.inner.containers()).await
     }
