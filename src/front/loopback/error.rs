@@ -85,7 +85,7 @@ impl Refusal {
     }
 
     /// What is told to who shows no token: that one would be needed. `hides`: whatever the reason is.
-    pub(super) fn to_nobody(self, hides: bool) -> Self {
+    pub(super) fn for_nobody(self, hides: bool) -> Self {
         let told = [406, 412, 416, 503, 508].contains(&self.status) || self.cause.is_some();
         if self.status == 403 || (hides && !told) { Self::unauthorized() } else { self }
     }

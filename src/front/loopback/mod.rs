@@ -174,7 +174,7 @@ impl Loopback {
         let hides = asked.mount.access == LoopbackAccess::Token;
         answer.map_err(|refusal| match known.by_token {
             true => refusal,
-            false => refusal.to_nobody(hides),
+            false => refusal.for_nobody(hides),
         })
     }
 
