@@ -67,7 +67,7 @@ async fn names_and_encodings_are_read_as_browsers_send_them() {
     }
     let encoded = file("f", "b64", "text/plain", "aGVsbG8gd29y\r\nbGQ=")
         .replace("\r\n\r\n", "\r\nContent-Transfer-Encoding: base64\r\n\r\n");
-    site.form("c1", form(&[encoded.clone()])).await.expect(200);
+    site.form("c1", form(std::slice::from_ref(&encoded))).await.expect(200);
     assert_eq!(site.get("/c1/download/b64").await.expect(200).text(), "hello world");
     failed(&site.form("c1", form(&[encoded.replace("base64", "quoted-printable")])).await);
     failed(&site.form("c1", form(&[encoded.replace("bGQ=", "*")])).await);
