@@ -369,6 +369,7 @@ pub async fn serve(config: &Config) -> Result<(), AppError> {
     }
     let attached = app.store.attach_within(ATTACH_LIMIT).await.map_err(AppError::Attach)?;
     tracing::info!(buckets = attached.buckets, unclean = attached.unclean.len(), "attached");
+    app.store.serve_services(rest::services(config)).await.map_err(AppError::Attach)?;
     let stop = CancellationToken::new();
     let work = begin_work(config, (&app, state), attached.unclean, &background);
     tokens::keep_keys(config, &tokens, &background);
@@ -425,7 +426,11 @@ fn begin_work(
         let (store, metrics, background) = (app.store.clone(), Arc::clone(&app.metrics), background.clone());
         tokio::spawn(keep_mounting(config.clone(), state, store, metrics, background))
     };
-    vec![worker, keeper, expirer, teller, logger, mounter]
+    let servant = {
+        let (store, background) = (app.store.clone(), background.clone());
+        tokio::spawn(async move { store.keep_services(background).await })
+    };
+    vec![worker, keeper, expirer, teller, logger, mounter, servant]
 }
 
 fn s3_exchange(config: &Config, app: &App) -> Exchange<S3> {

@@ -14,7 +14,7 @@
 //! * [`catalog`]: the index of buckets, objects, uploads, identities and owed steps; SQLite, or Postgres.
 //! * [`auth`]: who asks, the one function that says yes, and the one that says what a catalog is asked about roles.
 //! * [`store`]: the one door to data. It authorizes, then acts.
-//! * [`front`]: protocols: S3 on s3s, the storage interfaces of Supabase and LoopBack, and health and metrics.
+//! * [`front`]: protocols: S3 on s3s, the storage interfaces of Supabase, LoopBack and FileStore, and health and metrics.
 //! * [`server`]: listeners, limits, the request log, the drain. [`app`] wires; [`cli`] is the command line.
 //!
 //! # The idea
@@ -60,6 +60,14 @@
 //! is read part by part; each file is a [`store::request::PutRequest`] whose frames are taken from the form while the store
 //! reads them. Its last frame is given out when it is known what follows it, so a form that breaks off behind a file has
 //! no such file. A token there is one of a role, or of a user whom the catalog must still have.
+//!
+//! # What happens in a FileStore
+//!
+//! A bucket that is a service has what its groups may do in its configuration ([`model::service`]), so the one function
+//! that decides has it at hand on every front, and for other buckets it costs a look at an absent field. `front::filestore`
+//! calls a function of `store::items`: it finds the item (an object, the mark of a directory, or a first key below), takes
+//! the decision by path and owner, and acts by the same doors as S3, in the name of that function. A directory that moves is
+//! noted in the configuration first, so that the next start goes on with what a crash cut short.
 //!
 //! # What happens on GET
 //!

@@ -4,6 +4,7 @@ mod architecture;
 mod cli;
 mod conformance;
 mod fault;
+mod filestore;
 mod harness;
 mod loopback;
 mod model;

@@ -20,8 +20,10 @@ CLIENTS = {"aws": "aws.py", "boto3": "boto.py", "rclone": "rclone.py", "s5cmd": 
            "java": "java/check"}
 # What speaks another protocol than S3, on the other listener.
 OTHERS = {"supabase": "supabase/check.mjs", "supabase-s3": "mounted.py", "browser": "browser/check.mjs",
-          "loopback": "loopback/check.mjs"}
+          "loopback": "loopback/check.mjs", "filestore": "filestore.py"}
 JWT_SECRET = "compat-jwt-secret-of-32-characters-or-more"
+# What every server of a run serves besides.
+SERVICES = '[[filestore.service]]\nname = "compatstore"\n'
 ANON_KEY = "compat-anon-key-that-everybody-knows"
 READY_SECONDS, STOP_SECONDS, CLIENT_SECONDS = 30, 60, 4 * 3600
 
@@ -55,10 +57,9 @@ def longshore(binary, problems, entry="", database=None):
     with open(os.path.join(data, "server.log"), "w+") as log:
         command = [binary, "serve", os.path.join(data, "root"), "--s3-listen", "127.0.0.1:0", "--rest-listen", "127.0.0.1:0"]
         os.mkdir(command[2])
-        if entry:
-            config = os.path.join(data, "longshore.toml")
-            pathlib.Path(config).write_text(entry, encoding="utf-8")
-            command += ["--config", config]
+        config = os.path.join(data, "longshore.toml")
+        pathlib.Path(config).write_text(f"{entry}\n{SERVICES}", encoding="utf-8")
+        command += ["--config", config]
         if database:
             secret |= database | {"LONGSHORE_CATALOG": migrated(binary, data, database)}
         server = subprocess.Popen(command, env={**os.environ, **keys, **secret}, stdout=subprocess.PIPE, stderr=log, text=True)
@@ -69,7 +70,8 @@ def longshore(binary, problems, entry="", database=None):
                 yield None
             else:
                 rest = line.split("rest=")[1].split()[0]
-                yield {**environment(line.split("s3=")[1].split()[0], *keys.values(), rest), **secret}
+                beside = {"LONGSHORE_PROGRAM": binary, "LONGSHORE_STATE": os.path.join(command[2], ".longshore")}
+                yield {**environment(line.split("s3=")[1].split()[0], *keys.values(), rest), **secret, **beside}
         finally:
             server.send_signal(signal.SIGTERM)
             try:

@@ -1,4 +1,5 @@
-//! The REST listener, wired: health and metrics, the LoopBack interface, the Supabase Storage interface, and S3 below it.
+//! The REST listener, wired: health and metrics, the LoopBack interface, the Supabase Storage interface, S3 below it, and
+//! FileStores.
 
 use std::sync::Arc;
 
@@ -9,13 +10,15 @@ use tower::util::BoxCloneSyncService;
 
 use super::App;
 use crate::auth::jwt::Tokens;
-use crate::config::{Config, LoopbackAccess};
+use crate::config::{Config, FilestoreConfig, LoopbackAccess, ServiceConfig};
+use crate::front::filestore::{self, Filestore, FilestoreOptions, ServiceOptions};
 use crate::front::loopback::{self, Loopback};
 use crate::front::ops::{self, Ops};
 use crate::front::s3::{self, Mount, S3Options, Sessions};
 use crate::front::supabase::{self, Supabase, SupabaseOptions};
 use crate::server::Exchange;
 use crate::server::fronts::Rest;
+use crate::store::ServiceRules;
 
 /// What serves the listener.
 pub(super) fn exchange(config: &Config, app: &App, tokens: Tokens) -> Exchange<Rest> {
@@ -37,9 +40,40 @@ pub(super) fn exchange(config: &Config, app: &App, tokens: Tokens) -> Exchange<R
             "whoever reaches this mount reads and writes what is root's, without a token"
         );
     }
-    let supabase = supabase::router(Supabase::new(app.store.clone(), tokens, options, s3));
-    let routes = ops::router(ops).merge(supabase);
+    let supabase = supabase::router(Supabase::new(app.store.clone(), tokens.clone(), options, s3));
+    let filestore = filestore::router(&filestore_front(config, app, tokens.clone()));
+    let routes = ops::router(ops).merge(supabase).merge(filestore);
     Exchange::new(Rest(loopback::in_front_of(routes, loopback)), Arc::clone(&app.metrics))
+}
+
+/// The FileStore interface of the services that are configured.
+fn filestore_front(config: &Config, app: &App, tokens: Tokens) -> Filestore {
+    let service = |service: &ServiceConfig| ServiceOptions {
+        name: service.name.clone(),
+        bucket: service.bucket.clone(),
+        attachment: service.attachment,
+    };
+    let FilestoreConfig { domain, origins, sign_in, services } = &config.filestore;
+    let options = FilestoreOptions {
+        services: services.iter().map(service).collect(),
+        domain: domain.clone(),
+        origins: origins.clone(),
+        sign_in: *sign_in,
+    };
+    Filestore::new(app.store.clone(), tokens, options)
+}
+
+/// What the store is told of them.
+pub(super) fn services(config: &Config) -> Vec<ServiceRules> {
+    let rules = |service: &ServiceConfig| ServiceRules {
+        bucket: service.bucket.clone(),
+        admin_group: service.admin_group.clone(),
+        private: service.private,
+        items_max: service.items_max,
+        bytes_max: service.bytes_max,
+        levels_max: service.levels_max,
+    };
+    config.filestore.services.iter().map(rules).collect()
 }
 
 /// S3 below the path that Supabase has it at.

@@ -8,16 +8,22 @@
 //! denies everywhere. On the bucket of a user the owner gives, by its own policy or the bucket's, only what it holds:
 //! an object that somebody else owns is read, and its list read and changed, by whom that list names.
 //!
+//! In a bucket that is a FileStore its groups decide instead of all of these ([`super::service`]), but for root, denials
+//! and whoever administers it.
+//!
 //! **Invariant:** no other function says yes. About roles that a catalog's own policies judge it is not asked:
 //! [`super::roles`].
 
-use crate::auth::grants;
 use crate::auth::policy::{self, ActionSet, Effect, Malformed, Match, Policy, Question};
+use crate::auth::service::Owned;
+use crate::auth::{grants, service};
 use crate::model::action::Action;
 use crate::model::bucket::{Bucket, Ownership, PublicAccessBlock};
 use crate::model::caller::{Caller, ROOT, User, Who, subject_of};
+use crate::model::item::ItemPath;
 use crate::model::name::{BucketName, ObjectKey};
 use crate::model::object::Object;
+use crate::model::service::{Permission, Service};
 
 /// What is to be acted on.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +36,8 @@ pub enum Target<'a> {
     Bucket(&'a Bucket, &'a Rules),
     /// An object of a bucket, or the key of one to be.
     Object(&'a Bucket, &'a Rules, &'a ObjectKey, Row<'a>),
+    /// An item of a bucket that is a FileStore, a directory or a file, for one of its functions.
+    Item(&'a Bucket, &'a Rules, &'a ItemPath, Permission, Owned<'a>),
 }
 
 /// What is known of an object that is to be acted on.
@@ -39,8 +47,22 @@ pub enum Row<'a> {
     Unknown,
     /// There is none.
     Missing,
+    /// There is none, and the directory that it would be in is this user's.
+    Under(&'a str),
     /// This.
     Is(&'a Object),
+}
+
+impl<'a> Row<'a> {
+    /// What was looked up; `heir`: whose the directory is that a new one would be in.
+    #[must_use]
+    pub fn of(found: Option<&'a Object>, heir: Option<&'a str>) -> Self {
+        match (found, heir) {
+            (Some(object), _) => Self::Is(object),
+            (None, Some(owner)) => Self::Under(owner),
+            (None, None) => Self::Missing,
+        }
+    }
 }
 
 /// What a bucket's configuration says about access, as it was compiled once.
@@ -100,6 +122,8 @@ pub enum Source {
     AnotherOwner,
     /// The bucket's block of public access.
     PublicAccessBlock,
+    /// A group of the FileStore that the bucket is, which the caller is in.
+    Group,
     /// Nothing allows it.
     Nothing,
 }
@@ -116,7 +140,7 @@ pub struct Decision {
 impl<'a> Target<'a> {
     pub(crate) fn bucket(&self) -> Option<&'a Bucket> {
         match self {
-            Self::Bucket(bucket, _) | Self::Object(bucket, ..) => Some(bucket),
+            Self::Bucket(bucket, _) | Self::Object(bucket, ..) | Self::Item(bucket, ..) => Some(bucket),
             Self::Service | Self::NewBucket(_) => None,
         }
     }
@@ -263,6 +287,9 @@ fn own_policy(caller: &Caller) -> Option<policy::Compiled> {
 
 /// The list of all statements that speak of a question.
 fn clauses<'a>(question: &Question<'a>, own: Option<&'a Result<Policy, Malformed>>) -> Clauses<'a> {
+    if let Some(service) = question.bucket().and_then(|bucket| bucket.config.bound_service()) {
+        return clauses_of_service(question, own, service);
+    }
     let mut clauses = Clauses { list: Vec::with_capacity(4), withheld: None };
     add_user(question, own, &mut clauses);
     match question.target {
@@ -272,8 +299,28 @@ fn clauses<'a>(question: &Question<'a>, own: Option<&'a Result<Policy, Malformed
             add_bucket(question, bucket, rules, &mut clauses);
             add_object(question, bucket, row, &mut clauses);
         }
+        Target::Item(..) => {}
     }
     clauses
+}
+
+/// The list where the groups of a FileStore decide: what a policy denies is denied there, too, and nothing but a group
+/// allows anything.
+fn clauses_of_service<'a>(
+    question: &Question<'a>,
+    own: Option<&'a Result<Policy, Malformed>>,
+    store: &Service,
+) -> Clauses<'a> {
+    let mut all = Clauses { list: Vec::with_capacity(4), withheld: None };
+    add_user(question, own, &mut all);
+    if let Target::Bucket(bucket, rules) | Target::Object(bucket, rules, ..) | Target::Item(bucket, rules, ..) =
+        question.target
+    {
+        add_bucket_policy(question, bucket, rules, false, &mut all);
+    }
+    all.list.retain(|clause| clause.effect == Effect::Deny);
+    all.allow(service::judge(store, question), || Source::Group);
+    all
 }
 
 fn add_user<'a>(question: &Question<'a>, own: Option<&'a Result<Policy, Malformed>>, clauses: &mut Clauses<'a>) {
@@ -362,7 +409,7 @@ fn add_bucket_policy<'a>(
 fn add_object<'a>(question: &Question<'a>, bucket: &'a Bucket, row: Row<'a>, clauses: &mut Clauses<'a>) {
     let Some(permission) = grants::on_object(question.action).filter(|_| lists_count(bucket)) else { return };
     let object = match row {
-        Row::Missing => return,
+        Row::Missing | Row::Under(_) => return,
         Row::Unknown => return clauses.allow(Match::Open, || Source::ObjectAcl),
         Row::Is(object) => object,
     };
@@ -405,7 +452,7 @@ fn held(question: &Question<'_>) -> Match {
     }
     match row {
         Row::Unknown => Match::Open,
-        Row::Missing => Match::Yes,
+        Row::Missing | Row::Under(_) => Match::Yes,
         Row::Is(object) => {
             // What nobody in particular wrote is the owner's of the bucket.
             let own = [bucket.owner.as_str(), ROOT, Caller::ANONYMOUS.id()].contains(&object.owner.as_str())

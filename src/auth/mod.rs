@@ -6,9 +6,11 @@
 pub mod decide;
 mod grants;
 pub mod jwt;
+pub mod password;
 pub mod policy;
 pub mod roles;
 pub mod secret;
+pub mod service;
 mod source;
 pub mod users;
 

@@ -27,7 +27,7 @@ use crate::model::bucket::Bucket;
 #[must_use]
 pub fn is_open(action: Action, bucket: &Bucket) -> bool {
     let restricted = bucket.config.public_access.is_some_and(|block| block.restrict_buckets);
-    action == Action::GetObject && bucket.settings.public && !restricted
+    action == Action::GetObject && bucket.settings.public && !restricted && bucket.config.bound_service().is_none()
 }
 
 /// Decides about a role of a catalog that has policies of its own.

@@ -23,6 +23,7 @@ impl Source {
             Self::ObjectOwner => "object_owner",
             Self::AnotherOwner => "another_owner",
             Self::PublicAccessBlock => "public_access_block",
+            Self::Group => "group",
             Self::Nothing => "nothing",
         }
     }
@@ -52,6 +53,7 @@ impl fmt::Display for Source {
             Self::ObjectOwner => "the caller owns the object",
             Self::AnotherOwner => "the object's owner has not granted it to the bucket's owner",
             Self::PublicAccessBlock => "the bucket blocks public access",
+            Self::Group => "a group of the bucket's FileStore",
             Self::Nothing => "nothing allows it",
         })?;
         match self.statement() {

@@ -17,6 +17,7 @@ use crate::model::upload::{Part, Upload, UploadState};
 use crate::model::versioning::VersionRef;
 
 mod change;
+mod credentials;
 mod error;
 mod event;
 mod gateway;
@@ -28,6 +29,7 @@ pub use change::{
     AccessKey, Acting, BucketIntent, Change, Commit, History, Intent, NewBucket, NewTask, PartAdded, Progress, Scope,
     Sight, Step, Task, Unnamed, UploadEnd, VersionWindow, Window,
 };
+pub use credentials::Credentials;
 pub use error::{Error, Result};
 pub use event::{Event, NewEvent};
 pub use gateway::{Enlisted, GatewayId, SecretMark};
@@ -35,7 +37,7 @@ pub use gateway::{Enlisted, GatewayId, SecretMark};
 /// The catalog. Every method is one transaction. On timeout or cancellation of a writing method: it may have happened
 /// whole, or not at all; a repeat under the same expectation tells.
 #[async_trait]
-pub trait Catalog: std::fmt::Debug + Send + Sync + 'static {
+pub trait Catalog: Credentials + std::fmt::Debug + Send + Sync + 'static {
     /// The identity that the containers of this catalog carry.
     fn id(&self) -> CatalogId;
 

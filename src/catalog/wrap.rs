@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::catalog::{
-    AccessKey, BucketIntent, Catalog, Commit, Enlisted, Event, Intent, NewBucket, PartAdded, Progress, Result, Scope,
-    SecretMark, Sight, Task, Unnamed, VersionWindow, Window,
+    AccessKey, BucketIntent, Catalog, Commit, Credentials, Enlisted, Event, Intent, NewBucket, PartAdded, Progress,
+    Result, Scope, SecretMark, Sight, Task, Unnamed, VersionWindow, Window,
 };
 use crate::metrics::Metrics;
 use crate::model::bucket::{Bucket, BucketConfig, BucketSettings, Quota};
@@ -41,6 +41,25 @@ impl Metered {
 
     async fn time<T>(&self, method: &'static str, call: impl Future<Output = T>) -> T {
         self.metrics.time("catalog", method, call).await
+    }
+}
+
+#[async_trait]
+impl Credentials for Metered {
+    async fn set_password(&self, user: &str, hash: &str) -> Result<()> {
+        self.time("set_password", self.inner.set_password(user, hash)).await
+    }
+
+    async fn password(&self, user: &str) -> Result<Option<String>> {
+        self.time("password", self.inner.password(user)).await
+    }
+
+    async fn give_token_back(&self, token: &str, ends: i64, now: i64) -> Result<()> {
+        self.time("give_token_back", self.inner.give_token_back(token, ends, now)).await
+    }
+
+    async fn is_given_back(&self, token: &str) -> Result<bool> {
+        self.time("is_given_back", self.inner.is_given_back(token)).await
     }
 }
 

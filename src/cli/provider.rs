@@ -19,9 +19,8 @@ use crate::provider::check::{self, Outcome as Tried};
 /// The most that opening a provider may take.
 const OPEN_LIMIT: Duration = Duration::from_secs(30);
 
-/// The fronts, and whether they are built.
-const FRONTS: [(&str, bool); 4] =
-    [("S3", true), ("Supabase Storage API", true), ("LoopBack storage API", true), ("FileStore storage API", false)];
+/// The fronts.
+const FRONTS: [&str; 4] = ["S3", "Supabase Storage API", "LoopBack storage API", "FileStore storage API"];
 /// The capabilities that the table shows, with what it says where they are there and where not.
 const CAPABILITIES: [(&str, &str, [&str; 2]); 5] = [
     ("natural", "objects under their own names", YES_NO),
@@ -128,11 +127,8 @@ fn matrix(lines: &[Line]) -> String {
     let tried = |line: &Line| EMULATED.iter().find(|(kind, _)| *kind == line.provider).map_or("", |(_, mark)| *mark);
     let mut text = cells("", &|line| format!("{}{}", line.provider, tried(line)));
     text += &cells("---", &|_| "---".to_owned());
-    for (front, there) in FRONTS {
-        text += &cells(front, &|line| {
-            let there = there && line.capabilities.is_some();
-            if there { "yes".to_owned() } else { "not yet".to_owned() }
-        });
+    for front in FRONTS {
+        text += &cells(front, &|line| if line.capabilities.is_some() { "yes" } else { "not yet" }.to_owned());
     }
     for (capability, meaning, [with, without]) in CAPABILITIES {
         text += &cells(meaning, &|line| {

@@ -1,10 +1,13 @@
 //! `longshore user`.
 
+use std::io::{BufRead as _, Read as _};
 use std::path::Path;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use crate::auth::password::{PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN};
+use crate::auth::secret::Secret;
 use crate::cli::exit::{Failure, Outcome};
 use crate::cli::{Beside, print};
 use crate::config::limits::{CLI_PAGE_ROWS, POLICY_BYTES_MAX};
@@ -47,6 +50,10 @@ pub(super) struct Create {
     /// What lists show; the name if it is not given.
     #[arg(long, value_name = "D", env = "LONGSHORE_DISPLAY_NAME")]
     display_name: Option<String>,
+    /// Read the user's password from standard input, up to the end of its first line: with it the user signs in to the
+    /// FileStore interface.
+    #[arg(long)]
+    password_stdin: bool,
     /// Change the user if there is one of this name.
     #[arg(long, env = "LONGSHORE_REPLACE")]
     replace: bool,
@@ -72,8 +79,27 @@ async fn create(arguments: Create) -> Outcome {
         policy: policy(&arguments.policy)?,
         name: arguments.name,
     };
+    let password = if arguments.password_stdin { Some(password()?) } else { None };
     let app = arguments.beside.open_identities(true).await?;
-    Ok(app.store.put_user(&Caller::ROOT, user, arguments.replace).await?)
+    let name = user.name.clone();
+    app.store.put_user(&Caller::ROOT, user, arguments.replace).await?;
+    match password {
+        Some(password) => Ok(app.store.set_password(&Caller::ROOT, &name, password).await?),
+        None => Ok(()),
+    }
+}
+
+/// One line of standard input.
+fn password() -> Result<Secret, Failure> {
+    let mut line = String::new();
+    let most = PASSWORD_BYTES_MAX as u64 + 2;
+    let read = std::io::stdin().lock().take(most).read_line(&mut line);
+    read.map_err(|error| Failure::failed(format!("the password cannot be read: {error}")))?;
+    let text = line.trim_end_matches(['\r', '\n']);
+    if text.chars().count() < PASSWORD_CHARS_MIN || text.len() > PASSWORD_BYTES_MAX {
+        return Err(Failure::refused("a password has at least 8 characters and at most 1024 bytes"));
+    }
+    Ok(Secret::new(text))
 }
 
 /// A built-in name stays as it is; all else is a file.

@@ -318,3 +318,34 @@ pub const LOOPBACK_PARTS_MAX: usize = 1000;
 pub const LOOPBACK_FIELDS_BYTES_MAX: usize = 1024 * 1024;
 /// Most lines of a list of the LoopBack interface that are held; a longer list is sent as it is read, without a length.
 pub const LOOPBACK_ROWS_HELD_MAX: usize = 10_000;
+/// Rows of a directory of a FileStore that are read at a time.
+pub const ITEMS_PAGE_ROWS: usize = 1000;
+/// Most items of a directory that are listed: all of them are looked through for each batch.
+pub const ITEMS_LISTED_MAX: u64 = 1_000_000;
+/// Most items that are kept while a directory is sorted: those before the end of the batch. A hundred bytes each.
+pub const ITEMS_SORTED_MAX: usize = 250_000;
+/// Most keys of a directory of a FileStore that is moved.
+pub const ITEMS_MOVED_MAX: usize = 1_000_000;
+/// Most groups that are named in all permissions of a FileStore together: they are kept in memory, and written whole by
+/// each change.
+pub const GRANTED_GROUPS_MAX: usize = 20_000;
+/// Seconds for which a sign-in counts, unless it is configured.
+pub const SIGN_IN_SECONDS: u64 = 24 * 60 * 60;
+/// Bytes of a body of the FileStore interface that holds parameters and is read without waiting for a turn.
+pub const ITEM_BODY_BYTES_FREE: usize = 64 * 1024;
+/// Most bytes of such a body: contents may be in it, as text or in base64.
+pub const ITEM_BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Larger ones that are in memory at a time.
+pub const ITEM_BODIES_AT_ONCE: usize = 8;
+/// Seconds that one waits for its turn.
+pub const ITEM_BODY_WAIT_SECONDS_MAX: u64 = 20;
+/// Most fields of a form of the FileStore interface, and of parameters in a query.
+pub const ITEM_FIELDS_MAX: usize = 64;
+/// Longest custom header of an item, in bytes.
+pub const ITEM_HEADER_BYTES_MAX: usize = 4 * 1024;
+/// Longest cache setting of an item, in bytes.
+pub const ITEM_CACHE_BYTES_MAX: usize = 256;
+/// Most items of one batch of a directory.
+pub const ITEM_BATCH_MAX: u64 = 1000;
+/// Items of a batch unless it is asked for otherwise.
+pub const ITEM_BATCH: u64 = 20;

@@ -18,6 +18,7 @@ use crate::model::name::RESERVED;
 use crate::model::place::Layout;
 
 mod encryption;
+mod filestore;
 mod interval;
 mod jwt;
 pub mod limits;
@@ -31,6 +32,7 @@ pub mod state;
 mod supabase;
 
 pub use encryption::{EncryptionConfig, KeyError, KeyFrom, NamedKey};
+pub use filestore::{FilestoreConfig, ServiceConfig};
 pub use interval::{Interval, duration};
 pub use jwt::{JWT_SECRET_VARIABLE, JwtConfig};
 pub use loopback::{LoopbackAccess, LoopbackMount, NameConflict};
@@ -67,6 +69,8 @@ pub struct Config {
     pub supabase: SupabaseConfig,
     /// Where the LoopBack interface is served.
     pub loopback: Vec<LoopbackMount>,
+    /// The FileStore interface.
+    pub filestore: FilestoreConfig,
     /// Whom buckets can notify.
     pub targets: Vec<TargetConfig>,
     /// Limits that may be tuned.
@@ -224,6 +228,7 @@ impl Config {
             jwt: JwtConfig::read(top.section("jwt"), overrides.jwt_secret.as_ref()),
             supabase: SupabaseConfig::read(top.section("supabase"), overrides.anon_key.as_ref()),
             loopback: loopback::mounts(top.section("loopback")),
+            filestore: FilestoreConfig::read(top.section("filestore")),
             targets: notification::targets(top.section("notification")),
             limits: LimitsConfig::read(top.section("limits")),
             dir,

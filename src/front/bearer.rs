@@ -1,7 +1,7 @@
 //! The caller whom the text of a token makes, alike in every front that takes tokens.
 //!
-//! **Invariant:** a token of a user makes the user as the catalog has it now; one of a user who is not there makes
-//! nobody.
+//! **Invariant:** a token of a user makes the user as the catalog has it now; one of a user who is not there, or that
+//! was given back, makes nobody.
 
 use crate::auth::jwt::{Meaning, TokenError, Tokens};
 use crate::model::caller::{Caller, Who};
@@ -25,6 +25,6 @@ pub(crate) enum BearerError {
 pub(crate) async fn caller(store: &Store, tokens: &Tokens, text: &str) -> Result<Caller, BearerError> {
     match tokens.meaning(text)? {
         Meaning::Role(token) => Ok(Who::Token(token.into()).into()),
-        Meaning::User(token) => Ok(store.caller_of_user(&token.user).await?.ok_or(TokenError::User)?),
+        Meaning::User(token) => Ok(store.caller_of_token(&token).await?.ok_or(TokenError::User)?),
     }
 }

@@ -3,6 +3,7 @@
 mod bearer;
 mod dates;
 pub mod facts;
+pub mod filestore;
 mod form;
 pub mod loopback;
 pub mod ops;

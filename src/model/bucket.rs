@@ -13,6 +13,7 @@ use crate::model::name::BucketName;
 use crate::model::notification::Notification;
 use crate::model::pattern::wild_match;
 use crate::model::place::Layout;
+use crate::model::service::Service;
 use crate::model::tag::Tags;
 use crate::model::time::Timestamp;
 use crate::model::versioning::Versioning;
@@ -94,6 +95,17 @@ pub struct BucketConfig {
     /// The name that the Supabase interface shows beside its id, if they differ.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
+    /// What it knows as a FileStore, if it is one or was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<Service>,
+}
+
+impl BucketConfig {
+    /// What it knows as a FileStore, if it is one: then its groups decide.
+    #[must_use]
+    pub fn bound_service(&self) -> Option<&Service> {
+        self.service.as_ref().filter(|service| service.bound)
+    }
 }
 
 /// Which objects a bucket takes, at every door.

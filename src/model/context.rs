@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use crate::model::service::Permission;
 use crate::model::tag::Tag;
 use crate::model::time::Timestamp;
 
@@ -22,4 +23,6 @@ pub struct RequestContext {
     /// Further condition keys in lower case (`aws:referer`, `aws:useragent`, `s3:prefix`, `s3:x-amz-acl`), with their
     /// values. A key that is not there was not sent.
     pub values: BTreeMap<String, Vec<String>>,
+    /// The function of a FileStore that it is a step of; `None`: each step is asked for by itself.
+    pub function: Option<Permission>,
 }

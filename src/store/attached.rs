@@ -40,11 +40,19 @@ impl Store {
         let (owner, acl) = self.granted(&given.acl, writer, &bound.bucket).await?;
         let lock = Lock { retention: given.retention, legal_hold: given.legal_hold };
         // Asked before the body, as the record that is written with it has to say it too.
-        let replaced = match given.keeps_created {
+        // An item of a FileStore stays whose it is, whoever writes it.
+        let of_service = bound.bucket.config.bound_service().is_some();
+        let replaced = match given.keeps_created || of_service {
             true => self.catalog().object(&SERVICE, bound.bucket.id, key).await?,
             false => None,
         };
-        let created = replaced.map(|row| row.created());
+        let owner = match (&given.heritage, &replaced) {
+            (Some(heritage), _) => heritage.owner.clone(),
+            (None, Some(replaced)) if of_service => replaced.owner.clone(),
+            (None, _) => owner,
+        };
+        let created = given.heritage.as_ref().map(|heritage| heritage.created);
+        let created = created.or(replaced.map(|row| row.created()));
         Ok((owner, Attached { tags: given.tags.clone(), acl, lock, created, ..Attached::default() }))
     }
 
@@ -150,6 +158,7 @@ impl Store {
                 lock.retention = *retention;
             }
             AttachedChange::LegalHold(on) => lock.legal_hold = Some(*on),
+            AttachedChange::Owner(owner) => object.owner.clone_from(owner),
         }
         // What is held goes where nobody else can get at it.
         if object.attached.lock.refuses_removal(Clock::now(), false) {

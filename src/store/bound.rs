@@ -140,9 +140,11 @@ impl Store {
                 None => self.catalog().object(&SERVICE, id, key).await?,
                 Some(version) => self.catalog().version(&SERVICE, id, key, version).await?,
             };
-            let row = row.as_ref().map_or(Row::Missing, Row::Is);
-            if self.decide(caller, action, Target::Object(&bound.bucket, &bound.rules, key, row)) != Verdict::Allowed {
-                let missing = matches!(row, Row::Missing) && !action.needs_no_object();
+            let heir = if row.is_none() { self.heir(&bound.bucket, key).await? } else { None };
+            let row = Row::of(row.as_ref(), heir.as_deref());
+            let verdict = self.decide(caller, action, Target::Object(&bound.bucket, &bound.rules, key, row));
+            if !matches!(verdict, Verdict::Allowed | Verdict::Catalog) {
+                let missing = !matches!(row, Row::Is(_)) && !action.needs_no_object();
                 return Err(if missing { self.missing_key(caller, &bound, key) } else { Error::AccessDenied });
             }
         }
@@ -220,10 +222,11 @@ impl Store {
             None => self.catalog().object(&SERVICE, bucket.id, key).await?,
             Some(version) => self.catalog().version(&SERVICE, bucket.id, key, version).await?,
         };
-        let row = row.as_ref().map_or(Row::Missing, Row::Is);
+        let heir = if row.is_none() { self.heir(bucket, key).await? } else { None };
+        let row = Row::of(row.as_ref(), heir.as_deref());
         let may = self.allow(caller, action, Target::Object(bucket, rules, key, row));
         match row {
-            Row::Missing => may.or_else(|_| self.allow_list(caller, (bucket, rules), key)),
+            Row::Missing | Row::Under(_) => may.or_else(|_| self.allow_list(caller, (bucket, rules), key)),
             Row::Is(_) | Row::Unknown => may,
         }
     }

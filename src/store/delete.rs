@@ -61,12 +61,14 @@ impl Store {
         let (store, cause) = (self.clone(), Cause::new(caller, how));
         let section = tokio::spawn(async move {
             let DeleteRequest { key, version, conditions, .. } = request;
-            match version {
+            let deleted = match version {
                 Some(version) => {
                     store.remove_version(&bound, (&key, version), &conditions, bypass, (&cause, &scope)).await
                 }
-                None => store.take_away(bound, &key, &conditions, (&cause, &scope)).await,
-            }
+                None => store.take_away(bound.clone(), &key, &conditions, (&cause, &scope)).await,
+            };
+            store.forget_gone(&bound, &key).await;
+            deleted
         });
         section.await.map_err(|error| Error::Internal(error.into()))?
     }

@@ -66,7 +66,8 @@ impl Store {
             return Ok(decision);
         }
         let row = self.catalog().object(&SERVICE, bucket.id, key).await?;
-        let row = row.as_ref().map_or(Row::Missing, Row::Is);
+        let heir = if row.is_none() { self.heir(&bucket, key).await? } else { None };
+        let row = Row::of(row.as_ref(), heir.as_deref());
         Ok(explain(asked, action, Target::Object(&bucket, &rules, key, row)))
     }
 }

@@ -17,7 +17,7 @@ const SECRET_CHARS_MIN: usize = 16;
 const ACCESS_KEY_CHARS: std::ops::RangeInclusive<usize> = 3..=128;
 
 impl Store {
-    fn administer(&self, caller: &Caller) -> Result<()> {
+    pub(super) fn administer(&self, caller: &Caller) -> Result<()> {
         self.allow(caller, Action::Administer, Target::Service)
     }
 

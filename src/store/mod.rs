@@ -41,6 +41,7 @@ mod get;
 mod identity;
 pub mod ingest;
 mod inline;
+mod items;
 mod lifecycle;
 mod list;
 mod list_versions;
@@ -55,6 +56,7 @@ pub mod request;
 mod rights;
 mod seal;
 mod shared;
+mod sign_in;
 mod site;
 mod walk;
 mod write;
@@ -65,6 +67,9 @@ pub use crate::provider::via::coming_by;
 pub use attach::{Attach, AttachReport};
 pub use error::{BodyError, Error, Result};
 pub use explain::Resource;
+pub use items::{
+    Item, ItemChange, ItemError, ItemList, ItemOrder, ItemQuery, ItemResult, ItemRow, ItemSort, ItemType, ServiceRules,
+};
 pub use lifecycle::LifecycleReport;
 pub use mount::Mounted;
 pub use site::Site;
@@ -135,6 +140,8 @@ struct Inner {
     /// Order among those who make, adopt and remove a bucket of one name. A storage that does not answer holds up nobody
     /// who works on another.
     names: KeyLocks,
+    /// The FileStores that this process serves.
+    served: items::Served,
     /// Buckets that were attached in the background and were not left clean.
     unclean: Mutex<BTreeSet<BucketName>>,
 }
@@ -170,6 +177,7 @@ impl Store {
             bounds_epoch: AtomicU64::new(0),
             completing: DashSet::new(),
             names: KeyLocks::new(),
+            served: items::Served::default(),
             unclean: Mutex::default(),
         }))
     }

@@ -76,10 +76,21 @@ pub struct Given {
     pub encryption: EncryptionRequest,
     /// Whether it takes over since when there is something at the key from what it replaces.
     pub keeps_created: bool,
+    /// Whose it is and since when, where it was another key's until now.
+    pub heritage: Option<Heritage>,
     /// Whether a form of a browser brought it.
     pub posted: bool,
     /// When an upload is given up that has not become an object by then.
     pub ends: Option<Timestamp>,
+}
+
+/// What an object takes over from the one that it is a copy of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heritage {
+    /// Canonical id of its owner.
+    pub owner: String,
+    /// When it came to be.
+    pub created: Timestamp,
 }
 
 /// The access control list that a request asks for.

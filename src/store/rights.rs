@@ -79,7 +79,15 @@ impl Store {
 
     /// The decision.
     pub(super) fn decide(&self, caller: &Caller, action: Action, target: Target<'_>) -> Verdict {
-        if self.is_judged(caller) { roles::decide(action, target) } else { decide(caller, action, target) }
+        if !self.is_judged(caller) {
+            return decide(caller, action, target);
+        }
+        // Where groups decide, the policies of the catalog come on top of them.
+        let governed = target.bucket().is_some_and(|bucket| bucket.config.bound_service().is_some());
+        match governed.then(|| decide(caller, action, target)) {
+            None | Some(Verdict::Allowed) => roles::decide(action, target),
+            Some(other) => other,
+        }
     }
 
     /// Takes the decision; everything that has an effect begins here. Where the catalog decides, it is still to be asked.

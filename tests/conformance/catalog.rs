@@ -98,5 +98,7 @@ every_catalog! {
         users_are_kept_and_replaced
         keys_belong_to_users
         a_user_goes_with_its_keys_and_its_buckets_pass_to_root
+        passwords_go_with_their_users
+        tokens_that_were_given_back_are_known_until_they_end
         the_generation_moves_with_identities_and_buckets;
 }

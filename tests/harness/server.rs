@@ -223,10 +223,15 @@ impl Server {
 
     /// Runs a command beside the server.
     pub(crate) fn command(&self, args: &[&str]) -> Output {
+        self.beside(args).output().expect("the built program")
+    }
+
+    /// A command beside the server, to be run.
+    pub(crate) fn beside(&self, args: &[&str]) -> Command {
         let mut command = longshore(args);
         command.env("LONGSHORE_DIR", self.data()).env("LONGSHORE_STATE", self.state());
         command.envs(self.options.database.as_ref().map(|database| ("LONGSHORE_CATALOG", &database.url)));
-        command.output().expect("the built program")
+        command
     }
 
     /// What it logged so far.

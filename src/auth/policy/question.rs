@@ -9,6 +9,7 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::auth::decide::{Row, Target};
 use crate::auth::policy::keys::Key;
+use crate::auth::service::Owned;
 use crate::model::action::Action;
 use crate::model::bucket::Bucket;
 use crate::model::caller::{Caller, ROOT, Who};
@@ -40,6 +41,8 @@ impl<'a> Question<'a> {
             Target::NewBucket(name) => format!("{ARN}{name}"),
             Target::Bucket(bucket, _) => format!("{ARN}{}", bucket.name),
             Target::Object(bucket, _, key, _) => format!("{ARN}{}/{key}", bucket.name),
+            Target::Item(bucket, _, path, ..) if path.is_root() => format!("{ARN}{}", bucket.name),
+            Target::Item(bucket, _, path, ..) => format!("{ARN}{}/{path}", bucket.name),
         })
     }
 
@@ -50,7 +53,8 @@ impl<'a> Question<'a> {
 
     /// Whether the value of a key depends on an object that was not looked up yet.
     pub(super) fn is_open(&self, key: &Key) -> bool {
-        matches!(key, Key::ExistingTag(_)) && matches!(self.target, Target::Object(_, _, _, Row::Unknown))
+        matches!(key, Key::ExistingTag(_))
+            && matches!(self.target, Target::Object(_, _, _, Row::Unknown) | Target::Item(_, _, _, _, Owned::Unknown))
     }
 
     /// The values of a key; `None`: it is not there.

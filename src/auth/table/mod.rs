@@ -21,6 +21,7 @@ use crate::model::time::Timestamp;
 mod conditions;
 mod documents;
 mod lists;
+mod services;
 mod statements;
 
 /// The rows of a table, their columns without the space around them.

@@ -37,6 +37,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { name: "shared", text: include_str!("schema/shared.sql"), there: None },
     Migration { name: "gateways", text: include_str!("schema/gateways.sql"), there: None },
     Migration { name: "key_claims", text: include_str!("schema/key_claims.sql"), there: None },
+    Migration { name: "credentials", text: include_str!("schema/credentials.sql"), there: None },
 ];
 
 /// Number, name and hash of what a database of Supabase has been through that looks like `storage.sql`: without them its

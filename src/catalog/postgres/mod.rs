@@ -28,6 +28,7 @@ use crate::model::versioning::VersionRef;
 mod buckets;
 mod commit;
 mod connect;
+mod credentials;
 mod failure;
 mod gateways;
 mod identities;

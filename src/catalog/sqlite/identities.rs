@@ -58,6 +58,7 @@ pub(super) fn delete_user(connection: &Connection, name: &str) -> Result<()> {
         return Err(Error::NotFound);
     }
     connection.prepare_cached(sql::DELETE_USER_KEYS)?.execute([name])?;
+    connection.prepare_cached(sql::DELETE_PASSWORD)?.execute([name])?;
     connection.prepare_cached(sql::DISOWN_BUCKETS)?.execute([name, ROOT])?;
     buckets::next_generation(connection)
 }

@@ -205,6 +205,20 @@ ALTER TABLE uploads ADD COLUMN owner TEXT;
 -- What a token of an access key would say, where it is one of a role and not of its user.
 ALTER TABLE access_keys ADD COLUMN claims TEXT;
 ",
+    "
+-- Hashes of passwords. Apart from the users, which are replaced whole.
+CREATE TABLE passwords (
+    user TEXT PRIMARY KEY,
+    hash TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Tokens of users that were given back before their end, which is in seconds.
+CREATE TABLE tokens_given_back (
+    token TEXT PRIMARY KEY,
+    ends INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX tokens_given_back_ends ON tokens_given_back (ends);
+",
 ];
 
 /// Refuses a database that is not a catalog, or that is one of a newer release. Changes nothing.

@@ -31,6 +31,7 @@ use crate::model::upload::{Part, Upload, UploadState};
 use crate::model::versioning::VersionRef;
 
 mod buckets;
+mod credentials;
 mod events;
 mod failure;
 mod file;

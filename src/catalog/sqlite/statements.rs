@@ -177,4 +177,10 @@ statements! {
     KEY = "SELECT access_key, user, sealed_secret, created, claims FROM access_keys WHERE access_key = ?1";
     KEYS = "SELECT access_key, user, sealed_secret, created, claims FROM access_keys WHERE user = ?1 ORDER BY access_key";
     DELETE_KEY = "DELETE FROM access_keys WHERE access_key = ?1";
+    PUT_PASSWORD = "INSERT OR REPLACE INTO passwords (user, hash) VALUES (?1, ?2)";
+    PASSWORD = "SELECT hash FROM passwords WHERE user = ?1";
+    DELETE_PASSWORD = "DELETE FROM passwords WHERE user = ?1";
+    PUT_TOKEN = "INSERT OR REPLACE INTO tokens_given_back (token, ends) VALUES (?1, ?2)";
+    TOKEN = "SELECT 1 FROM tokens_given_back WHERE token = ?1";
+    FORGET_TOKENS = "DELETE FROM tokens_given_back WHERE ends < ?1";
 }

@@ -37,6 +37,7 @@ pub(super) fn of(headers: &HeaderMap) -> Result<Given> {
         legal_hold: text(headers, LEGAL_HOLD)?.map(legal_hold).transpose()?,
         encryption: sse::asked(headers),
         keeps_created: false,
+        heritage: None,
         posted: false,
         ends: None,
     })

@@ -51,4 +51,6 @@ pub enum AttachedChange {
     Retention(Option<Retention>),
     /// Its legal hold.
     LegalHold(bool),
+    /// Whose it is, of an item of a FileStore.
+    Owner(String),
 }

@@ -118,3 +118,29 @@ pub(super) async fn the_generation_moves_with_identities_and_buckets(catalog: &d
     catalog.delete_bucket(US, b, true).await.unwrap();
     moved("delete_bucket", true).await;
 }
+
+pub(super) async fn passwords_go_with_their_users(catalog: &dyn Catalog) {
+    assert_missing(catalog.set_password("alice", "h").await);
+    catalog.put_user(user("alice"), false).await.unwrap();
+    assert_eq!(catalog.password("alice").await.unwrap(), None);
+    for hash in ["$one$", "$two'$"] {
+        catalog.set_password("alice", hash).await.unwrap();
+        assert_eq!(catalog.password("alice").await.unwrap().as_deref(), Some(hash));
+    }
+    catalog.put_user(user("alice"), true).await.unwrap();
+    assert!(catalog.password("alice").await.unwrap().is_some(), "a user that is changed keeps its password");
+    assert_eq!(catalog.password("a\0").await.unwrap(), None);
+    catalog.delete_user("alice").await.unwrap();
+    catalog.put_user(user("alice"), false).await.unwrap();
+    assert_eq!(catalog.password("alice").await.unwrap(), None);
+}
+
+pub(super) async fn tokens_that_were_given_back_are_known_until_they_end(catalog: &dyn Catalog) {
+    assert!(!catalog.is_given_back("t1").await.unwrap());
+    for _ in 0..2 {
+        catalog.give_token_back("t1", 100, 50).await.unwrap();
+    }
+    assert!(catalog.is_given_back("t1").await.unwrap() && !catalog.is_given_back("T1").await.unwrap());
+    catalog.give_token_back("t2", 300, 200).await.unwrap();
+    assert!(!catalog.is_given_back("t1").await.unwrap() && catalog.is_given_back("t2").await.unwrap());
+}

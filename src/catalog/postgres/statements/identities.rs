@@ -39,3 +39,12 @@ pub(in crate::catalog::postgres) const DELETE_KEY: &str = concat!(
     moved!("k"),
     ") SELECT longshore.refuse(CASE WHEN NOT EXISTS (SELECT 1 FROM k) THEN 'LS404' END)"
 );
+pub(in crate::catalog::postgres) const PUT_PASSWORD: &str = "WITH u AS MATERIALIZED (SELECT name FROM longshore.users WHERE name = $1 FOR KEY SHARE), \
+    p AS (INSERT INTO longshore.passwords (user_name, hash) SELECT name, CAST($2 AS text) FROM u \
+        ON CONFLICT (user_name) DO UPDATE SET hash = excluded.hash) \
+    SELECT longshore.refuse(CASE WHEN NOT EXISTS (SELECT 1 FROM u) THEN 'LS404' END)";
+pub(in crate::catalog::postgres) const PASSWORD: &str = "SELECT hash FROM longshore.passwords WHERE user_name = $1";
+pub(in crate::catalog::postgres) const PUT_TOKEN: &str =
+    "INSERT INTO longshore.tokens_given_back (token, ends) VALUES ($1, $2) ON CONFLICT (token) DO NOTHING";
+pub(in crate::catalog::postgres) const TOKEN: &str = "SELECT 1 FROM longshore.tokens_given_back WHERE token = $1";
+pub(in crate::catalog::postgres) const FORGET_TOKENS: &str = "DELETE FROM longshore.tokens_given_back WHERE ends < $1";

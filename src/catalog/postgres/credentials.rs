@@ -1,0 +1,41 @@
+//! Rows of passwords, and of tokens that were given back.
+
+use async_trait::async_trait;
+use tokio_postgres::Row;
+
+use super::pool::{Begin, Call};
+use super::rows::get;
+use super::{PostgresCatalog, statements as sql};
+use crate::catalog::{Credentials, Result};
+
+impl PostgresCatalog {
+    async fn told(&self, text: &'static str, name: &str) -> Result<Option<Row>> {
+        if name.contains('\0') {
+            return Ok(None);
+        }
+        let rows = self.pool.run(Begin::Read, &[Call::new(text).with(name.to_owned())]).await?.pop();
+        Ok(rows.unwrap_or_default().into_iter().next())
+    }
+}
+
+#[async_trait]
+impl Credentials for PostgresCatalog {
+    async fn set_password(&self, user: &str, hash: &str) -> Result<()> {
+        let call = Call::new(sql::PUT_PASSWORD).with(user.to_owned()).with(hash.to_owned());
+        self.pool.run(Begin::Write, &[call]).await.map(|_| ())
+    }
+
+    async fn password(&self, user: &str) -> Result<Option<String>> {
+        self.told(sql::PASSWORD, user).await?.map(|row| get(&row, 0)).transpose()
+    }
+
+    async fn give_token_back(&self, token: &str, ends: i64, now: i64) -> Result<()> {
+        let forget = Call::new(sql::FORGET_TOKENS).with(now);
+        let put = Call::new(sql::PUT_TOKEN).with(token.to_owned()).with(ends);
+        self.pool.run(Begin::Write, &[forget, put]).await.map(|_| ())
+    }
+
+    async fn is_given_back(&self, token: &str) -> Result<bool> {
+        Ok(self.told(sql::TOKEN, token).await?.is_some())
+    }
+}

@@ -1,0 +1,14 @@
+-- Hashes of passwords of users.
+CREATE TABLE longshore.passwords (
+    user_name text COLLATE "C" PRIMARY KEY REFERENCES longshore.users (name) ON DELETE CASCADE,
+    hash text NOT NULL
+);
+
+-- Tokens of users that were given back before their end, which is in seconds.
+CREATE TABLE longshore.tokens_given_back (
+    token text COLLATE "C" PRIMARY KEY,
+    ends bigint NOT NULL
+);
+CREATE INDEX tokens_given_back_ends ON longshore.tokens_given_back (ends);
+
+GRANT SELECT, INSERT, UPDATE, DELETE ON longshore.passwords, longshore.tokens_given_back TO longshore_service;

@@ -1,0 +1,277 @@
+//! Moving items: a file at once, a directory key by key.
+//!
+//! A directory on its way is noted in the configuration of its bucket before the first key moves, and what is said about
+//! it is said of where it goes, too. Whoever finds such a note goes on with it: after a crash the next start does.
+//!
+//! **Invariant:** a key is deleted at its old path after the same bytes are at the new one, and a move goes forward only.
+//! An item that somebody else has made at the new path is left alone, and so is the one that would have come there.
+
+use std::sync::Arc;
+
+use futures_util::{StreamExt as _, stream};
+
+use super::make::same;
+use super::remove::deletion;
+use super::{Item, ItemError, ItemResult, decided, within};
+use crate::config::limits::{COMMIT_TRIES_MAX, DELETES_AT_ONCE, ITEMS_MOVED_MAX, ITEMS_PAGE_ROWS};
+use crate::model::action::Action;
+use crate::model::caller::Caller;
+use crate::model::condition::{Conditions, TagMatch};
+use crate::model::item::ItemPath;
+use crate::model::name::{BucketName, ObjectKey};
+use crate::model::object::Object;
+use crate::model::service::{Moving, Permission};
+use crate::store::bound::Bound;
+use crate::store::error::{Error, Result};
+use crate::store::gateways::Turn;
+use crate::store::request::{CopyContent, CopyRequest, DeleteRequest, Given, Heritage};
+use crate::store::{SERVICE, Store};
+
+/// Most directories of a bucket that are on their way at a time.
+const MOVES_MAX: usize = 16;
+
+/// Whether a key came to where it should.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Moved {
+    Yes,
+    /// Something else is there.
+    Blocked,
+}
+
+impl Store {
+    /// Gives an item another path.
+    ///
+    /// # Errors
+    /// [`ItemError::Path`] for the root, [`ItemError::Inside`], those of making an item, refusals.
+    pub async fn move_item(
+        &self,
+        caller: &Caller,
+        bucket: &BucketName,
+        from: &ItemPath,
+        to: &ItemPath,
+    ) -> ItemResult<()> {
+        let Some(key) = from.file() else { return Err(ItemError::Path) };
+        let (bound, item) = self.reach(caller, bucket, from, Permission::Move).await?;
+        if from == to {
+            return Ok(());
+        }
+        if to.is_below(from) && matches!(item, Item::Directory(_)) {
+            return Err(ItemError::Inside);
+        }
+        self.room_for(caller, bucket, to).await?;
+        match item {
+            Item::File(_) => {
+                let target = to.file().ok_or(ItemError::Path)?;
+                if bound.bucket.config.service.as_ref().is_some_and(|service| service.says_of(from)) {
+                    self.note_move(bucket, from, to, false).await?;
+                }
+                let caller = decided(&within(caller, Permission::Move));
+                if self.move_key(&caller, &bound, (key, target)).await? == Moved::Blocked {
+                    return Err(ItemError::Exists);
+                }
+            }
+            Item::Directory(_) => {
+                self.may_below(caller, &bound, from, Permission::Move)?;
+                self.fits(&bound, from, to).await?;
+                self.note_move(bucket, from, to, true).await?;
+                let (store, bound, caller) = (self.clone(), bound.clone(), decided(caller));
+                let moving = Moving { from: from.as_str().to_owned(), to: to.as_str().to_owned() };
+                // A client that goes away does not stop it.
+                let section = tokio::spawn(async move { store.carry(&caller, &bound, &moving).await });
+                section.await.map_err(|error| Error::Internal(error.into()))??;
+            }
+        }
+        self.keep_directory(caller, &bound, &from.parent()).await
+    }
+
+    /// Refuses a directory of which something would not fit where it goes.
+    async fn fits(&self, bound: &Arc<Bound>, from: &ItemPath, to: &ItemPath) -> ItemResult<()> {
+        let most = bound.bucket.config.bound_service().and_then(|service| service.levels_max);
+        let (mut after, mut seen) = (None, 0);
+        loop {
+            let page = self.keys_below(bound, from, after.take(), ITEMS_PAGE_ROWS).await?;
+            seen += page.len();
+            if seen > ITEMS_MOVED_MAX {
+                return Err(ItemError::TooManyItems);
+            }
+            for key in &page {
+                let new = moved_key(key, from, to)?;
+                let levels = new.as_str().trim_end_matches('/').split('/').count();
+                if most.is_some_and(|most| levels > most) {
+                    return Err(ItemError::TooManyLevels);
+                }
+            }
+            after = page.last().map(|key| key.as_str().to_owned());
+            if page.len() < ITEMS_PAGE_ROWS {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Says of the new path what is said of the old one, and notes a directory that is about to go there.
+    async fn note_move(&self, bucket: &BucketName, from: &ItemPath, to: &ItemPath, directory: bool) -> Result<()> {
+        self.change_config(&Caller::ROOT, bucket, Action::PutBucketPolicy, |config, _| {
+            let Some(service) = &mut config.service else { return Ok(()) };
+            let moving = Moving { from: from.as_str().to_owned(), to: to.as_str().to_owned() };
+            if directory && !service.moves.contains(&moving) {
+                if service.moves.len() >= MOVES_MAX {
+                    return Err(Error::ConditionalConflict);
+                }
+                service.moves.push(moving);
+            }
+            service.say_as(from, to);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Goes on with the directories that are on their way, each as one process at a time does it.
+    pub(super) async fn carry_on(&self, bucket: &BucketName) {
+        let Ok(bound) = self.bound(bucket).await else { return };
+        let moves = bound.bucket.config.service.as_ref().map(|service| service.moves.clone()).unwrap_or_default();
+        for moving in moves {
+            // Somebody waits for this one already.
+            if self.0.served.is_moving(&name_of(&bound, &moving)) {
+                continue;
+            }
+            match self.carry(&Caller::ROOT, &bound, &moving).await {
+                Ok(()) => tracing::info!(%bucket, "a directory that was on its way has come to its new path"),
+                Err(error) => tracing::warn!(%bucket, %error, "a directory on its way has to wait"),
+            }
+        }
+    }
+
+    /// Moves all keys of a directory that is noted.
+    async fn carry(&self, caller: &Caller, bound: &Arc<Bound>, moving: &Moving) -> ItemResult<()> {
+        let (from, to) = (ItemPath::parse(&moving.from)?, ItemPath::parse(&moving.to)?);
+        let name = name_of(bound, moving);
+        if !self.0.served.begin(&name) {
+            return Err(Error::ConditionalConflict.into());
+        }
+        let mut turn = Turn::at(format!("move {name}"));
+        let carried = self.in_turn(&mut turn, self.carry_keys(caller, bound, (&from, &to))).await;
+        self.0.served.end(&name);
+        let blocked = carried.ok_or(Error::ConditionalConflict)??;
+        self.change_config(&Caller::ROOT, &bound.bucket.name, Action::PutBucketPolicy, |config, _| {
+            if let Some(service) = &mut config.service {
+                service.moves.retain(|other| other != moving);
+                if !blocked {
+                    service.forget(&from);
+                }
+            }
+            Ok(())
+        })
+        .await?;
+        if blocked { Err(ItemError::Exists) } else { Ok(()) }
+    }
+
+    /// True: something stayed, as something else is where it would have gone.
+    async fn carry_keys(
+        &self,
+        caller: &Caller,
+        bound: &Arc<Bound>,
+        (from, to): (&ItemPath, &ItemPath),
+    ) -> ItemResult<bool> {
+        let (mut after, mut blocked) = (None, false);
+        loop {
+            let page = self.keys_below(bound, from, after.take(), ITEMS_PAGE_ROWS).await?;
+            let ended = page.len() < ITEMS_PAGE_ROWS;
+            after = page.last().map(|key| key.as_str().to_owned());
+            let mut moves = stream::iter(page)
+                .map(|key| async move {
+                    let new = moved_key(&key, from, to)?;
+                    self.move_key(caller, bound, (&key, &new)).await
+                })
+                .buffer_unordered(DELETES_AT_ONCE);
+            while let Some(moved) = moves.next().await {
+                blocked |= moved? == Moved::Blocked;
+            }
+            if ended {
+                return Ok(blocked);
+            }
+        }
+    }
+
+    /// Gives one object another key, with all that it is. Again after it was cut short: the copy that is there already
+    /// counts as made.
+    async fn move_key(
+        &self,
+        caller: &Caller,
+        bound: &Arc<Bound>,
+        (from, to): (&ObjectKey, &ObjectKey),
+    ) -> ItemResult<Moved> {
+        let bucket = &bound.bucket.name;
+        for _ in 0..COMMIT_TRIES_MAX {
+            let Some(source) = self.really_there(bound, from).await? else { return Ok(Moved::Yes) };
+            let copy = match self.copy(caller, copy_of(bucket, &source, to)).await {
+                Ok(copied) => copied.object,
+                // It was written meanwhile, or something is there.
+                Err(Error::PreconditionFailed) => {
+                    let there = self.catalog().object(&SERVICE, bound.bucket.id, to).await?;
+                    match there {
+                        None => continue,
+                        Some(there) if is_copy(&source, &there) => there,
+                        Some(_) => return Ok(Moved::Blocked),
+                    }
+                }
+                Err(Error::NoSuchKey) => return Ok(Moved::Yes),
+                Err(error) => return Err(error.into()),
+            };
+            let request = DeleteRequest { conditions: same(&source), ..deletion(bucket, from.clone()) };
+            match self.delete(caller, request).await {
+                Ok(_) | Err(Error::NoSuchKey) => return Ok(Moved::Yes),
+                // What was copied is not what is there now: the copy goes, and it begins anew.
+                Err(Error::PreconditionFailed) => {
+                    let request = DeleteRequest { conditions: same(&copy), ..deletion(bucket, to.clone()) };
+                    self.delete(caller, request).await?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Error::ConditionalConflict.into())
+    }
+}
+
+/// Under which name a directory is on its way.
+fn name_of(bound: &Bound, moving: &Moving) -> String {
+    format!("{}/{}", bound.bucket.name, moving.from)
+}
+
+/// The key that one of a directory gets.
+fn moved_key(key: &ObjectKey, from: &ItemPath, to: &ItemPath) -> ItemResult<ObjectKey> {
+    let rest = key.as_str().get(from.prefix().len()..).unwrap_or_default();
+    Ok(ObjectKey::new(&format!("{}{rest}", to.prefix()))?)
+}
+
+/// Whether an object is what a move that was cut short has made of another one: it came to be at the same nanosecond, and
+/// the other one was not written since. What was found in a directory has no hash until it is copied, so its ETag is
+/// another one.
+fn is_copy(source: &Object, there: &Object) -> bool {
+    let facts = |object: &Object| (object.size, object.owner.clone(), object.content.clone());
+    let hashed = |object: &Object| !object.etag.contains('-');
+    let same_bytes = match hashed(source) && hashed(there) {
+        true => source.etag == there.etag,
+        false => source.modified < there.modified,
+    };
+    there.attached.created == Some(source.created()) && facts(source) == facts(there) && same_bytes
+}
+
+fn copy_of(bucket: &BucketName, source: &Object, to: &ObjectKey) -> CopyRequest {
+    CopyRequest {
+        from_bucket: bucket.clone(),
+        from_key: source.key.clone(),
+        from_version: None,
+        source_conditions: same(source),
+        source_key: None,
+        bucket: bucket.clone(),
+        key: to.clone(),
+        content: CopyContent::Keep,
+        keep_tags: true,
+        given: Given {
+            heritage: Some(Heritage { owner: source.owner.clone(), created: source.created() }),
+            ..Given::default()
+        },
+        conditions: Conditions { if_none_match: Some(TagMatch::Any), ..Conditions::default() },
+        algorithm: None,
+    }
+}

@@ -1,0 +1,102 @@
+//! Users: tokens, signing in and out, and pages of other origins.
+
+use std::io::Write as _;
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+
+use super::{Site, body, done, refused};
+use crate::harness::Answer;
+
+/// Makes a user with a password.
+fn with_password(site: &Site, name: &str, password: &str) -> bool {
+    let args = ["user", "create", name, "--group", "mygroup", "--password-stdin", "--replace"];
+    let mut command = site.server.beside(&args);
+    let mut child = command.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the built program");
+    writeln!(child.stdin.take().expect("piped"), "{password}").expect("written");
+    child.wait().expect("its status").success()
+}
+
+async fn ask(site: &Site, function: &str, asked: Value) -> Answer {
+    let call = site.request(None, "POST", &format!("/users/api/{function}"));
+    call.header("content-type", "application/json").body(asked.to_string()).send().await
+}
+
+#[tokio::test]
+async fn a_user_signs_in_and_out() {
+    let site = Site::start();
+    assert!(!with_password(&site, "ann", "short"));
+    assert!(with_password(&site, "ann", "correct horse"));
+    refused(&ask(&site, "token", json!({"identity": "ann"})).await, 422, "invalid_parameter", &["password"]);
+    let wrong = ask(&site, "token", json!({"identity": "ann", "password": "incorrect horse"})).await;
+    refused(&wrong, 401, "unauthorized", &[]);
+    let unknown = ask(&site, "token", json!({"identity": "eve", "password": "incorrect horse"})).await;
+    assert_eq!((unknown.status, &unknown.body), (wrong.status, &wrong.body));
+    let asked = json!({"identity": "ann", "password": "correct horse"});
+    let told = body(&ask(&site, "token", asked.clone()).await.expect(200));
+    let token = told["token"].as_str().expect("a token").to_owned();
+    done(&site.call(Some(&token), "newItem", "", json!({"name": "a"})).await, true);
+    // The other fronts take it.
+    let supabase = site.rest.call("GET", "/bucket").header("authorization", &format!("Bearer {token}")).send().await;
+    assert_eq!(supabase.status, 200, "{}", supabase.text());
+    done(&site.request(Some(&token), "POST", "/users/api/signout").send().await, true);
+    refused(&site.call(Some(&token), "newItem", "", json!({"name": "b"})).await, 401, "unauthorized", &[]);
+    // Nobody is let in by a token that does not count, even where everybody is.
+    refused(&site.call(Some("nonsense"), "ping", "", json!({})).await, 401, "unauthorized", &[]);
+    refused(&site.call(Some(&token), "list", "", json!({})).await, 401, "unauthorized", &[]);
+    let log = site.server.log();
+    assert!(!log.contains("correct horse") && !log.contains(&token));
+}
+
+#[tokio::test]
+async fn a_cookie_counts_for_pages_of_the_same_origin() {
+    let site = Site::start();
+    assert!(with_password(&site, "ann", "correct horse"));
+    let signed = ask(&site, "signin", json!({"identity": "ann", "password": "correct horse"})).await;
+    done(&signed, true);
+    let cookie = signed.header("set-cookie").expect("a cookie").to_owned();
+    assert!(cookie.starts_with("nive_auth=") && cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax"));
+    let cookie = cookie.split(';').next().expect("a pair").to_owned();
+    let with = |method: &str, path: &str| site.rest.call(method, path).header("cookie", &cookie);
+    let who = body(&with("POST", "/users/api/identity").send().await);
+    assert_eq!((&who["name"], &who["realname"]), (&json!("ann"), &json!("ann")));
+    let json = with("POST", "/users/api/authenticated").header("content-type", "application/json");
+    assert_eq!(body(&json.body("{\"groups\":[\"mygroup\"]}").send().await)["result"], true);
+    let call = with("POST", "/mystorage/api/@newItem").header("content-type", "application/json");
+    done(&call.body("{\"name\":\"a\"}").send().await, true);
+    // A form of another page can send neither JSON nor a header of its own.
+    let form = || with("POST", "/mystorage/api/@newItem").header("content-type", "application/x-www-form-urlencoded");
+    refused(&form().body("name=b").send().await, 403, "forbidden", &[]);
+    done(&form().header("x-requested-with", "XMLHttpRequest").body("name=b").send().await, true);
+    let out = with("POST", "/users/api/signout").send().await;
+    assert!(out.header("set-cookie").is_some_and(|cookie| cookie.starts_with("nive_auth=;")));
+    refused(&with("GET", "/mystorage/api/@list").send().await, 401, "unauthorized", &[]);
+    // The token of a user who is gone counts no more.
+    let token = site.user("ben", &[]);
+    site.call(Some(&token), "list", "", json!({})).await.expect(200);
+    site.server.run(&["user", "delete", "ben"]);
+    refused(&site.call(Some(&token), "list", "", json!({})).await, 401, "unauthorized", &[]);
+}
+
+#[tokio::test]
+async fn pages_of_other_origins_ask_with_tokens() {
+    let site = Site::start();
+    let preflight = |origin: &str| {
+        let call = site.rest.call("OPTIONS", "/mystorage/api/a.txt/@getItem").header("origin", origin);
+        call.header("access-control-request-method", "POST")
+            .header("access-control-request-headers", "content-type, x-auth-token")
+            .send()
+    };
+    let answer = preflight("https://evil.example").await.expect(204);
+    assert_eq!(answer.header("access-control-allow-origin"), Some("https://evil.example"));
+    assert_eq!(answer.header("access-control-allow-credentials"), None);
+    assert!(answer.header("access-control-allow-headers").is_some_and(|names| names.contains("x-auth-token")));
+    assert_eq!(answer.header("access-control-max-age"), Some("3600"));
+    let answer = preflight("https://tenant.nive.local").await.expect(204);
+    assert_eq!(answer.header("access-control-allow-credentials"), Some("true"));
+    // A refusal can be read, too.
+    let call = site.rest.call("GET", "/mystorage/none/@getItem").header("origin", "https://evil.example");
+    let answer = call.send().await.expect(404);
+    assert_eq!(answer.header("access-control-allow-origin"), Some("https://evil.example"));
+    assert!(answer.header("vary").is_some_and(|vary| vary.contains("Origin")));
+}
