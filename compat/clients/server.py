@@ -23,7 +23,7 @@ OTHERS = {"supabase": "supabase/check.mjs", "supabase-s3": "mounted.py", "browse
           "loopback": "loopback/check.mjs", "filestore": "filestore.py"}
 JWT_SECRET = "compat-jwt-secret-of-32-characters-or-more"
 # What every server of a run serves besides.
-SERVICES = '[[filestore.service]]\nname = "compatstore"\n'
+SERVICES = '[[filestore.service]]\nname = "compatstore"\nprivate = false\n'
 ANON_KEY = "compat-anon-key-that-everybody-knows"
 READY_SECONDS, STOP_SECONDS, CLIENT_SECONDS = 30, 60, 4 * 3600
 

@@ -124,7 +124,7 @@ impl ServiceConfig {
         if admin_group.len() > GROUP_BYTES_MAX || admin_group.starts_with("sys:") {
             section.problem("admin_group", "it is no name of a group");
         }
-        let private = section.boolean("private").unwrap_or(false);
+        let private = section.boolean("private").unwrap_or(true);
         let attachment = section.boolean("attachment").unwrap_or(false);
         let items_max = section.number("max_items", 1, u64::MAX);
         let bytes_max = section.number("max_bytes", 1, u64::MAX);
@@ -150,7 +150,7 @@ mod tests {
             (service.name.as_str(), service.bucket.as_str(), service.admin_group.as_str()),
             ("myapp", "myapp", "admins")
         );
-        assert_eq!((service.items_max, service.private, service.attachment), (None, false, false));
+        assert_eq!((service.items_max, service.private, service.attachment), (None, true, false));
         assert!(read("").expect("sound").filestore.services.is_empty());
     }
 

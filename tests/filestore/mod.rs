@@ -13,12 +13,13 @@ use serde_json::{Value, json};
 
 use crate::harness::{Answer, Call, Client, Options, Server};
 
-/// Two services: one as it is usual, one with limits.
+/// Two services: one that everyone may read, and one as it is usual, with limits.
 const CONFIG: &str = r#"
 [filestore]
 domain = "nive.local"
 [[filestore.service]]
 name = "mystorage"
+private = false
 [[filestore.service]]
 name = "small"
 bucket = "small-bucket"

@@ -145,3 +145,21 @@ async fn permissions_survive_a_restart_and_a_rebuild() {
     server.anonymous().get("mystorage", "a").await.refused(403, "AccessDenied");
     assert_eq!(server.root().get("mystorage", "a").await.expect(200).text(), "x");
 }
+
+/// Where nothing is said, only who shows a credential reads, on whichever front.
+#[tokio::test]
+async fn a_service_is_closed_to_strangers_unless_it_is_said_to_be_open() {
+    let site = Site::start();
+    let ann = site.user("ann", &[]);
+    let asked = async |token: Option<&str>, function: &str, body: Value| {
+        let call = site.request(token, "POST", &format!("/small/api/@{function}"));
+        call.header("content-type", "application/json").body(body.to_string()).send().await
+    };
+    done(&asked(Some(ann.as_str()), "newItem", json!({"name": "a", "contents": "x"})).await, true);
+    for (function, body) in [("read", json!({"path": "/a"})), ("getItem", json!({"path": "/a"})), ("list", json!({}))] {
+        assert_eq!(asked(None, function, body.clone()).await.status, 403, "{function}");
+        asked(Some(ann.as_str()), function, body).await.expect(200);
+    }
+    site.server.anonymous().get("small-bucket", "a").await.refused(403, "AccessDenied");
+    assert_eq!(site.rest.call("GET", "/small/a").send().await.status, 403);
+}
