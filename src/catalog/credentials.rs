@@ -1,7 +1,7 @@
-//! What proves a user beside its access keys: the hash of a password, and which tokens were given back.
+//! What proves a user beside its access keys: the hash of a password, and which tokens count no more.
 //!
 //! **Invariant:** a password is here only as a hash, and goes with its user. A token that was given back stays so until it
-//! would have ended by itself.
+//! would have ended by itself; one of a user who was removed since makes nobody of a later user of that name.
 
 use async_trait::async_trait;
 
@@ -29,9 +29,10 @@ pub trait Credentials: Send + Sync {
     /// Failures of the database.
     async fn give_token_back(&self, token: &str, ends: i64, now: i64) -> Result<()>;
 
-    /// Whether a token was given back.
+    /// Whether a token was given back, or a user of this name was removed since it was `issued`, in seconds, or in the very
+    /// second.
     ///
     /// # Errors
     /// Failures of the database.
-    async fn is_given_back(&self, token: &str) -> Result<bool>;
+    async fn is_given_back(&self, token: &str, user: &str, issued: i64) -> Result<bool>;
 }

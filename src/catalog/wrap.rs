@@ -58,8 +58,8 @@ impl Credentials for Metered {
         self.time("give_token_back", self.inner.give_token_back(token, ends, now)).await
     }
 
-    async fn is_given_back(&self, token: &str) -> Result<bool> {
-        self.time("is_given_back", self.inner.is_given_back(token)).await
+    async fn is_given_back(&self, token: &str, user: &str, issued: i64) -> Result<bool> {
+        self.time("is_given_back", self.inner.is_given_back(token, user, issued)).await
     }
 }
 

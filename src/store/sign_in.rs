@@ -53,7 +53,7 @@ impl Store {
     /// # Errors
     /// Failures of the catalog.
     pub async fn caller_of_token(&self, token: &UserToken) -> Result<Option<Caller>> {
-        if self.catalog().is_given_back(&token.id).await? {
+        if self.catalog().is_given_back(&token.id, &token.user, token.issued).await? {
             return Ok(None);
         }
         self.caller_of_user(&token.user).await

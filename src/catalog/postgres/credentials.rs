@@ -9,11 +9,8 @@ use super::{PostgresCatalog, statements as sql};
 use crate::catalog::{Credentials, Result};
 
 impl PostgresCatalog {
-    async fn told(&self, text: &'static str, name: &str) -> Result<Option<Row>> {
-        if name.contains('\0') {
-            return Ok(None);
-        }
-        let rows = self.pool.run(Begin::Read, &[Call::new(text).with(name.to_owned())]).await?.pop();
+    async fn told(&self, call: Call) -> Result<Option<Row>> {
+        let rows = self.pool.run(Begin::Read, &[call]).await?.pop();
         Ok(rows.unwrap_or_default().into_iter().next())
     }
 }
@@ -26,7 +23,10 @@ impl Credentials for PostgresCatalog {
     }
 
     async fn password(&self, user: &str) -> Result<Option<String>> {
-        self.told(sql::PASSWORD, user).await?.map(|row| get(&row, 0)).transpose()
+        if user.contains('\0') {
+            return Ok(None);
+        }
+        self.told(Call::new(sql::PASSWORD).with(user.to_owned())).await?.map(|row| get(&row, 0)).transpose()
     }
 
     async fn give_token_back(&self, token: &str, ends: i64, now: i64) -> Result<()> {
@@ -35,7 +35,12 @@ impl Credentials for PostgresCatalog {
         self.pool.run(Begin::Write, &[forget, put]).await.map(|_| ())
     }
 
-    async fn is_given_back(&self, token: &str) -> Result<bool> {
-        Ok(self.told(sql::TOKEN, token).await?.is_some())
+    async fn is_given_back(&self, token: &str, user: &str, issued: i64) -> Result<bool> {
+        // Neither a token nor a user of ours has such a name.
+        if token.contains('\0') || user.contains('\0') {
+            return Ok(true);
+        }
+        let call = Call::new(sql::TOKEN).with(token.to_owned()).with(user.to_owned()).with(issued);
+        Ok(self.told(call).await?.is_some())
     }
 }

@@ -10,6 +10,7 @@ use super::rows::{self, get};
 use super::statements as sql;
 use crate::catalog::{AccessKey, Result};
 use crate::model::caller::User;
+use crate::model::time::Clock;
 
 fn read_user(row: &Row) -> Result<User> {
     Ok(User {
@@ -67,7 +68,7 @@ pub(super) async fn users(pool: &Pool, after: Option<&str>, limit: usize) -> Res
 
 /// Removes a user and its keys; its buckets pass to root.
 pub(super) async fn delete_user(pool: &Pool, name: &str) -> Result<()> {
-    write(pool, Call::new(sql::DELETE_USER).with(name.to_owned())).await
+    write(pool, Call::new(sql::DELETE_USER).with(name.to_owned()).with(Clock::now().seconds())).await
 }
 
 /// Adds an access key.

@@ -38,7 +38,10 @@ impl Credentials for SqliteCatalog {
         .await
     }
 
-    async fn is_given_back(&self, token: &str) -> Result<bool> {
-        self.look(&Scope::Service, |connection| Ok(connection.prepare_cached(sql::TOKEN)?.exists([token])?)).await
+    async fn is_given_back(&self, token: &str, user: &str, issued: i64) -> Result<bool> {
+        self.look(&Scope::Service, |connection| {
+            Ok(connection.prepare_cached(sql::TOKEN)?.exists(params![token, user, issued])?)
+        })
+        .await
     }
 }

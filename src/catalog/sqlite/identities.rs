@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::{buckets, rows, span, statements as sql};
 use crate::catalog::{AccessKey, Error, Result};
 use crate::model::caller::{ROOT, User};
+use crate::model::time::Clock;
 
 fn read_user(row: &Row<'_>) -> rows::Read<User> {
     Ok(User {
@@ -59,6 +60,7 @@ pub(super) fn delete_user(connection: &Connection, name: &str) -> Result<()> {
     }
     connection.prepare_cached(sql::DELETE_USER_KEYS)?.execute([name])?;
     connection.prepare_cached(sql::DELETE_PASSWORD)?.execute([name])?;
+    connection.prepare_cached(sql::NOTE_REMOVED_USER)?.execute(params![name, Clock::now().seconds()])?;
     connection.prepare_cached(sql::DISOWN_BUCKETS)?.execute([name, ROOT])?;
     buckets::next_generation(connection)
 }

@@ -218,6 +218,12 @@ CREATE TABLE tokens_given_back (
     ends INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX tokens_given_back_ends ON tokens_given_back (ends);
+
+-- When the last user of a name was removed, in seconds: tokens that are older are not those of a later one.
+CREATE TABLE users_removed (
+    user TEXT PRIMARY KEY,
+    at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 ",
 ];
 

@@ -181,6 +181,7 @@ statements! {
     PASSWORD = "SELECT hash FROM passwords WHERE user = ?1";
     DELETE_PASSWORD = "DELETE FROM passwords WHERE user = ?1";
     PUT_TOKEN = "INSERT OR REPLACE INTO tokens_given_back (token, ends) VALUES (?1, ?2)";
-    TOKEN = "SELECT 1 FROM tokens_given_back WHERE token = ?1";
+    TOKEN = "SELECT 1 FROM tokens_given_back WHERE token = ?1 UNION ALL SELECT 1 FROM users_removed WHERE user = ?2 AND at >= ?3";
+    NOTE_REMOVED_USER = "INSERT OR REPLACE INTO users_removed (user, at) VALUES (?1, ?2)";
     FORGET_TOKENS = "DELETE FROM tokens_given_back WHERE ends < ?1";
 }

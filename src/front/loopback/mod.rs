@@ -1,7 +1,7 @@
 //! The LoopBack storage interface: containers and files, as applications of LoopBack 3 serve and use them.
 //!
 //! A request that belongs to a mount is matched to a method ([`route`]), its caller is made of its token ([`who`]), one
-//! function calls the store, and the answer is told in the form that the client takes ([`format`], [`error`]). Programs
+//! function calls the store, and the answer is told in the form that the client takes ([`mod@format`], [`error`]). Programs
 //! that know Longshore say so in a header, and get what LoopBack has no words for.
 //!
 //! **Invariant:** the store decides; here only is said how an answer looks. Nothing is done before it is clear that its

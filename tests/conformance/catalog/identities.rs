@@ -3,7 +3,7 @@
 use longshore::catalog::{AccessKey, Catalog, Error};
 use longshore::model::bucket::{Bucket, BucketSettings};
 use longshore::model::caller::User;
-use longshore::model::time::Timestamp;
+use longshore::model::time::{Clock, Timestamp};
 
 use super::samples::*;
 
@@ -136,11 +136,21 @@ pub(super) async fn passwords_go_with_their_users(catalog: &dyn Catalog) {
 }
 
 pub(super) async fn tokens_that_were_given_back_are_known_until_they_end(catalog: &dyn Catalog) {
-    assert!(!catalog.is_given_back("t1").await.unwrap());
+    let given_back = async |token| catalog.is_given_back(token, "nobody", 7).await.unwrap();
+    assert!(!given_back("t1").await);
     for _ in 0..2 {
         catalog.give_token_back("t1", 100, 50).await.unwrap();
     }
-    assert!(catalog.is_given_back("t1").await.unwrap() && !catalog.is_given_back("T1").await.unwrap());
+    assert!(given_back("t1").await && !given_back("T1").await);
     catalog.give_token_back("t2", 300, 200).await.unwrap();
-    assert!(!catalog.is_given_back("t1").await.unwrap() && catalog.is_given_back("t2").await.unwrap());
+    assert!(!given_back("t1").await && given_back("t2").await);
+    // A token outlives its user, and is not that of another one of its name.
+    catalog.put_user(user("carol"), false).await.unwrap();
+    let now = Clock::now().seconds();
+    assert!(!catalog.is_given_back("t3", "carol", now).await.unwrap());
+    catalog.delete_user("carol").await.unwrap();
+    catalog.put_user(user("carol"), false).await.unwrap();
+    assert!(catalog.is_given_back("t3", "carol", now).await.unwrap());
+    assert!(!catalog.is_given_back("t3", "carol", now + 60).await.unwrap());
+    assert!(!catalog.is_given_back("t3", "Carol", now).await.unwrap());
 }

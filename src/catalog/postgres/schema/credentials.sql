@@ -11,4 +11,11 @@ CREATE TABLE longshore.tokens_given_back (
 );
 CREATE INDEX tokens_given_back_ends ON longshore.tokens_given_back (ends);
 
-GRANT SELECT, INSERT, UPDATE, DELETE ON longshore.passwords, longshore.tokens_given_back TO longshore_service;
+-- When the last user of a name was removed, in seconds: tokens that are older are not those of a later one.
+CREATE TABLE longshore.users_removed (
+    user_name text COLLATE "C" PRIMARY KEY,
+    at bigint NOT NULL
+);
+
+GRANT SELECT, INSERT, UPDATE, DELETE ON longshore.passwords, longshore.tokens_given_back, longshore.users_removed
+    TO longshore_service;

@@ -14,7 +14,9 @@ pub(in crate::catalog::postgres) const USER: &str =
 pub(in crate::catalog::postgres) const USERS: &str = "SELECT name, display_name, email, groups, policy FROM longshore.users WHERE name > $1 \
     ORDER BY name LIMIT $2";
 pub(in crate::catalog::postgres) const DELETE_USER: &str = concat!(
-    "WITH u AS (DELETE FROM longshore.users WHERE name = $1 RETURNING 1), \
+    "WITH u AS (DELETE FROM longshore.users WHERE name = $1 RETURNING name), \
+    r AS (INSERT INTO longshore.users_removed (user_name, at) SELECT name, CAST($2 AS bigint) FROM u \
+        ON CONFLICT (user_name) DO UPDATE SET at = excluded.at), \
     k AS (DELETE FROM longshore.access_keys WHERE user_name = $1), \
     l AS (UPDATE longshore.bucket_settings SET owner = 'root' WHERE owner = $1 RETURNING bucket_id), \
     b AS (UPDATE storage.buckets SET owner_id = NULL, owner = NULL WHERE id IN (SELECT bucket_id FROM l)), m AS (",
@@ -46,5 +48,6 @@ pub(in crate::catalog::postgres) const PUT_PASSWORD: &str = "WITH u AS MATERIALI
 pub(in crate::catalog::postgres) const PASSWORD: &str = "SELECT hash FROM longshore.passwords WHERE user_name = $1";
 pub(in crate::catalog::postgres) const PUT_TOKEN: &str =
     "INSERT INTO longshore.tokens_given_back (token, ends) VALUES ($1, $2) ON CONFLICT (token) DO NOTHING";
-pub(in crate::catalog::postgres) const TOKEN: &str = "SELECT 1 FROM longshore.tokens_given_back WHERE token = $1";
+pub(in crate::catalog::postgres) const TOKEN: &str = "SELECT 1 FROM longshore.tokens_given_back WHERE token = $1 \
+    UNION ALL SELECT 1 FROM longshore.users_removed WHERE user_name = $2 AND at >= $3";
 pub(in crate::catalog::postgres) const FORGET_TOKENS: &str = "DELETE FROM longshore.tokens_given_back WHERE ends < $1";
