@@ -5,6 +5,7 @@ mod cli;
 mod conformance;
 mod fault;
 mod filestore;
+mod fronts;
 mod harness;
 mod loopback;
 mod model;
