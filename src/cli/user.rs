@@ -52,7 +52,7 @@ pub(super) struct Create {
     display_name: Option<String>,
     /// Read the user's password from standard input, up to the end of its first line: with it the user signs in to the
     /// FileStore interface.
-    #[arg(long)]
+    #[arg(long, env = "LONGSHORE_PASSWORD_STDIN")]
     password_stdin: bool,
     /// Change the user if there is one of this name.
     #[arg(long, env = "LONGSHORE_REPLACE")]
