@@ -61,7 +61,7 @@ async fn an_empty_database_is_made_ready_once() {
     let ids: Vec<_> = opened.into_iter().map(|catalog| catalog.expect("a catalog").id()).collect();
     assert!(ids.windows(2).all(|pair| pair[0] == pair[1]), "{ids:?}");
     let steps = server.sql(&empty.name, "SELECT string_agg(name, ' ' ORDER BY number) FROM longshore.migrations");
-    assert_eq!(steps, "roles storage longshore shared gateways key_claims");
+    assert_eq!(steps, "roles storage longshore shared gateways key_claims credentials");
     let levels = server.sql(&empty.name, "SELECT count(*), max(id), max(length(hash)) FROM storage.migrations");
     assert_eq!(levels, "64|63|40");
 }
