@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use axum::body::Body;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use http::header::{CONTENT_LENGTH, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE};
+use http::header::{
+    CONTENT_LENGTH, CONTENT_SECURITY_POLICY, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE,
+};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::percent_decode_str;
 
@@ -77,6 +79,12 @@ pub(crate) fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);
     }
+}
+
+/// What a browser shows of this may have styles of its own, and can run and load nothing.
+pub(crate) fn confine(headers: &mut HeaderMap) {
+    let rights = HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; sandbox");
+    headers.insert(CONTENT_SECURITY_POLICY, rights);
 }
 
 /// A text without its escapes; `None` if one of them is none, or what comes out is no text.

@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::response::Response;
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH,
-    CONTENT_RANGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_RANGE, LAST_MODIFIED, RANGE, X_CONTENT_TYPE_OPTIONS,
+    CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_RANGE, LAST_MODIFIED, RANGE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderValue, Method, StatusCode};
 
@@ -18,7 +18,7 @@ use super::route::Route;
 use super::who::Known;
 use super::{Asked, Loopback, file, media};
 use crate::front::dates;
-use crate::front::wire::{conditions, outgoing, put};
+use crate::front::wire::{conditions, confine, outgoing, put};
 use crate::model::caller::Caller;
 use crate::model::condition::{Conditions, TagMatch};
 use crate::model::object::Object;
@@ -101,9 +101,7 @@ fn answer(asked: &Asked, found: &Found, body: Body) -> Response {
     }
     let kind = kind(asked, object);
     if media::may_run(&kind) {
-        // It may be shown in its own styles, and can run and load nothing.
-        let rights = HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; sandbox");
-        headers.insert(CONTENT_SECURITY_POLICY, rights);
+        confine(headers);
     }
     put(headers, CONTENT_TYPE, &kind);
     put(headers, ETAG, &format!("\"{}\"", object.etag));
