@@ -66,7 +66,9 @@ every_catalog! {
         pages_equal_a_sorted_set
         hostile_prefixes_are_only_text
         positions_and_limits
-        buckets_do_not_mix;
+        buckets_do_not_mix
+        a_glance_shows_what_is_directly_below
+        glances_equal_a_folded_set;
     outbox:
         steps_are_numbered_and_kept_until_done
         bytes_stay_with_their_step_until_it_is_done

@@ -237,6 +237,7 @@ pub(super) async fn no_scoped_method_acts_under_a_role(catalog: &dyn Catalog) {
         ("delete_bucket", catalog.delete_bucket(role, id, true).await.err()),
         ("object", catalog.object(role, id, &k).await.err()),
         ("list", catalog.list(role, id, window("", Seek::End, 9)).await.err()),
+        ("glance", catalog.glance(role, id, window("", Seek::End, 9), true).await.err()),
         ("usage", catalog.usage(role, id).await.err()),
         ("commit", catalog.commit(role, Commit::default()).await.err()),
         ("give_up", catalog.give_up(role, id, Vec::new()).await.err()),

@@ -288,6 +288,12 @@ pub(super) const LIST: &str = concat!(
     current!(),
     " WHERE name COLLATE \"C\" >= $2 AND name COLLATE \"C\" < $3 ORDER BY name COLLATE \"C\" LIMIT $4"
 );
+pub(super) const GLANCE: &str = concat!(
+    "SELECT name, size, modified, \
+        CASE WHEN CAST($5 AS boolean) THEN CAST(CAST(attached AS json) ->> 'created' AS bigint) END FROM ",
+    current!(),
+    " WHERE name COLLATE \"C\" >= $2 AND name COLLATE \"C\" < $3 ORDER BY name COLLATE \"C\" LIMIT $4"
+);
 /// A page of each of the two tables, as they are at one moment; their rows are merged behind it.
 pub(super) const LIST_VERSIONS: &str = concat!(
     "(SELECT ",
