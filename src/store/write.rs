@@ -100,7 +100,11 @@ impl Store {
         for _ in 0..crate::config::limits::COMMIT_TRIES_MAX {
             let _order = self.0.locks.lock(bound.bucket.id, &draft.key).await;
             let displaced = self.displaced(&bound, &draft, conditions).await.map_err(refused)?;
-            if let Err(error) = check_write(conditions, displaced.as_ref()) {
+            let checked = match check_write(conditions, displaced.as_ref()) {
+                Ok(()) => self.refuse_beside(&bound, conditions).await,
+                refused => refused,
+            };
+            if let Err(error) = checked {
                 // Who may not write does not learn from a condition what there is.
                 let intent = Intent::write(&draft.content, Some(draft.size));
                 self.ask(scope, &bound, &draft.key, &intent).await.map_err(refused)?;
@@ -110,6 +114,7 @@ impl Store {
             self.put_after(&bound, &mut draft, displaced.as_ref(), &behind).await.map_err(refused)?;
             let mut commit = commit_of(&bound, &draft, kept.clone(), displaced.as_ref(), &behind, upload.as_ref());
             commit.events = self.events_of(&bound, cause, &draft);
+            commit.free = conditions.beside.clone().map(|neighbour| (bound.bucket.id, neighbour));
             match self.catalog().commit(scope, commit).await {
                 Ok(tasks) => {
                     self.0.inline.add(kept.map_or(0, |kept| kept.len() as u64));

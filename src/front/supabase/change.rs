@@ -26,6 +26,8 @@ use crate::store::request::{CopyContent, CopyRequest, Given};
 struct Way {
     from: (BucketName, ObjectKey),
     to: (BucketName, ObjectKey),
+    /// Whether the source goes when the copy is there.
+    moves: bool,
 }
 
 impl Supabase {
@@ -41,6 +43,7 @@ impl Supabase {
         Ok(Way {
             from: (self.bucket(&bucket).await?, names::key(&source)?),
             to: (self.bucket(other).await?, names::new_key(&key)?),
+            moves: false,
         })
     }
 
@@ -85,7 +88,7 @@ impl Supabase {
                 key: way.to.1.clone(),
                 content: CopyContent::Replace(Box::new(content)),
                 keep_tags: true,
-                given: Given { keeps_created: true, ..Given::default() },
+                given: Given { keeps_created: true, moved: way.moves, ..Given::default() },
                 conditions: conditions.clone(),
                 algorithm: None,
             };
@@ -136,7 +139,7 @@ pub(super) async fn copy(front: &Supabase, asked: &Asked, body: Body) -> Result<
 pub(super) async fn rename(front: &Supabase, asked: &Asked, body: Body) -> Result<Response> {
     let caller = front.caller(asked).await?;
     let mut fields = Fields::of_body(&asked.head.headers, body).await?;
-    let way = front.way(&mut fields).await?;
+    let way = Way { moves: true, ..front.way(&mut fields).await? };
     let moved = || Ok(error::json(StatusCode::OK, &json!({ "message": "Successfully moved" })));
     if way.from == way.to {
         front.source(&caller, &way).await?;

@@ -382,6 +382,11 @@ pub(super) const NO_OBJECT: &str = concat!(
     bucket!(),
     " AND name COLLATE \"C\" = $2) THEN 'LS409' END)"
 );
+/// Whoever inserts the same job waits until this transaction has ended, also as the row is gone again at once.
+pub(super) const TAKE_TURN: [&str; 2] = [
+    "INSERT INTO longshore.leases (job, holder, until) VALUES ('beside ' || CAST($1 AS text), '', now())",
+    "DELETE FROM longshore.leases WHERE job = 'beside ' || CAST($1 AS text)",
+];
 /// `$22`: whether the version is a fresh one.
 pub(super) const INSERT_VERSION: &str = concat!(
     "WITH v AS (INSERT INTO longshore.versions (bucket, name, ",
