@@ -55,6 +55,7 @@ every_catalog! {
         changes_of_one_key_follow_each_other
         a_commit_into_a_bucket_that_is_gone_is_refused
         one_of_many_racing_creates_wins
+        one_of_racing_neighbours_wins
         one_of_many_racing_updates_wins_each_round
         a_conflict_leaves_its_neighbours_alone
         the_row_is_pointed_at_its_places

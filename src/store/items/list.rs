@@ -186,13 +186,16 @@ impl Store {
             return Err(ItemError::NotDirectory);
         }
         let most = query.skip.saturating_add(query.size);
-        if most > ITEMS_SORTED_MAX {
-            return Err(ItemError::TooManyItems);
-        }
+        // Behind so many nothing can be sorted, but it may be behind all there is.
+        let beyond = most > ITEMS_SORTED_MAX;
+        let most = if beyond { 0 } else { most };
         let falling = query.sort == ItemSort::Name && query.order == ItemOrder::Descending;
         let mut first = First::new(most, falling);
         self.look_through(&bound, path, query, &mut first).await?;
         let total = first.total;
+        if beyond && (query.skip as u64) < total {
+            return Err(ItemError::TooManyItems);
+        }
         let rows = stream::iter(first.batch(query.skip)).map(|seen| self.row_of_item(&bound, path, seen));
         let items = rows.buffered(LOOKS_AT_ONCE).try_collect().await?;
         Ok(ItemList { items, total })

@@ -201,7 +201,9 @@ impl Store {
         let bucket = &bound.bucket.name;
         for _ in 0..COMMIT_TRIES_MAX {
             let Some(source) = self.really_there(bound, from).await? else { return Ok(Moved::Yes) };
-            let request = CopyRequest { conditions: only_new(beside), ..copy_of(bucket, &source, to) };
+            let mut request = CopyRequest { conditions: only_new(beside), ..copy_of(bucket, &source, to) };
+            // Of a directory all was looked at, and all is said, before the first key moves.
+            request.given.moved = beside.is_some();
             let copy = match self.copy(caller, request).await {
                 Ok(copied) => copied.object,
                 // It was written meanwhile, or something is there.
@@ -271,7 +273,6 @@ fn copy_of(bucket: &BucketName, source: &Object, to: &ObjectKey) -> CopyRequest 
         keep_tags: true,
         given: Given {
             heritage: Some(Heritage { owner: source.owner.clone(), created: source.created() }),
-            moved: true,
             ..Given::default()
         },
         conditions: Conditions::default(),
