@@ -41,7 +41,7 @@ fn name(n: usize) -> String {
 }
 
 fn contents(n: usize) -> Vec<u8> {
-    let long = n % ITEMS_PER_LONG_ONE == 0;
+    let long = n.is_multiple_of(ITEMS_PER_LONG_ONE);
     bytes_of(n as u64, if long { 20_000 + n } else { 1 + n % 200 })
 }
 
@@ -106,7 +106,8 @@ impl Followers {
         }
         let followers = Self { owned: owned(&site.server.root()).await, said: Self::said(site, directory).await };
         assert!(followers.owned.len() == items() + 2, "{} keys", followers.owned.len());
-        assert_eq!(followers.owned.iter().map(|(_, owner)| owner).collect::<BTreeSet<_>>().len(), 2, "two owners");
+        let owners: BTreeSet<_> = followers.owned.iter().map(|(_, owner)| owner).collect();
+        assert!(owners.len() > 1, "all is {owners:?}'s");
         Self { owned: followers.below(directory), ..followers }
     }
 
