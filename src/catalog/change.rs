@@ -290,6 +290,9 @@ pub struct Commit {
     pub upload: Option<UploadEnd>,
     /// What is to be told of them.
     pub events: Vec<NewEvent>,
+    /// A key at which nothing may be, while its neighbour comes to be: `a` beside `a/`. Of commits that each need the other's
+    /// key to be free one wins; for the other one it is an [`Error::Conflict`](super::Error::Conflict).
+    pub free: Option<(BucketId, ObjectKey)>,
     /// A client's write: a bucket that would hold more than its quota by it ends it with [`Error::QuotaExceeded`](super::Error::QuotaExceeded).
     pub within_quota: bool,
 }

@@ -21,6 +21,7 @@ mod credentials;
 mod error;
 mod event;
 mod gateway;
+mod glance;
 pub mod postgres;
 pub mod sqlite;
 pub mod wrap;
@@ -33,6 +34,7 @@ pub use credentials::Credentials;
 pub use error::{Error, Result};
 pub use event::{Event, NewEvent};
 pub use gateway::{Enlisted, GatewayId, SecretMark};
+pub use glance::Glance;
 
 /// The catalog. Every method is one transaction. On timeout or cancellation of a writing method: it may have happened
 /// whole, or not at all; a repeat under the same expectation tells.
@@ -244,6 +246,13 @@ pub trait Catalog: Credentials + std::fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// Failures of the database.
     async fn list(&self, scope: &Scope, bucket: BucketId, window: Window) -> Result<Vec<Entry>>;
+
+    /// What lies directly below the prefix of a window, in the order of the bytes of its keys: keys that go on alike up to
+    /// a slash are one. When they came to be is told if `created` says so, and else when they were changed.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    async fn glance(&self, scope: &Scope, bucket: BucketId, window: Window, created: bool) -> Result<Vec<Glance>>;
 
     /// The same in bounded work, where policies may hide most of what there is: it may stop to look on the way.
     ///

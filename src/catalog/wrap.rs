@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::catalog::{
-    AccessKey, BucketIntent, Catalog, Commit, Credentials, Enlisted, Event, Intent, NewBucket, PartAdded, Progress,
-    Result, Scope, SecretMark, Sight, Task, Unnamed, VersionWindow, Window,
+    AccessKey, BucketIntent, Catalog, Commit, Credentials, Enlisted, Event, Glance, Intent, NewBucket, PartAdded,
+    Progress, Result, Scope, SecretMark, Sight, Task, Unnamed, VersionWindow, Window,
 };
 use crate::metrics::Metrics;
 use crate::model::bucket::{Bucket, BucketConfig, BucketSettings, Quota};
@@ -75,6 +75,10 @@ impl Catalog for Metered {
 
     async fn may_with_bucket(&self, scope: &Scope, intent: &BucketIntent) -> Result<()> {
         self.time("may_with_bucket", self.inner.may_with_bucket(scope, intent)).await
+    }
+
+    async fn glance(&self, scope: &Scope, bucket: BucketId, window: Window, created: bool) -> Result<Vec<Glance>> {
+        self.time("glance", self.inner.glance(scope, bucket, window, created)).await
     }
 
     async fn look_through(&self, scope: &Scope, bucket: BucketId, window: Window) -> Result<Sight> {

@@ -320,6 +320,8 @@ pub const LOOPBACK_FIELDS_BYTES_MAX: usize = 1024 * 1024;
 pub const LOOPBACK_ROWS_HELD_MAX: usize = 10_000;
 /// Rows of a directory of a FileStore that are read at a time.
 pub const ITEMS_PAGE_ROWS: usize = 1000;
+/// Items of a directory of a FileStore that are looked at in one window while it is sorted. A hundred bytes each.
+pub const ITEMS_GLANCED_ROWS: usize = 10_000;
 /// Most items of a directory that are listed: all of them are looked through for each batch.
 pub const ITEMS_LISTED_MAX: u64 = 1_000_000;
 /// Most items that are kept while a directory is sorted: those before the end of the batch. A hundred bytes each.

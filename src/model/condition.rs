@@ -2,6 +2,7 @@
 //!
 //! Rules: RFC 9110 section 13 in the order S3 applies it. Dates compare in whole seconds, as the headers carry them.
 
+use crate::model::name::ObjectKey;
 use crate::model::time::Timestamp;
 
 /// The tags of an `If-Match` or `If-None-Match`.
@@ -50,6 +51,8 @@ pub struct Conditions {
     pub if_size: Option<u64>,
     /// `x-amz-if-match-last-modified-time` of a delete.
     pub if_last_modified: Option<Timestamp>,
+    /// Another key, at which nothing may be while something new is written: the directory of a file's name, or the reverse.
+    pub beside: Option<ObjectKey>,
 }
 
 /// What a conditional request is compared with.

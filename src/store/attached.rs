@@ -37,6 +37,9 @@ impl Store {
         if asked && bound.bucket.config.lock.is_none() {
             return Err(NO_LOCK);
         }
+        if given.heritage.is_none() || given.moved {
+            self.refuse_too_deep(bound, key).await?;
+        }
         let (owner, acl) = self.granted(&given.acl, writer, &bound.bucket).await?;
         let lock = Lock { retention: given.retention, legal_hold: given.legal_hold };
         // Asked before the body, as the record that is written with it has to say it too.

@@ -19,6 +19,7 @@ use crate::store::error::{Error, Result};
 use crate::store::events::{Cause, How};
 use crate::store::get::{Named, Opened, blocks};
 use crate::store::ingest::pour;
+use crate::store::items::given_to_copy;
 use crate::store::put::{draft, takes};
 use crate::store::relocate::{Leaving, Moved, inherit};
 use crate::store::request::{Copied, CopyContent, CopyRequest};
@@ -68,8 +69,9 @@ impl Store {
         if moved != Some(Moved::AtOnce) || source.bucket.id != bound.bucket.id {
             self.refuse_beyond_quota(&bound, &request.key, Some(opened.object.size)).await?;
         }
+        let given = given_to_copy(&bound, &opened.object, &request.given);
         let (owner, mut attached) =
-            self.accept(&bound, &request.key, self.owner_of_write(&bound, caller), &request.given).await?;
+            self.accept(&bound, &request.key, self.owner_of_write(&bound, caller), &given).await?;
         if request.keep_tags {
             attached.tags = opened.object.attached.tags.clone();
         }
@@ -89,12 +91,19 @@ impl Store {
         if let Some(sealed) = sealed {
             sealed.note(&mut draft);
         }
+        self.say_before_move(&source, &bound, &request).await?;
         let conditions = request.conditions;
         let cause = Cause::new(caller, How::Copy);
+        let to = bound.clone();
         let along = Along { leaves, ..Along::default() };
         let write = Write { bound, stage, draft, whole: None, conditions, along, cause, scope };
-        let object = self.write(write).await?;
-        Ok(Copied { object, source: from })
+        match self.write(write).await {
+            Ok(object) => Ok(Copied { object, source: from }),
+            Err(error) => {
+                self.forget_gone(&to, &request.key).await;
+                Err(error)
+            }
+        }
     }
 
     /// Asks for a role whether it sees the source and may write the copy, and says as whom that is decided.

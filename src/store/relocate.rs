@@ -21,6 +21,7 @@ use crate::store::displace::{Behind, fate};
 use crate::store::error::{Error, Result};
 use crate::store::events::Cause;
 use crate::store::request::{Copied, CopyRequest, DeleteRequest};
+use crate::store::write::{Along, current_of};
 use crate::store::{SERVICE, Store};
 
 /// How a copy that is a move takes its source away.
@@ -73,7 +74,7 @@ impl Store {
         let (to_bucket, to_key) = (request.bucket.clone(), request.key.clone());
         let row = self.really_there(&source, &key).await?.ok_or(Error::NoSuchKey)?;
         let source_conditions = unchanged(&row);
-        if !request.source_conditions.copy_source(crate::store::write::current_of(&row)) {
+        if !request.source_conditions.copy_source(current_of(&row)) {
             return Err(Error::PreconditionFailed);
         }
         let copied = self.transfer(caller, CopyRequest { source_conditions, ..request }, Some(Moved::Deleted)).await?;
@@ -123,8 +124,10 @@ impl Store {
     }
 
     /// The commit failed, or may have: the source goes back to its key if its row says so.
-    pub(super) fn stays(&self, leaving: &Leaving) {
-        self.lay_out_again(leaving.bound.clone(), leaving.row.key.clone(), leaving.row.version);
+    pub(super) fn stays(&self, along: &Along) {
+        if let Some(Leaving { bound, row }) = &along.leaves {
+            self.lay_out_again(bound.clone(), row.key.clone(), row.version);
+        }
     }
 
     /// The commit was made. Returns the steps that are not about the source.

@@ -78,6 +78,8 @@ pub struct Given {
     pub keeps_created: bool,
     /// Whose it is and since when, where it was another key's until now.
     pub heritage: Option<Heritage>,
+    /// Whether it is the first half of a move: in a FileStore it stays whose it is then, and what is said of it follows it.
+    pub moved: bool,
     /// Whether a form of a browser brought it.
     pub posted: bool,
     /// When an upload is given up that has not become an object by then.

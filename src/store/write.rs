@@ -115,7 +115,7 @@ impl Store {
         for _ in 0..crate::config::limits::COMMIT_TRIES_MAX {
             let _order = self.in_order(&bound, &draft.key, along).await;
             let displaced = self.displaced(&bound, &draft, conditions).await.map_err(refused)?;
-            if let Err(error) = check_write(conditions, displaced.as_ref()) {
+            if let Err(error) = self.lets_write(&bound, conditions, displaced.as_ref()).await {
                 // Who may not write does not learn from a condition what there is.
                 let intent = Intent::write(&draft.content, Some(draft.size));
                 self.ask(scope, &bound, &draft.key, &intent).await.map_err(refused)?;
@@ -126,14 +126,11 @@ impl Store {
             let upload = along.upload.as_ref();
             let mut commit = commit_of(&bound, &draft, kept.clone(), displaced.as_ref(), &behind, upload);
             commit.events = self.events_of(&bound, cause, &draft);
+            commit.free = conditions.beside.clone().map(|neighbour| (bound.bucket.id, neighbour));
             if let Some(leaving) = &along.leaves {
                 self.set_off(leaving, cause, &mut commit).await.map_err(refused)?;
             }
-            let committed = self.catalog().commit(scope, commit).await;
-            if let (Err(_), Some(leaving)) = (&committed, &along.leaves) {
-                self.stays(leaving);
-            }
-            match committed {
+            match self.catalog().commit(scope, commit).await.inspect_err(|_| self.stays(along)) {
                 Ok(mut tasks) => {
                     if let Some(leaving) = &along.leaves {
                         tasks = self.has_left(leaving, tasks).await;
@@ -168,6 +165,12 @@ impl Store {
             }
         }
         Err(refused(Error::ConditionalConflict))
+    }
+
+    /// Whether the conditions of a write hold.
+    async fn lets_write(&self, bound: &Bound, conditions: &Conditions, displaced: Option<&Object>) -> Result<()> {
+        check_write(conditions, displaced)?;
+        self.refuse_beside(bound, conditions).await
     }
 
     /// Waits for the key of a write and for the one that is given up for it.

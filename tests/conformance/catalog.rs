@@ -55,6 +55,7 @@ every_catalog! {
         changes_of_one_key_follow_each_other
         a_commit_into_a_bucket_that_is_gone_is_refused
         one_of_many_racing_creates_wins
+        one_of_racing_neighbours_wins
         one_of_many_racing_updates_wins_each_round
         a_conflict_leaves_its_neighbours_alone
         the_row_is_pointed_at_its_places
@@ -66,7 +67,9 @@ every_catalog! {
         pages_equal_a_sorted_set
         hostile_prefixes_are_only_text
         positions_and_limits
-        buckets_do_not_mix;
+        buckets_do_not_mix
+        a_glance_shows_what_is_directly_below
+        glances_equal_a_folded_set;
     outbox:
         steps_are_numbered_and_kept_until_done
         bytes_stay_with_their_step_until_it_is_done

@@ -15,6 +15,7 @@ mod large;
 mod ledger;
 mod load;
 mod memory;
+mod moves;
 mod order;
 mod power;
 mod proxy;

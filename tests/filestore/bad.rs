@@ -24,7 +24,18 @@ fn cases() -> Vec<Case> {
         ("newItem", json!({"name": long}), "name"),
         ("newItem", json!({"name": ".."}), "name"),
         ("newItem", json!({"name": "a\nb"}), "name"),
+        ("newItem", json!({}), "name"),
+        ("newItem", json!({"name": null, "contents": null}), "name"),
+        ("newItem", json!({"name": "x/y"}), "name"),
+        ("newItem", json!({"name": "x\u{7f}"}), "name"),
+        ("newItem", json!({"name": "@getItem"}), "name"),
+        ("newItem", json!({"path": "/a", "name": "x"}), "path"),
         ("newItem", json!({"name": "x", "type": 1}), "type"),
+        ("newItem", json!({"name": "x", "type": "socket"}), "type"),
+        ("newItem", json!({"name": "x", "type": "d", "contents": "y"}), "contents"),
+        ("newItem", json!({"name": "x", "decode": [true]}), "decode"),
+        ("newItem", json!({"name": "x", "mime": "text/".to_owned() + &"x".repeat(300)}), "mime"),
+        ("newItem", json!({"name": "x", "cache": {"max-age": 1}}), "cache"),
         ("newItem", json!({"name": "x", "contents": {"a": 1}}), "contents"),
         ("newItem", json!({"name": "x", "contents": "a", "decode": "perhaps"}), "decode"),
         ("newItem", json!({"name": "x", "contents": "%%%%", "decode": true}), "contents"),
@@ -49,11 +60,33 @@ fn cases() -> Vec<Case> {
         ("move", json!({"path": "/a", "newpath": "b/../../c"}), "newpath"),
         ("list", json!({"path": "/", "size": -5}), "size"),
         ("list", json!({"path": "/", "size": 1.5}), "size"),
+        ("list", json!({"path": "/", "size": true}), "size"),
+        ("list", json!({"path": "/", "start": {}}), "start"),
+        ("list", json!({"path": "/", "sort": ["name"]}), "sort"),
+        ("list", json!({"path": "/", "order": "&lt;"}), "order"),
+        ("list", json!({"path": "/", "type": ""}), "type"),
+        ("list", json!({"path": "/a"}), "path"),
         ("list", json!({"path": "/", "start": "9999999999999999999999"}), "start"),
         ("allowed", json!({"permission": {"a": 1}}), "permission"),
         ("setPermissions", json!({"path": "/a"}), "permissions"),
         ("setPermissions", json!({"path": "/a", "permissions": []}), "permissions"),
+        ("setPermissions", json!({"path": "/a", "permissions": null}), "permissions"),
+        ("setPermissions", json!({"path": "/a", "permissions": "read"}), "permissions"),
+        ("setPermissions", json!({"path": "/a", "permissions": ["read"]}), "permissions"),
         ("setPermissions", json!({"path": "/a", "permissions": [{}]}), "permission"),
+        ("setPermissions", json!({"path": "/a", "permissions": {"permission": ["read"], "groups": "x"}}), "permission"),
+        ("setPermissions", json!({"path": "/a", "permissions": {"permission": "read", "groups": [1]}}), "groups"),
+        (
+            "setPermissions",
+            json!({"path": "/a", "permissions": {"permission": "read", "groups": "g".repeat(129)}}),
+            "groups",
+        ),
+        ("setPermissions", json!({"path": "/a", "permissions": {"permission": "read", "groups": "a\nb"}}), "groups"),
+        (
+            "setPermissions",
+            json!({"path": "/a", "permissions": {"permission": "read", "groups": "x", "action": 1}}),
+            "action",
+        ),
         ("setPermissions", json!({"path": "/a", "permissions": {"permission": "read"}}), "groups"),
         ("setPermissions", json!({"path": "/a", "permissions": {"permission": "read", "groups": []}}), "groups"),
         (
@@ -67,6 +100,8 @@ fn cases() -> Vec<Case> {
             "action",
         ),
         ("setOwner", json!({"path": "/a"}), "owner"),
+        ("setOwner", json!({"path": "/a", "owner": null}), "owner"),
+        ("setOwner", json!({"path": "/a", "owner": ["boss"]}), "owner"),
         ("setOwner", json!({"path": "/a", "owner": ""}), "owner"),
         ("setOwner", json!({"path": "/a", "owner": "o".repeat(500)}), "owner"),
         ("ping", json!({"fake": 99}), "fake"),
@@ -90,6 +125,73 @@ async fn what_is_wrong_is_named_and_nothing_changes() {
     assert_eq!(body(&site.act("getItem", "a", json!({})).await), before);
 }
 
+/// Each function with what else it needs.
+fn functions() -> Vec<(&'static str, Value)> {
+    let said = json!({"permissions": {"permission": "read", "groups": "x"}});
+    vec![
+        ("getItem", json!({})),
+        ("newItem", json!({"name": "new"})),
+        ("setItem", json!({"contents": "changed"})),
+        ("removeItem", json!({"recursive": true})),
+        ("read", json!({})),
+        ("write", json!({"contents": "changed"})),
+        ("move", json!({"newpath": "/elsewhere"})),
+        ("list", json!({})),
+        ("allowed", json!({})),
+        ("getPermissions", json!({})),
+        ("setPermissions", said),
+        ("getOwner", json!({})),
+        ("setOwner", json!({"owner": "boss"})),
+    ]
+}
+
+#[tokio::test]
+async fn a_hostile_path_is_named_by_every_function() {
+    let site = Site::start();
+    site.directory("d").await;
+    site.file("d/a", "x").await;
+    let deep = "d/".repeat(600);
+    let post = |function: &str, kind: &str, text: String| {
+        let call = site.request(Some(&site.admin), "POST", &format!("/mystorage/api/{function}"));
+        call.header("content-type", kind).body(text).send()
+    };
+    for (function, needed) in functions() {
+        for path in [
+            json!(1),
+            json!(true),
+            json!({}),
+            json!([]),
+            json!(["/d/a"]),
+            json!("/d/../d/a"),
+            json!("./d/a"),
+            json!("/d/a\u{0}"),
+            json!("/d/a\u{7f}"),
+            json!("/d\\a"),
+            json!(deep),
+            json!("x".repeat(256)),
+            json!("/.longshore/id"),
+            json!("/.LONGSHORE/id"),
+        ] {
+            let mut asked = needed.clone();
+            asked["path"] = path.clone();
+            let answer = post(function, "application/json", asked.to_string()).await;
+            let told = body(&answer);
+            let folded = path == json!("/.LONGSHORE/id") && [404, 200, 422].contains(&answer.status);
+            assert!(folded || answer.status == 422, "{function} {path}: {}", answer.text());
+            assert!(folded || told["invalid"] == json!(["path"]), "{function} {path}: {told}");
+        }
+        let twice = post(function, "application/x-www-form-urlencoded", "path=/d/a&path=/d/a".to_owned()).await;
+        assert_eq!(twice.status, 422, "{function}: {}", twice.text());
+    }
+    for paths in [&["/d/a", "/d/a"][..], &["\0"], &[".."], &["d\\a"]] {
+        let call = site.request(Some(&site.admin), "GET", "/mystorage/api/getItem");
+        let answer = paths.iter().fold(call, |call, path| call.query("path", path)).send().await;
+        assert_eq!((answer.status, &body(&answer)["invalid"]), (422, &json!(["path"])), "{paths:?}: {}", answer.text());
+    }
+    assert_eq!(site.act("read", "d/a", json!({})).await.text(), "x");
+    assert_eq!((site.names("").await, site.names("d").await), (vec!["d/".to_owned()], vec!["a".to_owned()]));
+}
+
 #[tokio::test]
 async fn bodies_that_are_none_are_refused() {
     let site = Site::start();
@@ -97,9 +199,15 @@ async fn bodies_that_are_none_are_refused() {
         let call = site.request(Some(&site.admin), "POST", "/mystorage/api/@newItem");
         call.header("content-type", kind).body(text).send()
     };
-    for text in ["{", "[]", "5", "\"x\"", "{\"name\":\"x\"}x"] {
+    let (deep, bom) = (format!("{{\"name\":{}", "[".repeat(20_000)), "\u{feff}{\"name\":\"x\"}");
+    let broken =
+        ["{", "[]", "5", "\"x\"", "{\"name\":\"x\"}x", "{\"name\":\"\\ud800\"}", "{\"size\":1e999}", &deep, bom];
+    for text in broken {
         refused(&post("application/json", text).await, 422, "invalid_json", &[]);
     }
+    let raw =
+        site.request(Some(&site.admin), "POST", "/mystorage/api/@newItem").header("content-type", "application/json");
+    refused(&raw.body(b"{\"name\":\"\xff\"}".to_vec()).send().await, 422, "invalid_json", &[]);
     refused(&post("application/x-www-form-urlencoded", "name=a&name=b").await, 422, "invalid_parameter", &["name"]);
     for text in ["", "--b", "--b\r\nx", "--b\r\nContent-Disposition: form-data; name=\"name\"\r\n\r\nx"] {
         let answer = post("multipart/form-data; boundary=b", text).await;
@@ -118,6 +226,13 @@ async fn bodies_that_are_none_are_refused() {
     assert_eq!(site.act("read", "raw", json!({})).await.text(), "x");
     let put = site.request(Some(&site.admin), "PUT", "/mystorage/raw/@write").query("decode", "true");
     put.body("aGVsbG8").send().await.expect(200);
+    assert_eq!(site.act("read", "raw", json!({})).await.text(), "hello");
+    for text in ["=", "a", "aGVsbG8=aGVs", "aGVsbG8==", "aGVsbG8====", "aGVs\u{e9}"] {
+        let put = site.request(Some(&site.admin), "PUT", "/mystorage/raw/@write").query("decode", "true");
+        refused(&put.body(text).send().await, 422, "invalid_parameter", &["contents"]);
+        let asked = json!({"contents": text, "decode": true});
+        refused(&site.act("write", "raw", asked).await, 422, "invalid_parameter", &["contents"]);
+    }
     assert_eq!(site.act("read", "raw", json!({})).await.text(), "hello");
     assert_eq!(site.names("").await, ["raw"]);
 }

@@ -33,6 +33,7 @@ async fn a_directory_is_listed_in_any_order_and_in_batches() {
         (json!({"size": 2, "start": 2}), &["a-b", "a0"]),
         (json!({"size": 2, "start": 6}), &["z"]),
         (json!({"start": 7}), &[]),
+        (json!({"start": "18446744073709551615"}), &[]),
         (
             json!({"path": "/d/", "type": null, "sort": "name", "order": null, "size": 50, "start": 1}),
             &["a", "a-b", "a0", "b", "s3", "z"],

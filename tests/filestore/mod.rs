@@ -3,6 +3,7 @@
 //! **Invariant:** what is asked for over one front is looked at over another one.
 
 mod bad;
+mod doors;
 mod items;
 mod lists;
 mod moves;

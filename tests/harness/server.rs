@@ -179,6 +179,24 @@ impl Server {
         }
     }
 
+    /// The configuration of a bucket, as the catalog itself has it, also after a kill.
+    pub(crate) fn config_of(&self, bucket: &str) -> serde_json::Value {
+        let text: String = match &self.options.database {
+            Some(database) => {
+                let server = postgres("a server of this run").expect("it is running");
+                let query = format!("SELECT config FROM longshore.bucket_settings WHERE bucket_id = '{bucket}'");
+                server.sql(&database.name, &query)
+            }
+            None => {
+                let catalog = rusqlite::Connection::open(self.state().join("catalog.db")).expect("opens");
+                catalog.busy_timeout(Duration::from_secs(5)).expect("waits");
+                let query = "SELECT config FROM buckets WHERE name = ?1";
+                catalog.query_row(query, [bucket], |row| row.get(0)).expect("reads")
+            }
+        };
+        serde_json::from_str(&text).expect("JSON")
+    }
+
     /// The directory it serves.
     pub(crate) fn data(&self) -> &Path {
         self.options.data.as_deref().expect("set when it was started")

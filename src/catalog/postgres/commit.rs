@@ -137,12 +137,17 @@ fn calls(commit: &Commit, counts: &dyn Fn(BucketId) -> bool) -> Result<Vec<Call>
     }
     seen.dedup_by_key(|(bucket, _)| *bucket);
     all.extend(seen.iter().filter(|(bucket, _)| counts(*bucket)).map(|(b, _)| Call::new(sql::LOCK_QUOTA).with(b.0)));
+    // Before anything else of theirs, neighbours take turns: a statement behind it sees what the other one has made.
+    let turn = commit.free.as_ref().map(|(bucket, key)| format!("{} {}", bucket.0, key.as_str().trim_end_matches('/')));
+    all.extend(turn.into_iter().flat_map(|turn| sql::TAKE_TURN.map(|text| Call::new(text).with(turn.clone()))));
     for change in &commit.changes {
         if counts(change.bucket) {
             all.push(count(change, commit.within_quota)?);
         }
         apply(&mut all, change)?;
     }
+    let free = commit.free.iter().map(|(b, key)| Call::new(sql::NO_OBJECT).with(b.0).with(key.as_str().to_owned()));
+    all.extend(free);
     if let Some(end) = &commit.upload {
         uploads::end(&mut all, end)?;
     }

@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::catalog::{
-    AccessKey, Acting, BucketIntent, Catalog, Commit, Enlisted, Error, Event, Intent, NewBucket, PartAdded, Progress,
-    Result, Scope, SecretMark, Sight, Task, Unnamed, VersionWindow, Window,
+    AccessKey, Acting, BucketIntent, Catalog, Commit, Enlisted, Error, Event, Glance, Intent, NewBucket, PartAdded,
+    Progress, Result, Scope, SecretMark, Sight, Task, Unnamed, VersionWindow, Window,
 };
 use crate::config::limits::CATALOG_WINDOWS_MAX;
 use crate::model::bucket::{Bucket, BucketConfig, BucketSettings, Quota};
@@ -31,6 +31,7 @@ mod connect;
 mod credentials;
 mod failure;
 mod gateways;
+mod glances;
 mod identities;
 mod lacks;
 mod migrations;
@@ -279,6 +280,11 @@ impl Catalog for PostgresCatalog {
             None => objects::list(&self.walks, bucket, window).await,
             Some(acting) => Ok(roles::list(&self.walks, acting, bucket, window, None).await?.entries),
         }
+    }
+
+    async fn glance(&self, scope: &Scope, bucket: BucketId, window: Window, created: bool) -> Result<Vec<Glance>> {
+        admit(scope)?;
+        glances::list(&self.walks, bucket, window, created).await
     }
 
     async fn look_through(&self, scope: &Scope, bucket: BucketId, window: Window) -> Result<Sight> {

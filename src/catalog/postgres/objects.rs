@@ -66,7 +66,7 @@ pub(super) fn read_object(row: &Row) -> Result<Object> {
 }
 
 /// The only statement's rows.
-async fn ask(pool: &Pool, call: Call) -> Result<Vec<Row>> {
+pub(super) async fn ask(pool: &Pool, call: Call) -> Result<Vec<Row>> {
     Ok(pool.run(Begin::Read, &[call]).await?.pop().unwrap_or_default())
 }
 

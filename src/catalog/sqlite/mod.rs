@@ -16,8 +16,8 @@ use bytes::Bytes;
 use rusqlite::Connection;
 
 use crate::catalog::{
-    AccessKey, BucketIntent, Catalog, Commit, Error, Event, Intent, NewBucket, PartAdded, Progress, Result, Scope,
-    Sight, Task, Unnamed, VersionWindow, Window,
+    AccessKey, BucketIntent, Catalog, Commit, Error, Event, Glance, Intent, NewBucket, PartAdded, Progress, Result,
+    Scope, Sight, Task, Unnamed, VersionWindow, Window,
 };
 use crate::config::limits::{CATALOG_LOOKUPS_MAX, CATALOG_WALKS_MAX};
 use crate::model::bucket::{Bucket, BucketConfig, BucketSettings, Quota};
@@ -35,6 +35,7 @@ mod credentials;
 mod events;
 mod failure;
 mod file;
+mod glances;
 mod identities;
 mod migrations;
 mod objects;
@@ -291,6 +292,10 @@ impl Catalog for SqliteCatalog {
 
     async fn list(&self, scope: &Scope, bucket: BucketId, window: Window) -> Result<Vec<Entry>> {
         self.walk(scope, move |c| objects::list(c, bucket, window)).await
+    }
+
+    async fn glance(&self, scope: &Scope, bucket: BucketId, window: Window, created: bool) -> Result<Vec<Glance>> {
+        self.walk(scope, move |c| glances::list(c, bucket, window, created)).await
     }
 
     async fn look_through(&self, scope: &Scope, bucket: BucketId, window: Window) -> Result<Sight> {

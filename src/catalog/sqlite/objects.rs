@@ -175,6 +175,11 @@ pub(super) fn commit(connection: &Connection, commit: &Commit) -> Result<Vec<Tas
             quotas::count(connection, change.bucket, growth, commit.within_quota)?;
         }
     }
+    if let Some((bucket, key)) = &commit.free
+        && connection.prepare_cached(sql::OBJECT_IS)?.exists(params![bucket.0, key.as_str()])?
+    {
+        return Err(Error::Conflict);
+    }
     if let Some(end) = &commit.upload {
         uploads::end(connection, end)?;
     }

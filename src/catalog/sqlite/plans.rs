@@ -37,6 +37,7 @@ fn walks_go_by_an_index_and_never_sort() {
     let connection = catalog();
     for (text, expected) in [
         (sql::LIST, "SEARCH objects USING PRIMARY KEY (bucket_id=? AND name>? AND name<?)"),
+        (sql::GLANCE, "SEARCH objects USING PRIMARY KEY (bucket_id=? AND name>? AND name<?)"),
         (sql::OBJECT, "SEARCH objects USING PRIMARY KEY (bucket_id=? AND name=?)"),
         (sql::USAGE, "SEARCH objects USING PRIMARY KEY (bucket_id=?)"),
         (sql::BUCKET_HAS_OBJECTS, "bucket_id=?"),

@@ -88,6 +88,9 @@ statements! {
     /// The last column of a current version is never read: it may lie behind what a listing reads of a row.
     LIST = concat!("SELECT ", entry!(), ", counter, 0, 0, 1 \
         FROM objects WHERE bucket_id = ?1 AND name >= ?2 AND name < ?3 ORDER BY name LIMIT ?4");
+    /// The last column may lie behind what is read of a row, and has to be parsed.
+    GLANCE = "SELECT name, size, modified, CASE WHEN ?4 THEN json_extract(attached, '$.created') END \
+        FROM objects WHERE bucket_id = ?1 AND name >= ?2 AND name < ?3 ORDER BY name";
     LIST_CURRENT = concat!("SELECT ", entry!(), ", counter, null_version, 0, 1 \
         FROM objects WHERE bucket_id = ?1 AND name >= ?2 AND name < ?3 ORDER BY name LIMIT ?4");
     LIST_VERSIONS = concat!("SELECT ", entry!(), ", counter, null_version, marker, 0 FROM versions \

@@ -38,6 +38,7 @@ pub(super) fn of(headers: &HeaderMap) -> Result<Given> {
         encryption: sse::asked(headers),
         keeps_created: false,
         heritage: None,
+        moved: false,
         posted: false,
         ends: None,
     })

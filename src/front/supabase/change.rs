@@ -25,6 +25,8 @@ use crate::store::request::{CopyContent, CopyRequest, Given};
 struct Way {
     from: (BucketName, ObjectKey),
     to: (BucketName, ObjectKey),
+    /// Whether the source goes when the copy is there.
+    moves: bool,
 }
 
 impl Supabase {
@@ -40,6 +42,7 @@ impl Supabase {
         Ok(Way {
             from: (self.bucket(&bucket).await?, names::key(&source)?),
             to: (self.bucket(other).await?, names::new_key(&key)?),
+            moves: false,
         })
     }
 
@@ -57,7 +60,7 @@ impl Supabase {
         &self,
         caller: &Caller,
         way: &Way,
-        (upsert, moves): (bool, bool),
+        upsert: bool,
         content: impl Fn(&Object) -> Option<Content>,
         taken: &'static str,
     ) -> Result<(Object, Object)> {
@@ -84,11 +87,11 @@ impl Supabase {
                 key: way.to.1.clone(),
                 content: CopyContent::Replace(Box::new(content)),
                 keep_tags: true,
-                given: Given { keeps_created: true, ..Given::default() },
+                given: Given { keeps_created: true, moved: way.moves, ..Given::default() },
                 conditions: conditions.clone(),
                 algorithm: None,
             };
-            let copied = match moves {
+            let copied = match way.moves {
                 true => self.store.move_object(caller, request).await,
                 false => self.store.copy(caller, request).await,
             };
@@ -126,7 +129,7 @@ pub(super) async fn copy(front: &Supabase, asked: &Asked, body: Body) -> Result<
         Some(content)
     };
     let content = |source: &Object| if keep { None } else { changed(source) };
-    let (_, object) = front.copied(&caller, &way, (asked.upserts(), false), content, "KeyAlreadyExists").await?;
+    let (_, object) = front.copied(&caller, &way, asked.upserts(), content, "KeyAlreadyExists").await?;
     let (bucket, key) = &way.to;
     let mut answer = serde_json::Map::from_iter([
         ("Key".to_owned(), format!("{bucket}/{key}").into()),
@@ -139,14 +142,14 @@ pub(super) async fn copy(front: &Supabase, asked: &Asked, body: Body) -> Result<
 pub(super) async fn rename(front: &Supabase, asked: &Asked, body: Body) -> Result<Response> {
     let caller = front.caller(asked).await?;
     let mut fields = Fields::of_body(&asked.head.headers, body).await?;
-    let way = front.way(&mut fields).await?;
+    let way = Way { moves: true, ..front.way(&mut fields).await? };
     let moved = || Ok(error::json(StatusCode::OK, &json!({ "message": "Successfully moved" })));
     if way.from == way.to {
         front.source(&caller, &way).await?;
         return moved();
     }
     let caller = front.may_move(&caller, &way).await?;
-    front.copied(&caller, &way, (false, true), |_| None, "ResourceAlreadyExists").await?;
+    front.copied(&caller, &way, false, |_| None, "ResourceAlreadyExists").await?;
     moved()
 }
 

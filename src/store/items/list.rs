@@ -1,17 +1,21 @@
 //! What is in a directory, in an order that the catalog does not have.
 //!
-//! All of a directory is looked through, a page at a time, and of what was seen only as much is kept as lies before the
-//! end of the batch that is asked for.
+//! All of a directory is looked through, a window at a time, with no more of each item than it is sorted by. Of what was
+//! seen only as much is kept as lies before the end of the batch that is asked for, and the items of the batch are looked
+//! up then.
 //!
 //! **Invariant:** the order is total: what is equal goes by its name, then directories before files. A directory is as
 //! large as nothing.
 
-use std::cmp::Ordering;
-use std::collections::BinaryHeap;
+use std::cmp::{Ordering, Reverse};
+use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+
 use super::{Item, ItemError, ItemResult};
-use crate::config::limits::{ITEMS_LISTED_MAX, ITEMS_PAGE_ROWS, ITEMS_SORTED_MAX};
+use crate::catalog::{Glance, Window};
+use crate::config::limits::{ITEMS_GLANCED_ROWS, ITEMS_LISTED_MAX, ITEMS_SORTED_MAX};
 use crate::model::caller::Caller;
 use crate::model::item::ItemPath;
 use crate::model::name::BucketName;
@@ -21,6 +25,9 @@ use crate::model::service::Permission;
 use crate::model::time::Timestamp;
 use crate::store::bound::Bound;
 use crate::store::{SERVICE, Store};
+
+/// Items of a batch that are looked up at a time.
+const LOOKS_AT_ONCE: usize = 16;
 
 /// Which items are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -102,7 +109,7 @@ pub struct ItemList {
 }
 
 /// What is kept of an item that was seen.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Seen {
     rank: i128,
     name: Box<str>,
@@ -111,16 +118,9 @@ struct Seen {
     modified: Timestamp,
 }
 
-impl Ord for Seen {
-    fn cmp(&self, other: &Self) -> Ordering {
-        let key = |seen: &Self| (seen.rank, seen.file);
-        self.rank.cmp(&other.rank).then_with(|| self.name.cmp(&other.name)).then_with(|| key(self).cmp(&key(other)))
-    }
-}
-
-impl PartialOrd for Seen {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
+impl Seen {
+    fn order(&self) -> (i128, &str, bool) {
+        (self.rank, &self.name, self.file)
     }
 }
 
@@ -130,7 +130,7 @@ struct First {
     most: usize,
     /// Names in falling order, which no number can say.
     falling: bool,
-    falls: BinaryHeap<std::cmp::Reverse<Seen>>,
+    falls: BinaryHeap<Reverse<Seen>>,
     total: u64,
 }
 
@@ -139,18 +139,22 @@ impl First {
         Self { heap: BinaryHeap::new(), most, falling, falls: BinaryHeap::new(), total: 0 }
     }
 
-    fn add(&mut self, seen: Seen) {
+    /// Counts an item, and keeps it if it goes before one that is kept or if there is room.
+    fn add(&mut self, rank: i128, (name, file): (&str, bool), (size, modified): (u64, Timestamp)) {
         self.total += 1;
-        if self.falling {
-            self.falls.push(std::cmp::Reverse(seen));
-            if self.falls.len() > self.most {
-                self.falls.pop();
+        if self.heap.len() + self.falls.len() >= self.most {
+            let last = self.heap.peek().or_else(|| self.falls.peek().map(|last| &last.0));
+            let goes = last.map_or(Ordering::Equal, |last| (rank, name, file).cmp(&last.order()));
+            if goes != if self.falling { Ordering::Greater } else { Ordering::Less } {
+                return;
             }
-        } else {
-            self.heap.push(seen);
-            if self.heap.len() > self.most {
-                self.heap.pop();
-            }
+            self.heap.pop();
+            self.falls.pop();
+        }
+        let seen = Seen { rank, name: name.into(), file, size, modified };
+        match self.falling {
+            true => self.falls.push(Reverse(seen)),
+            false => self.heap.push(seen),
         }
     }
 
@@ -182,17 +186,18 @@ impl Store {
             return Err(ItemError::NotDirectory);
         }
         let most = query.skip.saturating_add(query.size);
-        if most > ITEMS_SORTED_MAX {
-            return Err(ItemError::TooManyItems);
-        }
+        // Behind so many nothing can be sorted, but it may be behind all there is.
+        let beyond = most > ITEMS_SORTED_MAX;
+        let most = if beyond { 0 } else { most };
         let falling = query.sort == ItemSort::Name && query.order == ItemOrder::Descending;
         let mut first = First::new(most, falling);
         self.look_through(&bound, path, query, &mut first).await?;
         let total = first.total;
-        let mut items = Vec::new();
-        for seen in first.batch(query.skip) {
-            items.push(self.row_of_item(&bound, path, seen).await?);
+        if beyond && (query.skip as u64) < total {
+            return Err(ItemError::TooManyItems);
         }
+        let rows = stream::iter(first.batch(query.skip)).map(|seen| self.row_of_item(&bound, path, seen));
+        let items = rows.buffered(LOOKS_AT_ONCE).try_collect().await?;
         Ok(ItemList { items, total })
     }
 
@@ -209,50 +214,64 @@ impl Store {
                 prefix: path.prefix().to_owned(),
                 delimiter: Some("/".to_owned()),
                 after: after.take(),
-                limit: ITEMS_PAGE_ROWS,
+                limit: ITEMS_GLANCED_ROWS,
             };
-            let page = self.page(bound, window, &SERVICE).await?;
-            if query.kind != ItemType::Directories {
-                for entry in &page.entries {
-                    let Some(name) = name_in(path, entry.key.as_str()) else { continue };
-                    let seen =
-                        Seen { rank: 0, name: name.into(), file: true, size: entry.size, modified: entry.modified };
-                    first.add(self.ranked(bound, path, query, seen).await?);
-                }
-            }
-            if query.kind != ItemType::Files {
-                for prefix in &page.prefixes {
-                    let Some(name) = name_in(path, prefix.trim_end_matches('/')) else { continue };
-                    let modified = bound.bucket.created;
-                    let seen = Seen { rank: 0, name: name.into(), file: false, size: 0, modified };
-                    first.add(self.ranked(bound, path, query, seen).await?);
+            let (glances, next) = self.glances(bound, window, query.sort == ItemSort::Created).await?;
+            for glance in &glances {
+                let told = if glance.folded { glance.key.trim_end_matches('/') } else { &glance.key };
+                let wanted = match query.kind {
+                    ItemType::All => true,
+                    ItemType::Files => !glance.folded,
+                    ItemType::Directories => glance.folded,
+                };
+                if let Some(name) = name_in(path, told).filter(|_| wanted) {
+                    let (modified, created) = glance.dates.unwrap_or((bound.bucket.created, bound.bucket.created));
+                    let rank = rank(query, glance, modified, created);
+                    first.add(rank, (name, !glance.folded), (glance.size, modified));
                 }
             }
             if first.total > ITEMS_LISTED_MAX {
                 return Err(ItemError::TooManyItems);
             }
-            match page.next {
-                Some(next) => after = Some(next),
-                None => return Ok(()),
+            after = next;
+            if after.is_none() {
+                return Ok(());
             }
         }
     }
 
-    /// With the number that it is sorted by; under a falling order its negative, so that names rise all the same.
-    async fn ranked(&self, bound: &Bound, path: &ItemPath, query: ItemQuery, mut seen: Seen) -> ItemResult<Seen> {
-        let rank = match query.sort {
-            ItemSort::Name => 0,
-            ItemSort::Type => i128::from(seen.file),
-            ItemSort::Size => i128::from(seen.size),
-            ItemSort::Modified if seen.file => i128::from(seen.modified.0),
-            ItemSort::Modified | ItemSort::Created => {
-                let object = self.object_of(bound, path, &seen).await?;
-                let dates = object.map_or((seen.modified, seen.modified), |object| (object.created(), object.modified));
-                i128::from(if query.sort == ItemSort::Created { dates.0.0 } else { dates.1.0 })
-            }
-        };
-        seen.rank = if query.order == ItemOrder::Descending { -rank } else { rank };
-        Ok(seen)
+    /// A window of what is directly in a directory, and where the next one begins. `created`: with the dates at which it
+    /// came to be.
+    async fn glances(
+        &self,
+        bound: &Arc<Bound>,
+        query: PageQuery,
+        created: bool,
+    ) -> ItemResult<(Vec<Glance>, Option<String>)> {
+        let (id, limit) = (bound.bucket.id, query.limit);
+        let window = Window { prefix: query.prefix.clone(), seek: query.start(), limit };
+        let rows = self.catalog().glance(&SERVICE, id, window, created).await?;
+        if bound.bucket.indexed.is_some() || bound.bucket.settings.exclusive {
+            let next = rows.last().filter(|_| rows.len() == limit).map(|last| last.key.to_string());
+            return Ok((rows, next));
+        }
+        // Of files without a row no more is known than that they lie there.
+        let page = self.page(bound, query, &SERVICE).await?;
+        let rows: HashMap<&str, &Glance> = rows.iter().map(|row| (&*row.key, row)).collect();
+        let dates = |key: &str| rows.get(key).and_then(|row| row.dates);
+        let files = page.entries.iter().map(|entry| Glance {
+            key: entry.key.as_str().into(),
+            folded: false,
+            size: entry.size,
+            dates: dates(entry.key.as_str()).or(Some((entry.modified, entry.modified))),
+        });
+        let directories = page.prefixes.iter().map(|prefix| Glance {
+            key: prefix.as_str().into(),
+            folded: true,
+            size: 0,
+            dates: dates(prefix),
+        });
+        Ok((files.chain(directories).collect(), page.next))
     }
 
     /// The object of a file, or the mark of a directory.
@@ -272,6 +291,18 @@ impl Store {
     }
 }
 
+/// The number that an item is sorted by; under a falling order its negative, so that names rise all the same.
+fn rank(query: ItemQuery, glance: &Glance, modified: Timestamp, created: Timestamp) -> i128 {
+    let rank = match query.sort {
+        ItemSort::Name => 0,
+        ItemSort::Type => i128::from(!glance.folded),
+        ItemSort::Size => i128::from(glance.size),
+        ItemSort::Modified => i128::from(modified.0),
+        ItemSort::Created => i128::from(created.0),
+    };
+    if query.order == ItemOrder::Descending { -rank } else { rank }
+}
+
 /// The name of an item of a directory, if what is there can be one.
 fn name_in<'k>(directory: &ItemPath, key: &'k str) -> Option<&'k str> {
     let name = key.strip_prefix(directory.prefix())?;
@@ -282,13 +313,10 @@ fn name_in<'k>(directory: &ItemPath, key: &'k str) -> Option<&'k str> {
 mod tests {
     use super::*;
 
-    fn seen(name: &str, rank: i128, file: bool) -> Seen {
-        Seen { rank, name: name.into(), file, size: 0, modified: Timestamp::default() }
-    }
-
     fn batch(most: usize, skip: usize, falling: bool, ranks: &[(&str, i128)]) -> Vec<String> {
         let mut first = First::new(most, falling);
-        ranks.iter().for_each(|(name, rank)| first.add(seen(name, *rank, true)));
+        ranks.iter().for_each(|(name, rank)| first.add(*rank, (name, true), (0, Timestamp::default())));
+        assert_eq!(first.total, ranks.len() as u64);
         first.batch(skip).into_iter().map(|seen| seen.name.into()).collect()
     }
 
@@ -299,14 +327,16 @@ mod tests {
         assert_eq!(batch(3, 2, false, &items), ["c"]);
         assert_eq!(batch(9, 0, false, &items), ["a", "d", "c", "b"]);
         assert_eq!(batch(2, 0, true, &[("a", 0), ("c", 0), ("b", 0)]), ["c", "b"]);
-        assert!(batch(0, 0, false, &items).is_empty());
+        assert!(batch(0, 0, false, &items).is_empty() && batch(0, 0, true, &items).is_empty());
     }
 
     #[test]
     fn a_directory_goes_before_a_file_of_its_name() {
-        let mut both = [seen("a", 0, true), seen("a", 0, false)];
-        both.sort();
-        assert!(!both[0].file);
+        let mut first = First::new(1, false);
+        for file in [true, false] {
+            first.add(0, ("a", file), (0, Timestamp::default()));
+        }
+        assert!(!first.batch(0)[0].file);
     }
 
     #[test]

@@ -43,9 +43,9 @@ fn nothing() -> Incoming {
     Incoming { length: Some(0), frames, md5: None, checksum: None, algorithm: None, trailer: None }
 }
 
-/// The conditions of a write that must not replace anything.
-fn only_new() -> Conditions {
-    Conditions { if_none_match: Some(TagMatch::Any), ..Conditions::default() }
+/// The conditions of a write that must not replace anything. `beside`: the other key of its path.
+pub(super) fn only_new(beside: Option<&ObjectKey>) -> Conditions {
+    Conditions { if_none_match: Some(TagMatch::Any), beside: beside.cloned(), ..Conditions::default() }
 }
 
 /// The same object, as it was seen.
@@ -82,6 +82,11 @@ impl Store {
         if most.is_some_and(|most| path.levels() > most) {
             return Err(ItemError::TooManyLevels);
         }
+        // A directory that is on its way there is as good as there.
+        let coming = bound.bucket.config.service.iter().flat_map(|service| &service.moves);
+        if coming.into_iter().any(|moving| moving.to == path.as_str()) {
+            return Err(ItemError::Exists);
+        }
         match self.find(&bound, path).await? {
             Some(_) => Err(ItemError::Exists),
             None => Ok(bound),
@@ -112,7 +117,7 @@ impl Store {
             key: key.clone(),
             content,
             given: Given { heritage, ..Given::default() },
-            conditions: only_new(),
+            conditions: only_new(path.file()),
             body: nothing(),
         };
         self.put(caller, request).await.map(|_| ()).map_err(taken)
@@ -148,7 +153,7 @@ impl Store {
     ) -> ItemResult<()> {
         self.room_for(caller, bucket, path).await?;
         let key = path.file().ok_or(ItemError::Path)?.clone();
-        let (bucket, conditions) = (bucket.clone(), only_new());
+        let (bucket, conditions) = (bucket.clone(), only_new(path.mark()));
         let request = PutRequest { bucket, key, content, given: Given::default(), conditions, body };
         self.put_with(&within(caller, Permission::NewItem), request, behind).await.map_err(taken)?;
         Ok(())

@@ -6,6 +6,7 @@
 //! **Invariant:** each function takes its decision on the item that it is asked for, before it looks at anything below
 //! it; what is below is not acted on if something nearer to it is said that refuses the caller.
 
+mod follow;
 mod grants;
 mod list;
 mod make;
@@ -29,6 +30,7 @@ use crate::store::bound::Bound;
 use crate::store::error::Error;
 use crate::store::{SERVICE, Store};
 
+pub(super) use follow::given_to_copy;
 pub use list::{ItemList, ItemOrder, ItemQuery, ItemRow, ItemSort, ItemType};
 pub use make::ItemChange;
 pub(super) use serve::Served;

@@ -10,13 +10,13 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt as _, stream};
 
-use super::make::same;
+use super::make::{only_new, same};
 use super::remove::deletion;
 use super::{Item, ItemError, ItemResult, decided, within};
 use crate::config::limits::{COMMIT_TRIES_MAX, DELETES_AT_ONCE, ITEMS_MOVED_MAX, ITEMS_PAGE_ROWS};
 use crate::model::action::Action;
 use crate::model::caller::Caller;
-use crate::model::condition::{Conditions, TagMatch};
+use crate::model::condition::Conditions;
 use crate::model::item::ItemPath;
 use crate::model::name::{BucketName, ObjectKey};
 use crate::model::object::Object;
@@ -62,18 +62,15 @@ impl Store {
         match item {
             Item::File(_) => {
                 let target = to.file().ok_or(ItemError::Path)?;
-                if bound.bucket.config.service.as_ref().is_some_and(|service| service.says_of(from)) {
-                    self.note_move(bucket, from, to, false).await?;
-                }
                 let caller = decided(&within(caller, Permission::Move));
-                if self.move_key(&caller, &bound, (key, target)).await? == Moved::Blocked {
+                if self.move_key(&caller, &bound, (key, target), to.mark()).await? == Moved::Blocked {
                     return Err(ItemError::Exists);
                 }
             }
             Item::Directory(_) => {
                 self.may_below(caller, &bound, from, Permission::Move)?;
                 self.fits(&bound, from, to).await?;
-                self.note_move(bucket, from, to, true).await?;
+                self.note_move(bucket, from, to).await?;
                 let (store, bound, caller) = (self.clone(), bound.clone(), decided(caller));
                 let moving = Moving { from: from.as_str().to_owned(), to: to.as_str().to_owned() };
                 // A client that goes away does not stop it.
@@ -108,12 +105,12 @@ impl Store {
         }
     }
 
-    /// Says of the new path what is said of the old one, and notes a directory that is about to go there.
-    async fn note_move(&self, bucket: &BucketName, from: &ItemPath, to: &ItemPath, directory: bool) -> Result<()> {
+    /// Notes a directory that is about to go to another path, and says of that what is said of the old one.
+    async fn note_move(&self, bucket: &BucketName, from: &ItemPath, to: &ItemPath) -> Result<()> {
         self.change_config(&Caller::ROOT, bucket, Action::PutBucketPolicy, |config, _| {
             let Some(service) = &mut config.service else { return Ok(()) };
             let moving = Moving { from: from.as_str().to_owned(), to: to.as_str().to_owned() };
-            if directory && !service.moves.contains(&moving) {
+            if !service.moves.contains(&moving) {
                 if service.moves.len() >= MOVES_MAX {
                     return Err(Error::ConditionalConflict);
                 }
@@ -180,7 +177,7 @@ impl Store {
             let mut moves = stream::iter(page)
                 .map(|key| async move {
                     let new = moved_key(&key, from, to)?;
-                    self.move_key(caller, bound, (&key, &new)).await
+                    self.move_key(caller, bound, (&key, &new), None).await
                 })
                 .buffer_unordered(DELETES_AT_ONCE);
             while let Some(moved) = moves.next().await {
@@ -192,23 +189,30 @@ impl Store {
         }
     }
 
-    /// Gives one object another key, with all that it is. In a bucket with versions this may have been cut short: the copy
-    /// that is there already counts as made.
+    /// Gives one object another key, with all that it is, if nothing is there and nothing `beside` it. In a bucket with
+    /// versions this may have been cut short: the copy that is there already counts as made.
     async fn move_key(
         &self,
         caller: &Caller,
         bound: &Arc<Bound>,
         (from, to): (&ObjectKey, &ObjectKey),
+        beside: Option<&ObjectKey>,
     ) -> ItemResult<Moved> {
         let bucket = &bound.bucket.name;
         for _ in 0..COMMIT_TRIES_MAX {
             let Some(source) = self.really_there(bound, from).await? else { return Ok(Moved::Yes) };
-            let copy = match self.move_object(caller, copy_of(bucket, &source, to)).await {
+            let mut request = CopyRequest { conditions: only_new(beside), ..copy_of(bucket, &source, to) };
+            // Of a directory all was looked at, and all is said, before the first key moves.
+            request.given.moved = beside.is_some();
+            let copy = match self.move_object(caller, request).await {
                 Ok(_) => return Ok(Moved::Yes),
                 // It was written meanwhile, or something is there.
                 Err(Error::PreconditionFailed) => {
                     let there = self.catalog().object(&SERVICE, bound.bucket.id, to).await?;
                     match there {
+                        None if self.refuse_beside(bound, &only_new(beside)).await.is_err() => {
+                            return Ok(Moved::Blocked);
+                        }
                         None => continue,
                         Some(there) if is_copy(&source, &there) => there,
                         Some(_) => return Ok(Moved::Blocked),
@@ -271,7 +275,7 @@ fn copy_of(bucket: &BucketName, source: &Object, to: &ObjectKey) -> CopyRequest 
             heritage: Some(Heritage { owner: source.owner.clone(), created: source.created() }),
             ..Given::default()
         },
-        conditions: Conditions { if_none_match: Some(TagMatch::Any), ..Conditions::default() },
+        conditions: Conditions::default(),
         algorithm: None,
     }
 }

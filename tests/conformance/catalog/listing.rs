@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use longshore::catalog::Catalog;
 use longshore::model::id::BucketId;
+use longshore::model::object::{Attached, Object};
 use longshore::model::page::{Seek, after_prefix};
+use longshore::model::time::Timestamp;
 
 use super::samples::*;
 
@@ -121,4 +123,83 @@ pub(super) async fn buckets_do_not_mix(catalog: &dyn Catalog) {
     assert_eq!(keys(catalog, c, "", start(), 99).await, ["k", "only-c"]);
     let (first, second) = (catalog.object(US, b, &key("k")).await, catalog.object(US, c, &key("k")).await);
     assert_ne!(first.unwrap().unwrap().version, second.unwrap().unwrap().version);
+}
+
+/// What a glance tells: key, whether it is folded, size, the two dates.
+type Told = (String, bool, u64, Option<(i64, i64)>);
+
+async fn told(catalog: &dyn Catalog, bucket: BucketId, prefix: &str, seek: Seek, limit: usize) -> Vec<Told> {
+    let glances = catalog.glance(US, bucket, window(prefix, seek, limit), true).await.expect("a glance");
+    let dates = |dates: (Timestamp, Timestamp)| (dates.0.0, dates.1.0);
+    glances.into_iter().map(|g| (g.key.into(), g.folded, g.size, g.dates.map(dates))).collect()
+}
+
+pub(super) async fn a_glance_shows_what_is_directly_below(catalog: &dyn Catalog) {
+    let b = bucket(catalog, "b").await.id;
+    let dated = |text: &str, size, modified, created: Option<i64>| {
+        let attached = Attached { created: created.map(Timestamp), ..Attached::default() };
+        Object { size, modified: Timestamp(modified), attached, ..plain(text) }
+    };
+    let mut objects = vec![
+        dated("d/", 0, 10, None),
+        dated("d/a", 3, 20, Some(5)),
+        dated("d/e/", 0, 30, Some(6)),
+        dated("d/z", 4, 50, None),
+        dated("e", 1, 1, None),
+    ];
+    // More than any catalog steps over.
+    objects.extend((0..200).map(|n| dated(&format!("d/e/{n:03}"), 1, 1, None)));
+    objects.extend((0..200).map(|n| dated(&format!("d/f/g/{n:03}"), 1, 1, None)));
+    let changes = objects.iter().map(|object| change(b, object.key.as_str(), None, Some(object))).collect();
+    catalog.commit(US, commit(changes)).await.expect("the keys");
+
+    let all = [
+        ("d/".to_owned(), false, 0, Some((10, 10))),
+        ("d/a".to_owned(), false, 3, Some((20, 5))),
+        ("d/e/".to_owned(), true, 0, Some((30, 6))),
+        ("d/f/".to_owned(), true, 0, None),
+        ("d/z".to_owned(), false, 4, Some((50, 50))),
+    ];
+    assert_eq!(told(catalog, b, "d/", start(), 99).await, all);
+    assert_eq!(told(catalog, b, "d/", start(), usize::MAX).await, all);
+    assert_eq!(told(catalog, b, "d/", start(), 3).await, all[..3]);
+    assert_eq!(told(catalog, b, "d/", after_prefix("d/e/"), 1).await, all[3..4]);
+    assert_eq!(told(catalog, b, "d/", Seek::After("d/a".into()), 2).await, all[2..4]);
+    assert!(
+        told(catalog, b, "d/", start(), 0).await.is_empty() && told(catalog, b, "d/", Seek::End, 9).await.is_empty()
+    );
+    assert!(told(catalog, b, "x", start(), 9).await.is_empty());
+    let root: Vec<_> = told(catalog, b, "", start(), 99).await.into_iter().map(|told| told.0).collect();
+    assert_eq!(root, ["d/", "e"]);
+    // When they came to be is not looked for unnecessarily.
+    let short = catalog.glance(US, b, window("d/a", start(), 9), false).await.expect("a glance");
+    assert_eq!(short[0].dates, Some((Timestamp(20), Timestamp(20))));
+}
+
+pub(super) async fn glances_equal_a_folded_set(catalog: &dyn Catalog) {
+    let b = bucket(catalog, "b").await.id;
+    let mut random = Random(21);
+    let mut set = BTreeSet::new();
+    while set.len() < 3000 {
+        set.insert(random.text(1, 6));
+    }
+    fill(catalog, b, set.iter().map(String::as_str)).await;
+    for _ in 0..100 {
+        let (prefix, limit) = (random.text(0, 2), 1 + random.below(50));
+        let mut wanted: Vec<(String, bool)> = Vec::new();
+        for key in set.iter().filter(|key| key.starts_with(&prefix)) {
+            let slash = key[prefix.len()..].find('/').map(|at| prefix.len() + at + 1);
+            wanted.push((key[..slash.unwrap_or(key.len())].to_owned(), slash.is_some()));
+        }
+        wanted.dedup();
+        let (mut walked, mut seek) = (Vec::new(), start());
+        loop {
+            let page = told(catalog, b, &prefix, seek, limit).await;
+            assert!(page.iter().all(|told| told.3.is_some() == set.contains(&told.0)), "{page:?}");
+            walked.extend(page.iter().map(|told| (told.0.clone(), told.1)));
+            let Some(last) = page.last().filter(|_| page.len() == limit) else { break };
+            seek = if last.1 { after_prefix(&last.0) } else { Seek::After(last.0.clone()) };
+        }
+        assert_eq!(walked, wanted, "{prefix:?} {limit}");
+    }
 }

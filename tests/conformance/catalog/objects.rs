@@ -140,6 +140,30 @@ pub(super) async fn one_of_many_racing_creates_wins(catalog: &dyn Catalog) {
     }
 }
 
+/// A file and the mark of a directory of its name: each needs the other's key to be free.
+pub(super) async fn one_of_racing_neighbours_wins(catalog: &dyn Catalog) {
+    let b = bucket(catalog, "b").await.id;
+    for round in 0..20 {
+        let (file, mark) = (format!("n{round}"), format!("n{round}/"));
+        let objects: Vec<_> = (0..16).map(|n| plain(if n % 2 == 0 { &file } else { &mark })).collect();
+        let tries = objects.iter().map(|object| {
+            let other = if object.key.as_str() == file { &mark } else { &file };
+            let changes = vec![change(b, object.key.as_str(), None, Some(object))];
+            catalog.commit(US, Commit { free: Some((b, key(other))), ..commit(changes) })
+        });
+        let outcomes = join_all(tries).await;
+        assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1, "{outcomes:?}");
+        assert!(outcomes.iter().all(|o| matches!(o, Ok(_) | Err(Error::Conflict))), "{outcomes:?}");
+        assert!(at(catalog, b, &file).await.is_some() != at(catalog, b, &mark).await.is_some());
+    }
+    // Nothing but the one key is in the way, and nothing of it is left.
+    for text in ["n0/x", "n0x", "other/"] {
+        let object = plain(text);
+        let free = text.strip_suffix('/').map(|file| (b, key(file)));
+        catalog.commit(US, Commit { free, ..commit(vec![change(b, text, None, Some(&object))]) }).await.expect(text);
+    }
+}
+
 pub(super) async fn one_of_many_racing_updates_wins_each_round(catalog: &dyn Catalog) {
     let b = bucket(catalog, "b").await.id;
     let mut current = plain("k");
@@ -237,6 +261,7 @@ pub(super) async fn no_scoped_method_acts_under_a_role(catalog: &dyn Catalog) {
         ("delete_bucket", catalog.delete_bucket(role, id, true).await.err()),
         ("object", catalog.object(role, id, &k).await.err()),
         ("list", catalog.list(role, id, window("", Seek::End, 9)).await.err()),
+        ("glance", catalog.glance(role, id, window("", Seek::End, 9), true).await.err()),
         ("usage", catalog.usage(role, id).await.err()),
         ("commit", catalog.commit(role, Commit::default()).await.err()),
         ("give_up", catalog.give_up(role, id, Vec::new()).await.err()),

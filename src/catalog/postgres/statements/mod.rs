@@ -288,6 +288,12 @@ pub(super) const LIST: &str = concat!(
     current!(),
     " WHERE name COLLATE \"C\" >= $2 AND name COLLATE \"C\" < $3 ORDER BY name COLLATE \"C\" LIMIT $4"
 );
+pub(super) const GLANCE: &str = concat!(
+    "SELECT name, size, modified, \
+        CASE WHEN CAST($5 AS boolean) THEN CAST(CAST(attached AS json) ->> 'created' AS bigint) END FROM ",
+    current!(),
+    " WHERE name COLLATE \"C\" >= $2 AND name COLLATE \"C\" < $3 ORDER BY name COLLATE \"C\" LIMIT $4"
+);
 /// A page of each of the two tables, as they are at one moment; their rows are merged behind it.
 pub(super) const LIST_VERSIONS: &str = concat!(
     "(SELECT ",
@@ -376,6 +382,11 @@ pub(super) const NO_OBJECT: &str = concat!(
     bucket!(),
     " AND name COLLATE \"C\" = $2) THEN 'LS409' END)"
 );
+/// Whoever inserts the same job waits until this transaction has ended, also as the row is gone again at once.
+pub(super) const TAKE_TURN: [&str; 2] = [
+    "INSERT INTO longshore.leases (job, holder, until) VALUES ('beside ' || CAST($1 AS text), '', now())",
+    "DELETE FROM longshore.leases WHERE job = 'beside ' || CAST($1 AS text)",
+];
 /// `$22`: whether the version is a fresh one.
 pub(super) const INSERT_VERSION: &str = concat!(
     "WITH v AS (INSERT INTO longshore.versions (bucket, name, ",
