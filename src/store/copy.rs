@@ -59,8 +59,7 @@ impl Store {
         };
         takes(&bound, &request.key, content, Some(opened.object.size))?;
         self.refuse_beyond_quota(&bound, &request.key, Some(opened.object.size)).await?;
-        let (owner, mut attached) =
-            self.accept(&bound, &request.key, self.owner_of_write(&bound, caller), &request.given).await?;
+        let (owner, mut attached) = self.accept(&bound, &request.key, caller, &request.given).await?;
         if request.keep_tags {
             attached.tags = opened.object.attached.tags.clone();
         }

@@ -11,6 +11,7 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use super::{Item, ItemError, ItemResult};
+use crate::catalog::Scope;
 use crate::config::limits::{ITEMS_LISTED_MAX, ITEMS_PAGE_ROWS, ITEMS_SORTED_MAX};
 use crate::model::caller::Caller;
 use crate::model::item::ItemPath;
@@ -19,8 +20,8 @@ use crate::model::object::Object;
 use crate::model::page::PageQuery;
 use crate::model::service::Permission;
 use crate::model::time::Timestamp;
+use crate::store::Store;
 use crate::store::bound::Bound;
-use crate::store::{SERVICE, Store};
 
 /// Which items are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -187,17 +188,19 @@ impl Store {
         }
         let falling = query.sort == ItemSort::Name && query.order == ItemOrder::Descending;
         let mut first = First::new(most, falling);
-        self.look_through(&bound, path, query, &mut first).await?;
+        let scope = self.scope(caller);
+        self.look_through(&scope, &bound, path, query, &mut first).await?;
         let total = first.total;
         let mut items = Vec::new();
         for seen in first.batch(query.skip) {
-            items.push(self.row_of_item(&bound, path, seen).await?);
+            items.push(self.row_of_item(&scope, &bound, path, seen).await?);
         }
         Ok(ItemList { items, total })
     }
 
     async fn look_through(
         &self,
+        scope: &Scope,
         bound: &Arc<Bound>,
         path: &ItemPath,
         query: ItemQuery,
@@ -211,13 +214,13 @@ impl Store {
                 after: after.take(),
                 limit: ITEMS_PAGE_ROWS,
             };
-            let page = self.page(bound, window, &SERVICE).await?;
+            let page = self.page(bound, window, scope).await?;
             if query.kind != ItemType::Directories {
                 for entry in &page.entries {
                     let Some(name) = name_in(path, entry.key.as_str()) else { continue };
                     let seen =
                         Seen { rank: 0, name: name.into(), file: true, size: entry.size, modified: entry.modified };
-                    first.add(self.ranked(bound, path, query, seen).await?);
+                    first.add(self.ranked(scope, bound, path, query, seen).await?);
                 }
             }
             if query.kind != ItemType::Files {
@@ -225,7 +228,7 @@ impl Store {
                     let Some(name) = name_in(path, prefix.trim_end_matches('/')) else { continue };
                     let modified = bound.bucket.created;
                     let seen = Seen { rank: 0, name: name.into(), file: false, size: 0, modified };
-                    first.add(self.ranked(bound, path, query, seen).await?);
+                    first.add(self.ranked(scope, bound, path, query, seen).await?);
                 }
             }
             if first.total > ITEMS_LISTED_MAX {
@@ -239,14 +242,21 @@ impl Store {
     }
 
     /// With the number that it is sorted by; under a falling order its negative, so that names rise all the same.
-    async fn ranked(&self, bound: &Bound, path: &ItemPath, query: ItemQuery, mut seen: Seen) -> ItemResult<Seen> {
+    async fn ranked(
+        &self,
+        scope: &Scope,
+        bound: &Bound,
+        path: &ItemPath,
+        query: ItemQuery,
+        mut seen: Seen,
+    ) -> ItemResult<Seen> {
         let rank = match query.sort {
             ItemSort::Name => 0,
             ItemSort::Type => i128::from(seen.file),
             ItemSort::Size => i128::from(seen.size),
             ItemSort::Modified if seen.file => i128::from(seen.modified.0),
             ItemSort::Modified | ItemSort::Created => {
-                let object = self.object_of(bound, path, &seen).await?;
+                let object = self.object_of(scope, bound, path, &seen).await?;
                 let dates = object.map_or((seen.modified, seen.modified), |object| (object.created(), object.modified));
                 i128::from(if query.sort == ItemSort::Created { dates.0.0 } else { dates.1.0 })
             }
@@ -256,14 +266,20 @@ impl Store {
     }
 
     /// The object of a file, or the mark of a directory.
-    async fn object_of(&self, bound: &Bound, path: &ItemPath, seen: &Seen) -> ItemResult<Option<Object>> {
+    async fn object_of(
+        &self,
+        scope: &Scope,
+        bound: &Bound,
+        path: &ItemPath,
+        seen: &Seen,
+    ) -> ItemResult<Option<Object>> {
         let Ok(path) = path.join(&seen.name) else { return Ok(None) };
         let Some(key) = (if seen.file { path.file() } else { path.mark() }) else { return Ok(None) };
-        Ok(self.catalog().object(&SERVICE, bound.bucket.id, key).await?)
+        Ok(self.catalog().object(scope, bound.bucket.id, key).await?)
     }
 
-    async fn row_of_item(&self, bound: &Bound, path: &ItemPath, seen: Seen) -> ItemResult<ItemRow> {
-        let object = self.object_of(bound, path, &seen).await?;
+    async fn row_of_item(&self, scope: &Scope, bound: &Bound, path: &ItemPath, seen: Seen) -> ItemResult<ItemRow> {
+        let object = self.object_of(scope, bound, path, &seen).await?;
         let (created, modified) =
             object.as_ref().map_or((seen.modified, seen.modified), |object| (object.created(), object.modified));
         let file = object.filter(|_| seen.file).map(Box::new);

@@ -58,24 +58,27 @@ impl Store {
         if to.is_below(from) && matches!(item, Item::Directory(_)) {
             return Err(ItemError::Inside);
         }
+        self.ask_for_path(caller, &bound, &item, (from, to)).await?;
         self.room_for(caller, bucket, to).await?;
+        // What a role moves is its own, as its policies were asked about.
+        let owner = self.is_judged(caller).then(|| self.owner_of_write(&bound, caller).to_owned());
+        let moving = Moving { from: from.as_str().to_owned(), to: to.as_str().to_owned(), owner };
         match item {
             Item::File(_) => {
                 let target = to.file().ok_or(ItemError::Path)?;
                 if bound.bucket.config.service.as_ref().is_some_and(|service| service.says_of(from)) {
-                    self.note_move(bucket, from, to, false).await?;
+                    self.note_move(bucket, &moving, false).await?;
                 }
                 let caller = decided(&within(caller, Permission::Move));
-                if self.move_key(&caller, &bound, (key, target)).await? == Moved::Blocked {
+                if self.move_key(&caller, &bound, (key, target), moving.owner.as_deref()).await? == Moved::Blocked {
                     return Err(ItemError::Exists);
                 }
             }
             Item::Directory(_) => {
                 self.may_below(caller, &bound, from, Permission::Move)?;
                 self.fits(&bound, from, to).await?;
-                self.note_move(bucket, from, to, true).await?;
+                self.note_move(bucket, &moving, true).await?;
                 let (store, bound, caller) = (self.clone(), bound.clone(), decided(caller));
-                let moving = Moving { from: from.as_str().to_owned(), to: to.as_str().to_owned() };
                 // A client that goes away does not stop it.
                 let section = tokio::spawn(async move { store.carry(&caller, &bound, &moving).await });
                 section.await.map_err(|error| Error::Internal(error.into()))??;
@@ -109,17 +112,17 @@ impl Store {
     }
 
     /// Says of the new path what is said of the old one, and notes a directory that is about to go there.
-    async fn note_move(&self, bucket: &BucketName, from: &ItemPath, to: &ItemPath, directory: bool) -> Result<()> {
+    async fn note_move(&self, bucket: &BucketName, moving: &Moving, directory: bool) -> Result<()> {
+        let (from, to) = (ItemPath::parse(&moving.from)?, ItemPath::parse(&moving.to)?);
         self.change_config(&Caller::ROOT, bucket, Action::PutBucketPolicy, |config, _| {
             let Some(service) = &mut config.service else { return Ok(()) };
-            let moving = Moving { from: from.as_str().to_owned(), to: to.as_str().to_owned() };
-            if directory && !service.moves.contains(&moving) {
+            if directory && !service.moves.contains(moving) {
                 if service.moves.len() >= MOVES_MAX {
                     return Err(Error::ConditionalConflict);
                 }
-                service.moves.push(moving);
+                service.moves.push(moving.clone());
             }
-            service.say_as(from, to);
+            service.say_as(&from, &to);
             Ok(())
         })
         .await
@@ -149,7 +152,7 @@ impl Store {
             return Err(Error::ConditionalConflict.into());
         }
         let mut turn = Turn::at(format!("move {name}"));
-        let carried = self.in_turn(&mut turn, self.carry_keys(caller, bound, (&from, &to))).await;
+        let carried = self.in_turn(&mut turn, self.carry_keys(caller, bound, (&from, &to), moving)).await;
         self.0.served.end(&name);
         let blocked = carried.ok_or(Error::ConditionalConflict)??;
         self.change_config(&Caller::ROOT, &bound.bucket.name, Action::PutBucketPolicy, |config, _| {
@@ -171,6 +174,7 @@ impl Store {
         caller: &Caller,
         bound: &Arc<Bound>,
         (from, to): (&ItemPath, &ItemPath),
+        moving: &Moving,
     ) -> ItemResult<bool> {
         let (mut after, mut blocked) = (None, false);
         loop {
@@ -180,7 +184,7 @@ impl Store {
             let mut moves = stream::iter(page)
                 .map(|key| async move {
                     let new = moved_key(&key, from, to)?;
-                    self.move_key(caller, bound, (&key, &new)).await
+                    self.move_key(caller, bound, (&key, &new), moving.owner.as_deref()).await
                 })
                 .buffer_unordered(DELETES_AT_ONCE);
             while let Some(moved) = moves.next().await {
@@ -199,18 +203,20 @@ impl Store {
         caller: &Caller,
         bound: &Arc<Bound>,
         (from, to): (&ObjectKey, &ObjectKey),
+        owner: Option<&str>,
     ) -> ItemResult<Moved> {
         let bucket = &bound.bucket.name;
         for _ in 0..COMMIT_TRIES_MAX {
             let Some(source) = self.really_there(bound, from).await? else { return Ok(Moved::Yes) };
-            let copy = match self.copy(caller, copy_of(bucket, &source, to)).await {
+            let owner = owner.unwrap_or(&source.owner);
+            let copy = match self.copy(caller, copy_of(bucket, &source, to, owner)).await {
                 Ok(copied) => copied.object,
                 // It was written meanwhile, or something is there.
                 Err(Error::PreconditionFailed) => {
                     let there = self.catalog().object(&SERVICE, bound.bucket.id, to).await?;
                     match there {
                         None => continue,
-                        Some(there) if is_copy(&source, &there) => there,
+                        Some(there) if is_copy(&source, &there, owner) => there,
                         Some(_) => return Ok(Moved::Blocked),
                     }
                 }
@@ -238,7 +244,7 @@ fn name_of(bound: &Bound, moving: &Moving) -> String {
 }
 
 /// The key that one of a directory gets.
-fn moved_key(key: &ObjectKey, from: &ItemPath, to: &ItemPath) -> ItemResult<ObjectKey> {
+pub(super) fn moved_key(key: &ObjectKey, from: &ItemPath, to: &ItemPath) -> Result<ObjectKey> {
     let rest = key.as_str().get(from.prefix().len()..).unwrap_or_default();
     Ok(ObjectKey::new(&format!("{}{rest}", to.prefix()))?)
 }
@@ -246,17 +252,18 @@ fn moved_key(key: &ObjectKey, from: &ItemPath, to: &ItemPath) -> ItemResult<Obje
 /// Whether an object is what a move that was cut short has made of another one: it came to be at the same nanosecond, and
 /// the other one was not written since. What was found in a directory has no hash until it is copied, so its ETag is
 /// another one.
-fn is_copy(source: &Object, there: &Object) -> bool {
-    let facts = |object: &Object| (object.size, object.owner.clone(), object.content.clone());
+fn is_copy(source: &Object, there: &Object, owner: &str) -> bool {
+    let facts = |object: &Object| (object.size, object.content.clone());
     let hashed = |object: &Object| !object.etag.contains('-');
     let same_bytes = match hashed(source) && hashed(there) {
         true => source.etag == there.etag,
         false => source.modified < there.modified,
     };
-    there.attached.created == Some(source.created()) && facts(source) == facts(there) && same_bytes
+    let same = there.owner == owner && facts(source) == facts(there);
+    there.attached.created == Some(source.created()) && same && same_bytes
 }
 
-fn copy_of(bucket: &BucketName, source: &Object, to: &ObjectKey) -> CopyRequest {
+fn copy_of(bucket: &BucketName, source: &Object, to: &ObjectKey, owner: &str) -> CopyRequest {
     CopyRequest {
         from_bucket: bucket.clone(),
         from_key: source.key.clone(),
@@ -268,7 +275,7 @@ fn copy_of(bucket: &BucketName, source: &Object, to: &ObjectKey) -> CopyRequest 
         content: CopyContent::Keep,
         keep_tags: true,
         given: Given {
-            heritage: Some(Heritage { owner: source.owner.clone(), created: source.created() }),
+            heritage: Some(Heritage { owner: owner.to_owned(), created: source.created() }),
             ..Given::default()
         },
         conditions: Conditions { if_none_match: Some(TagMatch::Any), ..Conditions::default() },
