@@ -7,6 +7,7 @@ mod answers;
 mod claims;
 mod filestore;
 mod keys;
+mod loopback;
 mod made;
 mod many;
 mod rest;
