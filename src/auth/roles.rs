@@ -22,7 +22,7 @@
 //! | `setItem`, `write` | `SELECT`, and `INSERT` and `UPDATE` as to write over an object |
 //! | `removeItem` | `SELECT` and `DELETE`; with `recursive` on all that is in the directory |
 //! | `move` | `SELECT`, and `UPDATE` to the new name; of a directory, on all that is in it |
-//! | `allowed` | those of the function; `newItem` for a new name, `move` without one |
+//! | `allowed` | those of the function; `newItem` for a new name, `move` without one, directories up to 1,000 keys |
 //! | `getPermissions`, `setPermissions`, `setOwner` | refused |
 //!
 //! What groups have a permission usually is not asked of a role. What was said by `setPermissions`, and what a policy of

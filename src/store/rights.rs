@@ -112,7 +112,7 @@ impl Store {
     }
 
     /// Asks for a role about all that is beneath a prefix, also what it does not see: so it is done to all of it or to
-    /// nothing.
+    /// nothing. `most`: about no more than so many keys.
     ///
     /// # Errors
     /// As [`Store::ask`], for the first of it that is refused.
@@ -120,13 +120,15 @@ impl Store {
         &self,
         scope: &Scope,
         bound: &Arc<Bound>,
-        prefix: &str,
+        (prefix, most): (&str, usize),
         intent: impl Fn(&ObjectKey) -> Result<Intent> + Send + Sync,
     ) -> Result<()> {
-        let mut after = None;
-        while *scope != SERVICE {
-            let query = PageQuery { prefix: prefix.to_owned(), delimiter: None, after, limit: ITEMS_PAGE_ROWS };
+        let (mut after, mut left) = (None, most);
+        while *scope != SERVICE && left > 0 {
+            let limit = left.min(ITEMS_PAGE_ROWS);
+            let query = PageQuery { prefix: prefix.to_owned(), delimiter: None, after, limit };
             let page = self.page(bound, query, &SERVICE).await?;
+            left -= page.entries.len().min(left);
             let asked = stream::iter(page.entries)
                 .map(|entry| {
                     let intent = intent(&entry.key);
@@ -148,7 +150,7 @@ impl Store {
     /// [`Error::AccessDenied`].
     pub async fn may_empty(&self, caller: &Caller, name: &BucketName) -> Result<()> {
         let bound = self.enter(caller, name, Action::ListBucket).await?;
-        self.ask_of_all(&self.scope(caller), &bound, "", |_| Ok(Intent::Remove)).await
+        self.ask_of_all(&self.scope(caller), &bound, ("", usize::MAX), |_| Ok(Intent::Remove)).await
     }
 
     /// Asks whether the caller sees a bucket that is there.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::make::{only_new, taken};
 use super::{Item, ItemResult, within};
 use crate::catalog::{Intent, Scope};
+use crate::config::limits::ITEMS_PAGE_ROWS;
 use crate::model::caller::Caller;
 use crate::model::id::{hex, random};
 use crate::model::item::ItemPath;
@@ -21,7 +22,8 @@ use crate::store::error::{Error, Result};
 use crate::store::{SERVICE, Store};
 
 impl Store {
-    /// Whether a role would be let in by its policies; whoever else asks is not theirs to judge.
+    /// Whether a role would be let in by its policies; whoever else asks is not theirs to judge. Of a large directory
+    /// they are asked about what comes first in it: to remove or move it is asked about all.
     pub(super) async fn is_let_in(
         &self,
         caller: &Caller,
@@ -47,7 +49,8 @@ impl Store {
         };
         let of_all = |intent: Intent| {
             let scope = &scope;
-            async move { self.ask_of_all(scope, bound, path.prefix(), |_| Ok(intent.clone())).await }
+            let some = (path.prefix(), ITEMS_PAGE_ROWS);
+            async move { self.ask_of_all(scope, bound, some, |_| Ok(intent.clone())).await }
         };
         let asked = match (permission, &item) {
             (Permission::GetItem | Permission::Read | Permission::List | Permission::GetOwner, _) => Ok(()),
@@ -107,7 +110,7 @@ impl Store {
             }
             _ => {
                 let moved = |key: &ObjectKey| Ok(Intent::Move { bucket, key: super::shift::moved_key(key, from, to)? });
-                self.ask_of_all(&scope, bound, from.prefix(), moved).await
+                self.ask_of_all(&scope, bound, (from.prefix(), usize::MAX), moved).await
             }
         };
         asked.map_err(taken)
@@ -125,7 +128,7 @@ impl Store {
         if scope == SERVICE {
             return Ok(super::decided(caller));
         }
-        self.ask_of_all(&scope, bound, directory.prefix(), |_| Ok(Intent::Remove)).await?;
+        self.ask_of_all(&scope, bound, (directory.prefix(), usize::MAX), |_| Ok(Intent::Remove)).await?;
         Ok(within(caller, Permission::RemoveItem))
     }
 

@@ -492,3 +492,76 @@ async fn a_directory_stays_where_the_role_may_mark_it() {
     assert_eq!(ground.said(As::Anon, "dark", "plain", "read", json!({})).await, Said::Yes);
     assert_eq!(ground.said(As::Anon, "dark", "plain", "getItem", json!({})).await, Said::Hidden);
 }
+
+/// In a bucket that is a FileStore, of which nothing was said, roles are told the same on the other fronts as in any other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_other_fronts_say_in_a_filestore_what_the_database_says() {
+    let Some(ground) = Ground::of_filestore("the_other_fronts_say_in_a_filestore").await else { return };
+    let clients = WHO.map(|who| (who, ground.s3(who)));
+    let (mut cells, mut wrong) = (0, Vec::new());
+    let asked = ["Get", "Upload", "Update", "Delete"].map(|op| ("Supabase", op)).into_iter();
+    let asked = asked.chain(["GetObject", "PutObject", "DeleteObject"].map(|op| ("S3", op)));
+    for (front, op) in asked.chain(["Download", "Remove"].map(|op| ("LoopBack", op))) {
+        for bucket in BUCKETS {
+            for key in &keys() {
+                for (who, client) in &clients {
+                    let method = if op == "Remove" { "DELETE" } else { "GET" };
+                    let (wanted, told) = match front {
+                        "Supabase" => {
+                            let wanted = ground.wanted(op, *who, bucket, key).await;
+                            (wanted, ground.told(op, *who, bucket, key).await)
+                        }
+                        "S3" => {
+                            let wanted = ground.wanted_by_s3(op, *who, bucket, key).await;
+                            (wanted, ground.told_by_s3(op, client, bucket, key).await)
+                        }
+                        _ => {
+                            let wanted = ground.wanted_of_file((op, method), *who, bucket, key).await;
+                            (wanted, ground.told_of_file((op, method), *who, true, bucket, key).await)
+                        }
+                    };
+                    cells += 1;
+                    if told != wanted {
+                        wrong.push(format!("{front} {op} {bucket}/{key} {who:?}: {told:?}, the database {wanted:?}"));
+                    }
+                    if told == Said::Yes && !["Get", "GetObject", "Download"].contains(&op) {
+                        ground.mend(bucket, key).await;
+                    }
+                }
+            }
+        }
+        for (who, client) in &clients {
+            for bucket in BUCKETS {
+                assert_eq!(client.keys_of(bucket, "").await, ground.seen(*who, bucket).await, "{bucket} {who:?}");
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {cells} cells:\n{}", wrong.len(), wrong.join("\n"));
+    crate::harness::report::report(&format!("{cells} cells of other fronts in FileStores equal the database"));
+}
+
+/// A policy that fails is a failure without a word of it, and shows nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_policy_that_fails_shows_nothing() {
+    let Some(ground) = Ground::of_filestore("a_policy_that_fails_shows_nothing").await else { return };
+    let claims = json!({"role": "authenticated", "sub": "no uuid", "exp": now() + 600});
+    let text = format!("Bearer {}", token(&claims, crate::supabase::SECRET));
+    for (method, target) in [
+        ("GET", "/own/plain"),
+        ("GET", "/own/api/@list"),
+        ("GET", "/own/api/plain/@getItem"),
+        ("POST", "/own/api/plain/@removeItem"),
+        ("POST", "/own/api/@newItem?name=new"),
+        ("GET", "/own/api/plain/@allowed"),
+        ("GET", "/api/containers/own/files"),
+        ("GET", "/api/containers/own/download/plain"),
+        ("DELETE", "/api/containers/own/files/plain"),
+    ] {
+        let call = ground.site.call(As::Nobody, method, "/").spoil(move |signed| signed.target = target.to_owned());
+        let answer = call.header("authorization", &text).send().await.expect(500);
+        let told = answer.text();
+        assert!(told.contains("service_failure") || told.contains("Internal Server Error"), "{target} {told}");
+        assert!(!told.contains("uuid") && !told.contains("policy") && !told.contains("seed"), "{target} {told}");
+    }
+    assert_eq!(ground.seen(As::Service, "own").await.len(), 3);
+}

@@ -104,7 +104,7 @@ impl Ground {
         self.loopback(who, fuller, "GET", below).send().await.expect(200)
     }
 
-    async fn wanted_of_file(&self, asked: (&str, &str), who: As, bucket: &str, key: &str) -> Said {
+    pub(super) async fn wanted_of_file(&self, asked: (&str, &str), who: As, bucket: &str, key: &str) -> Said {
         match asked {
             ("File" | "Download", _) => self.read(who, bucket, key).await,
             ("Upload", how) => self.write(who, bucket, key, how == "NEW").await,
@@ -117,7 +117,14 @@ impl Ground {
         }
     }
 
-    async fn told_of_file(&self, asked: (&str, &str), who: As, fuller: bool, bucket: &str, key: &str) -> Said {
+    pub(super) async fn told_of_file(
+        &self,
+        asked: (&str, &str),
+        who: As,
+        fuller: bool,
+        bucket: &str,
+        key: &str,
+    ) -> Said {
         let below = |word: &str| format!("/{bucket}/{word}/{}", key.replace('/', "%2F"));
         let answer = match asked {
             ("File", method) => self.loopback(who, fuller, method, &below("files")).send().await,
