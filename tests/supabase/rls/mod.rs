@@ -6,6 +6,7 @@
 mod answers;
 mod claims;
 mod filestore;
+mod items;
 mod keys;
 mod loopback;
 mod made;
