@@ -3,7 +3,7 @@
 //! A directory on its way is noted in the configuration of its bucket before the first key moves, and what is said about
 //! it is said of where it goes, too. Whoever finds such a note goes on with it: after a crash the next start does.
 //!
-//! **Invariant:** a key is deleted at its old path after the same bytes are at the new one, and a move goes forward only.
+//! **Invariant:** a key leaves its old path by the commit that puts it at the new one, and a move goes forward only.
 //! An item that somebody else has made at the new path is left alone, and so is the one that would have come there.
 
 use std::sync::Arc;
@@ -196,8 +196,8 @@ impl Store {
         }
     }
 
-    /// Gives one object another key, with all that it is. Again after it was cut short: the copy that is there already
-    /// counts as made.
+    /// Gives one object another key, with all that it is. In a bucket with versions this may have been cut short: the copy
+    /// that is there already counts as made.
     async fn move_key(
         &self,
         caller: &Caller,
@@ -209,8 +209,8 @@ impl Store {
         for _ in 0..COMMIT_TRIES_MAX {
             let Some(source) = self.really_there(bound, from).await? else { return Ok(Moved::Yes) };
             let owner = owner.unwrap_or(&source.owner);
-            let copy = match self.copy(caller, copy_of(bucket, &source, to, owner)).await {
-                Ok(copied) => copied.object,
+            let copy = match self.move_object(caller, copy_of(bucket, &source, to, owner)).await {
+                Ok(_) => return Ok(Moved::Yes),
                 // It was written meanwhile, or something is there.
                 Err(Error::PreconditionFailed) => {
                     let there = self.catalog().object(&SERVICE, bound.bucket.id, to).await?;
