@@ -96,7 +96,8 @@
 //! and which version* as the role and the rest as Longshore, in one round trip; a write is tried as the role behind a
 //! savepoint before the body is read, and again by the commit that decides (only there, for a short body). A version that
 //! is not current is put into the place of the current one behind a savepoint, and asked about. What a role does not see
-//! is not looked for anywhere else. Everything that no request asks for runs as Longshore.
+//! is not looked for anywhere else. Everything that no request asks for runs as Longshore. In a FileStore the same statements
+//! are what its functions ask (`store::items::judged`); what was said of its items keeps a role out besides.
 //!
 //! # What happens beside requests
 //!

@@ -9,13 +9,13 @@
 //! an object that somebody else owns is read, and its list read and changed, by whom that list names.
 //!
 //! In a bucket that is a FileStore its groups decide instead of all of these ([`super::service`]), but for root, denials
-//! and whoever administers it.
+//! and whoever administers it. Roles that a catalog's own policies judge they only keep out ([`decide_said`]).
 //!
 //! **Invariant:** no other function says yes. About roles that a catalog's own policies judge it is not asked:
 //! [`super::roles`].
 
 use crate::auth::policy::{self, ActionSet, Effect, Malformed, Match, Policy, Question};
-use crate::auth::service::Owned;
+use crate::auth::service::{Owned, Unsaid};
 use crate::auth::{grants, service};
 use crate::model::action::Action;
 use crate::model::bucket::{Bucket, Ownership, PublicAccessBlock};
@@ -248,6 +248,17 @@ pub fn decide(caller: &Caller, action: Action, target: Target<'_>) -> Verdict {
     clauses(&question, own.as_deref()).weigh().0
 }
 
+/// Whether a role is kept out of a bucket that is a FileStore, about which the policies of a catalog decide: by what was
+/// said of the item, or by what a policy denies. What is allowed here is still theirs to allow.
+#[must_use]
+pub fn decide_said(caller: &Caller, action: Action, target: Target<'_>) -> Verdict {
+    let question = Question::new(caller, action, target);
+    match target.bucket().and_then(|bucket| bucket.config.bound_service()) {
+        None => Verdict::Allowed,
+        Some(service) => clauses_of_service(&question, None, (service, Unsaid::Anyone)).weigh().0,
+    }
+}
+
 /// Decides, and says what decided.
 #[must_use]
 pub fn explain(caller: &Caller, action: Action, target: Target<'_>) -> Decision {
@@ -288,7 +299,7 @@ fn own_policy(caller: &Caller) -> Option<policy::Compiled> {
 /// The list of all statements that speak of a question.
 fn clauses<'a>(question: &Question<'a>, own: Option<&'a Result<Policy, Malformed>>) -> Clauses<'a> {
     if let Some(service) = question.bucket().and_then(|bucket| bucket.config.bound_service()) {
-        return clauses_of_service(question, own, service);
+        return clauses_of_service(question, own, (service, Unsaid::Usual));
     }
     let mut clauses = Clauses { list: Vec::with_capacity(4), withheld: None };
     add_user(question, own, &mut clauses);
@@ -309,7 +320,7 @@ fn clauses<'a>(question: &Question<'a>, own: Option<&'a Result<Policy, Malformed
 fn clauses_of_service<'a>(
     question: &Question<'a>,
     own: Option<&'a Result<Policy, Malformed>>,
-    store: &Service,
+    (store, unsaid): (&Service, Unsaid),
 ) -> Clauses<'a> {
     let mut all = Clauses { list: Vec::with_capacity(4), withheld: None };
     add_user(question, own, &mut all);
@@ -319,7 +330,7 @@ fn clauses_of_service<'a>(
         add_bucket_policy(question, bucket, rules, false, &mut all);
     }
     all.list.retain(|clause| clause.effect == Effect::Deny);
-    all.allow(service::judge(store, question), || Source::Group);
+    all.allow(service::judge(store, question, unsaid), || Source::Group);
     all
 }
 

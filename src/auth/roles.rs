@@ -12,6 +12,23 @@
 //! | all of these for a version | the same, as if it were the current one |
 //! | go on with an upload, list or abort it | nothing: it is whose role and subject began it |
 //!
+//! The functions of a FileStore are the same statements:
+//!
+//! | function | what the policies are asked |
+//! |---|---|
+//! | `getItem`, `read`, `getOwner` | `SELECT` |
+//! | `list` | `SELECT`; a directory is there if the role sees something in it, or its mark |
+//! | `newItem` | `INSERT`; a directory that the role does not see need not be there |
+//! | `setItem`, `write` | `SELECT`, and `INSERT` and `UPDATE` as to write over an object |
+//! | `removeItem` | `SELECT` and `DELETE`; with `recursive` on all that is in the directory |
+//! | `move` | `SELECT`, and `UPDATE` to the new name; of a directory, on all that is in it |
+//! | `allowed` | those of the function; `newItem` for a new name, `move` without one, directories up to 1,000 keys |
+//! | `getPermissions`, `setPermissions`, `setOwner` | refused |
+//!
+//! What groups have a permission usually is not asked of a role. What was said by `setPermissions`, and what a policy of
+//! the bucket denies, keeps a role out on every front if it is not in the groups, and never lets it in
+//! ([`crate::auth::decide::decide_said`]).
+//!
 //! Everything else that is set for a bucket or an object (policies, lists, locks, versioning, lifecycle, notification and
 //! the like) gives or takes rights past these policies, and is for the service and for users. What a public bucket holds
 //! everyone reads.
@@ -22,6 +39,7 @@
 use crate::auth::decide::{Target, Verdict};
 use crate::model::action::Action;
 use crate::model::bucket::Bucket;
+use crate::model::service::Permission;
 
 /// Whether everyone may do this in a bucket.
 #[must_use]
@@ -35,6 +53,10 @@ pub fn is_open(action: Action, bucket: &Bucket) -> bool {
 pub fn decide(action: Action, target: Target<'_>) -> Verdict {
     if target.bucket().is_some_and(|bucket| is_open(action, bucket)) {
         return Verdict::Allowed;
+    }
+    // Which groups may do what stands in no row.
+    if matches!(target, Target::Item(_, _, _, Permission::GetPermissions, _)) {
+        return Verdict::Refused;
     }
     match action {
         Action::CreateBucket

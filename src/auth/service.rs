@@ -13,6 +13,10 @@
 //!
 //! A function of the FileStore interface is asked for by its own name, and its steps count as that function.
 //!
+//! About a role that a catalog judges by policies of its own ([`crate::auth::roles`]) those policies decide, and who has a
+//! permission usually is not asked: what was said of an item keeps a role out that is in none of the groups, and lets
+//! nobody in.
+//!
 //! **Invariant:** nothing but a group that the caller is in says yes; of an item whose owner is not known yet, `sys:owner`
 //! says neither yes nor no.
 
@@ -49,29 +53,46 @@ pub fn administers(service: &Service, caller: &Caller) -> bool {
     }
 }
 
+/// Who has a permission of which nobody has said anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unsaid {
+    /// The group that has it usually.
+    Usual,
+    /// Whoever asks, as others decide then.
+    Anyone,
+}
+
+/// The groups that are asked.
+#[derive(Debug, Clone, Copy)]
+struct Groups<'a> {
+    service: &'a Service,
+    unsaid: Unsaid,
+}
+
 /// What the groups say to a question.
-pub(super) fn judge(service: &Service, question: &Question<'_>) -> Match {
+pub(super) fn judge(service: &Service, question: &Question<'_>, unsaid: Unsaid) -> Match {
     let caller = question.caller;
     if administers(service, caller) {
         return Match::Yes;
     }
+    let groups = Groups { service, unsaid };
     let function = caller.context.as_ref().and_then(|context| context.function);
     match question.target {
         Target::Service | Target::NewBucket(_) => Match::No,
-        Target::Item(_, _, path, permission, owned) => has(service, caller, permission, path.as_str(), owned),
-        Target::Bucket(..) => on_bucket(service, question),
+        Target::Item(_, _, path, permission, owned) => groups.let_in(caller, permission, path.as_str(), owned),
+        Target::Bucket(..) => on_bucket(groups, question),
         Target::Object(_, _, key, row) => {
             let path = key.as_str().strip_suffix('/').unwrap_or(key.as_str());
-            on_object(service, question, (path, row), function)
+            on_object(groups, question, (path, row), function)
         }
     }
 }
 
-fn on_bucket(service: &Service, question: &Question<'_>) -> Match {
+fn on_bucket(groups: Groups<'_>, question: &Question<'_>) -> Match {
     match question.action {
         Action::ListBucket | Action::ListBucketVersions | Action::ListBucketMultipartUploads => {}
         Action::GetBucketLocation | Action::GetBucketVersioning => {
-            return has(service, question.caller, Permission::List, "", Owned::Nobody);
+            return groups.let_in(question.caller, Permission::List, "", Owned::Nobody);
         }
         _ => return Match::No,
     }
@@ -79,12 +100,12 @@ fn on_bucket(service: &Service, question: &Question<'_>) -> Match {
     let sent = context.and_then(|context| context.values.get(PREFIX)).and_then(|values| values.first());
     let prefix = sent.map_or("", String::as_str);
     let directory = prefix.rsplit_once('/').map_or("", |(directory, _)| directory);
-    let lists = |path: &str| has(service, question.caller, Permission::List, path, Owned::Nobody) == Match::Yes;
-    Match::from(lists(directory) && service.said_below(prefix, Permission::List).all(lists))
+    let lists = |path: &str| groups.let_in(question.caller, Permission::List, path, Owned::Nobody) == Match::Yes;
+    Match::from(lists(directory) && groups.service.said_below(prefix, Permission::List).all(lists))
 }
 
 fn on_object(
-    service: &Service,
+    groups: Groups<'_>,
     question: &Question<'_>,
     (path, row): (&str, Row<'_>),
     function: Option<Permission>,
@@ -95,7 +116,7 @@ fn on_object(
         Row::Missing | Row::Under(_) => Owned::Nobody,
         Row::Is(object) => Owned::By(&object.owner),
     };
-    let on_item = |permission| has(service, caller, permission, path, owned);
+    let on_item = |permission| groups.let_in(caller, permission, path, owned);
     match question.action {
         Action::GetObject
         | Action::GetObjectVersion
@@ -112,7 +133,7 @@ fn on_object(
         Action::PutObject | Action::AbortMultipartUpload | Action::ListMultipartUploadParts => {
             let over = if function == Some(Permission::Write) { Permission::Write } else { Permission::SetItem };
             let directory = path.rsplit_once('/').map_or("", |(directory, _)| directory);
-            let new = |owned| has(service, caller, Permission::NewItem, directory, owned);
+            let new = |owned| groups.let_in(caller, Permission::NewItem, directory, owned);
             match row {
                 Row::Is(_) => on_item(over),
                 Row::Missing => new(Owned::Nobody),
@@ -137,24 +158,29 @@ fn on_object(
     }
 }
 
-/// Whether the caller is in a group that has a permission on a path.
-fn has(service: &Service, caller: &Caller, permission: Permission, path: &str, owned: Owned<'_>) -> Match {
-    let mut answer = Match::No;
-    for group in service.groups(path, permission) {
-        let found = match group {
-            EVERYONE => Match::Yes,
-            AUTHENTICATED => Match::from(is_known(caller)),
-            NOBODY => Match::No,
-            OWNER => owns(caller, owned),
-            group => Match::from(is_in(caller, group)),
-        };
-        match found {
-            Match::Yes => return Match::Yes,
-            Match::Open => answer = Match::Open,
-            Match::No => {}
+impl Groups<'_> {
+    /// Whether the caller is in a group that has a permission on a path.
+    fn let_in(self, caller: &Caller, permission: Permission, path: &str, owned: Owned<'_>) -> Match {
+        if self.unsaid == Unsaid::Anyone && self.service.said_of(path, permission).is_none() {
+            return Match::Yes;
         }
+        let mut answer = Match::No;
+        for group in self.service.groups(path, permission) {
+            let found = match group {
+                EVERYONE => Match::Yes,
+                AUTHENTICATED => Match::from(is_known(caller)),
+                NOBODY => Match::No,
+                OWNER => owns(caller, owned),
+                group => Match::from(is_in(caller, group)),
+            };
+            match found {
+                Match::Yes => return Match::Yes,
+                Match::Open => answer = Match::Open,
+                Match::No => {}
+            }
+        }
+        answer
     }
-    answer
 }
 
 fn owns(caller: &Caller, owned: Owned<'_>) -> Match {

@@ -138,6 +138,9 @@ pub struct Moving {
     pub from: String,
     /// To this one.
     pub to: String,
+    /// Whose all of it is then; `None`: it stays whose it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
 }
 
 /// What is said of one item: who has which permission.
@@ -169,16 +172,25 @@ impl Service {
     /// The groups that have a permission on a path, with those of the root where nothing nearer is said.
     #[must_use]
     pub fn groups(&self, path: &str, permission: Permission) -> Vec<&str> {
+        match self.said_of(path, permission) {
+            Some(groups) => groups.iter().map(String::as_str).collect(),
+            None => vec![match permission.usual(self.private) {
+                ADMINS => &self.admin_group,
+                group => group,
+            }],
+        }
+    }
+
+    /// The groups of the nearest entry for a permission on a path; `None`: nobody has said anything.
+    #[must_use]
+    pub fn said_of(&self, path: &str, permission: Permission) -> Option<&[String]> {
         let mut at = path;
         loop {
             if let Some(groups) = self.grants.get(at).and_then(|entry| entry.get(&permission)) {
-                return groups.iter().map(String::as_str).collect();
+                return Some(groups);
             }
             if at.is_empty() {
-                return vec![match permission.usual(self.private) {
-                    ADMINS => &self.admin_group,
-                    group => group,
-                }];
+                return None;
             }
             at = at.rsplit_once('/').map_or("", |(parent, _)| parent);
         }
@@ -275,6 +287,8 @@ mod tests {
         assert_eq!(service.groups("a/b", Permission::Read), ["x"]);
         assert_eq!(service.groups("ab", Permission::Read), [EVERYONE]);
         assert_eq!(service.groups("a/b", Permission::List), [EVERYONE]);
+        assert_eq!(service.said_of("a/b", Permission::Read), Some(&["x".to_owned()][..]));
+        assert_eq!((service.said_of("ab", Permission::Read), service.said_of("a", Permission::List)), (None, None));
         let private = Service { private: true, ..service };
         assert_eq!(private.groups("ab", Permission::Read), [AUTHENTICATED]);
     }

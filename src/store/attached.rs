@@ -30,7 +30,7 @@ impl Store {
         &self,
         bound: &Bound,
         key: &ObjectKey,
-        writer: &str,
+        caller: &Caller,
         given: &Given,
     ) -> Result<(String, Attached)> {
         let asked = given.retention.is_some() || given.legal_hold.is_some();
@@ -40,10 +40,11 @@ impl Store {
         if given.heritage.is_none() || given.moved {
             self.refuse_too_deep(bound, key).await?;
         }
-        let (owner, acl) = self.granted(&given.acl, writer, &bound.bucket).await?;
+        let (owner, acl) = self.granted(&given.acl, self.owner_of_write(bound, caller), &bound.bucket).await?;
         let lock = Lock { retention: given.retention, legal_hold: given.legal_hold };
         // Asked before the body, as the record that is written with it has to say it too.
-        // An item of a FileStore stays whose it is, whoever writes it.
+        // An item of a FileStore stays whose it is, whoever writes it; but what a role writes is its own, as the policies
+        // were asked about a row that is.
         let of_service = bound.bucket.config.bound_service().is_some();
         let replaced = match given.keeps_created || of_service {
             true => self.catalog().object(&SERVICE, bound.bucket.id, key).await?,
@@ -51,7 +52,7 @@ impl Store {
         };
         let owner = match (&given.heritage, &replaced) {
             (Some(heritage), _) => heritage.owner.clone(),
-            (None, Some(replaced)) if of_service => replaced.owner.clone(),
+            (None, Some(replaced)) if of_service && !self.is_judged(caller) => replaced.owner.clone(),
             (None, _) => owner,
         };
         let created = given.heritage.as_ref().map(|heritage| heritage.created);

@@ -70,8 +70,7 @@ impl Store {
             self.refuse_beyond_quota(&bound, &request.key, Some(opened.object.size)).await?;
         }
         let given = given_to_copy(&bound, &opened.object, &request.given);
-        let (owner, mut attached) =
-            self.accept(&bound, &request.key, self.owner_of_write(&bound, caller), &given).await?;
+        let (owner, mut attached) = self.accept(&bound, &request.key, caller, &given).await?;
         if request.keep_tags {
             attached.tags = opened.object.attached.tags.clone();
         }

@@ -43,8 +43,7 @@ impl Store {
         self.ask(&scope, &bound, &request.key, &Intent::write(&request.content, request.length)).await?;
         takes(&bound, &request.key, &request.content, None)?;
         let sealed = self.sealing_for(&bound, &request.key, &request.given.encryption)?;
-        let (owner, attached) =
-            self.accept(&bound, &request.key, self.owner_of_write(&bound, caller), &request.given).await?;
+        let (owner, attached) = self.accept(&bound, &request.key, caller, &request.given).await?;
         let handle = match bound.provider.begin_upload(bound.place(), VersionId::fresh()).await {
             Err(error) if is_absent(&error) => return Err(self.lost_container(&bound).await),
             handle => handle?,

@@ -81,8 +81,7 @@ impl Store {
             Some(_) => bound.bucket.config.intake.bytes_max(request.key.as_str(), PUT_BYTES_MAX),
         };
         self.refuse_beyond_quota(&bound, &request.key, request.body.length).await?;
-        let (owner, attached) =
-            self.accept(&bound, &request.key, self.owner_of_write(&bound, caller), &request.given).await?;
+        let (owner, attached) = self.accept(&bound, &request.key, caller, &request.given).await?;
         let sealed = self.sealing_for(&bound, &request.key, &request.given.encryption)?;
         let version = VersionId::fresh();
         let stage = self.stage(&bound, version).await?;

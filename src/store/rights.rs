@@ -7,20 +7,24 @@
 //! **Invariant:** this is the one place where a caller becomes a scope. What a role may not see is not there for it: no
 //! file is looked for in its name, and nothing that it is told holds a name which it was not shown.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
-use crate::auth::decide::{Target, Verdict, decide};
+use crate::auth::decide::{Target, Verdict, decide, decide_said};
 use crate::auth::roles;
 use crate::auth::secret::Secret;
 use crate::catalog::{self, Acting, Intent, Scope};
+use crate::config::limits::{DELETES_AT_ONCE, ITEMS_PAGE_ROWS};
 use crate::model::acl::Canned;
 use crate::model::action::Action;
 use crate::model::caller::{Caller, Token, Who};
 use crate::model::condition::{Conditions, TagMatch};
 use crate::model::name::{BucketName, ObjectKey};
+use crate::model::page::PageQuery;
 use crate::store::bound::Bound;
 use crate::store::error::{Error, Result};
 use crate::store::request::{AclRequest, Given};
@@ -82,11 +86,9 @@ impl Store {
         if !self.is_judged(caller) {
             return decide(caller, action, target);
         }
-        // Where groups decide, the policies of the catalog come on top of them.
-        let governed = target.bucket().is_some_and(|bucket| bucket.config.bound_service().is_some());
-        match governed.then(|| decide(caller, action, target)) {
-            None | Some(Verdict::Allowed) => roles::decide(action, target),
-            Some(other) => other,
+        match decide_said(caller, action, target) {
+            Verdict::Allowed => roles::decide(action, target),
+            kept_out => kept_out,
         }
     }
 
@@ -107,6 +109,48 @@ impl Store {
             Err(catalog::Error::AlreadyExists) => Err(Error::PreconditionFailed),
             other => Ok(other?),
         }
+    }
+
+    /// Asks for a role about all that is beneath a prefix, also what it does not see: so it is done to all of it or to
+    /// nothing. `most`: about no more than so many keys.
+    ///
+    /// # Errors
+    /// As [`Store::ask`], for the first of it that is refused.
+    pub(super) async fn ask_of_all(
+        &self,
+        scope: &Scope,
+        bound: &Arc<Bound>,
+        (prefix, most): (&str, usize),
+        intent: impl Fn(&ObjectKey) -> Result<Intent> + Send + Sync,
+    ) -> Result<()> {
+        let (mut after, mut left) = (None, most);
+        while *scope != SERVICE && left > 0 {
+            let limit = left.min(ITEMS_PAGE_ROWS);
+            let query = PageQuery { prefix: prefix.to_owned(), delimiter: None, after, limit };
+            let page = self.page(bound, query, &SERVICE).await?;
+            left -= page.entries.len().min(left);
+            let asked = stream::iter(page.entries)
+                .map(|entry| {
+                    let intent = intent(&entry.key);
+                    async move { self.ask(scope, bound, &entry.key, &intent?).await }
+                })
+                .buffer_unordered(DELETES_AT_ONCE);
+            asked.try_collect::<()>().await?;
+            match page.next {
+                Some(next) => after = Some(next),
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a caller about whom the catalog decides may remove everything in a bucket, also what it does not see.
+    ///
+    /// # Errors
+    /// [`Error::AccessDenied`].
+    pub async fn may_empty(&self, caller: &Caller, name: &BucketName) -> Result<()> {
+        let bound = self.enter(caller, name, Action::ListBucket).await?;
+        self.ask_of_all(&self.scope(caller), &bound, ("", usize::MAX), |_| Ok(Intent::Remove)).await
     }
 
     /// Asks whether the caller sees a bucket that is there.

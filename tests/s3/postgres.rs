@@ -24,22 +24,51 @@ const SUITES: [&str; 9] = [
     "s3::multipart::",
     "s3::objects::",
 ];
-/// Tests that are among them at least.
-const TESTS_MIN: usize = 30;
+/// The same of the LoopBack and the FileStore interface.
+const OTHERS: [&str; 13] = [
+    "filestore::items::",
+    "filestore::lists::",
+    "filestore::moves::a_file",
+    "filestore::moves::a_directory_goes",
+    "filestore::rights::",
+    "loopback::crossing::",
+    "loopback::dialect::",
+    "loopback::downloads::ranges",
+    "loopback::routes::a_container",
+    "loopback::routes::containers",
+    "loopback::routes::files",
+    "loopback::tokens::users",
+    "loopback::uploads::a_form",
+];
+
+/// Runs tests of this program where each server has a database of its own, and says how many there were.
+fn over_postgres(suites: &[&str], least: usize) -> usize {
+    let mut tests = Command::new(std::env::current_exe().expect("this program"));
+    tests.args(suites).args(["--test-threads", "2"]).env("LONGSHORE_TEST_CATALOG", "postgres").stdin(Stdio::null());
+    let output = tests.output().expect("it runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let passed = said.lines().filter(|line| line.starts_with("test ") && line.ends_with("... ok")).count();
+    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(passed >= least, "only {passed} tests ran");
+    passed
+}
 
 #[test]
 fn s3_holds_over_a_catalog_in_postgres() {
     if postgres("s3_holds_over_a_catalog_in_postgres").is_none() {
         return;
     }
-    let mut tests = Command::new(std::env::current_exe().expect("this program"));
-    tests.args(SUITES).args(["--test-threads", "2"]).env("LONGSHORE_TEST_CATALOG", "postgres").stdin(Stdio::null());
-    let output = tests.output().expect("it runs");
-    let said = String::from_utf8_lossy(&output.stdout);
-    let passed = said.lines().filter(|line| line.starts_with("test ") && line.ends_with("... ok")).count();
-    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
-    assert!(passed >= TESTS_MIN, "only {passed} tests ran");
+    let passed = over_postgres(&SUITES, 30);
     report::report(&format!("{passed} tests of S3 over catalogs in Postgres passed"));
+}
+
+#[test]
+fn loopback_and_filestore_hold_over_a_catalog_in_postgres() {
+    if postgres("loopback_and_filestore_hold_over_a_catalog_in_postgres").is_none() {
+        return;
+    }
+    let passed = over_postgres(&OTHERS, 25);
+    report::report(&format!("{passed} tests of LoopBack and FileStore over catalogs in Postgres passed"));
 }
 
 fn over(database: &Database) -> Options {

@@ -1,7 +1,9 @@
 //! Decisions in a bucket that is a FileStore: its groups, on every front.
 
 use super::*;
+use crate::auth::decide::decide_said;
 use crate::auth::service::Owned;
+use crate::model::caller::Token;
 use crate::model::item::ItemPath;
 use crate::model::service::{ADMINS, GrantChange, Permission as Function, Service};
 
@@ -67,6 +69,76 @@ fn groups_decide_for_everyone_on_every_front() {
         };
         let verdict = decide(&member(who), action(named), Target::Object(&bucket, &rules, &key, row));
         assert_eq!(sign(verdict), *wanted, "{who} {said} {named} {at} {owner}");
+    }
+}
+
+/// A role of a token, with a subject behind a slash and groups behind a colon: `anon`, `authenticated/ann:editors`.
+fn role(who: &str) -> Caller {
+    let (who, groups) = who.split_once(':').unwrap_or((who, ""));
+    let (role, subject) = who.split_once('/').unwrap_or((who, ""));
+    let groups: Vec<&str> = groups.split(',').filter(|group| !group.is_empty()).collect();
+    let claims = serde_json::json!({"role": role, "sub": subject, "groups": groups});
+    let claims = claims.as_object().cloned().unwrap_or_default();
+    Caller::from(Who::Token(Arc::new(Token::new(role, claims))))
+}
+
+#[test]
+fn roles_are_kept_out_by_what_was_said_and_by_nothing_that_is_usual() {
+    // Who | what was said | action | key | whose it is
+    let table = "
+        anon                       |                          | GetObject        | d/a | sub:ann | +
+        anon                       |                          | DeleteObject     | d/a | root    | +
+        anon                       |                          | PutObject        | d/a | ?       | +
+        authenticated/ann          | /d read editors          | GetObject        | d/a | sub:ann | -
+        authenticated/ann          | /d read editors          | DeleteObject     | d/a | sub:bob | +
+        authenticated/ann          | /d read editors          | GetObject        | e/a | sub:bob | +
+        authenticated/ann:editors  | /d read editors          | GetObject        | d/a | sub:bob | +
+        authenticated/ann:admins   | /d read sys:noone        | GetObject        | d/a | sub:bob | +
+        authenticated/ann          | /d read sys:noone        | GetObject        | d/a | sub:ann | -
+        authenticated/ann          | / read sys:authenticated | GetObject        | d/a | root    | +
+        anon                       | / read sys:authenticated | GetObject        | d/a | root    | -
+        authenticated/ann          | /d removeItem sys:owner  | DeleteObject     | d/a | sub:ann | +
+        authenticated/ann          | /d removeItem sys:owner  | DeleteObject     | d/a | sub:bob | -
+        authenticated/ann          | /d removeItem sys:owner  | DeleteObject     | d/a | ?       | ?
+        authenticated/ann          | /d setItem editors       | PutObject        | d/a | root    | -
+        authenticated/ann          | /d setItem editors       | PutObject        | d/a | -       | +
+    ";
+    for row in rows(table) {
+        let [who, said, named, at, owner, wanted] = row.as_slice() else { panic!("{row:?}") };
+        let bucket = bucket("root", service(said));
+        let (rules, key, object) = (Rules::of(&bucket), key(at), object(owner, None, vec![]));
+        let row = match *owner {
+            "?" => Row::Unknown,
+            "-" => Row::Missing,
+            _ => Row::Is(&object),
+        };
+        let verdict = decide_said(&role(who), action(named), Target::Object(&bucket, &rules, &key, row));
+        assert_eq!(sign(verdict), *wanted, "{who} {said} {named} {at} {owner}");
+    }
+    // A list is kept back whole where something below it is; in another bucket nothing was said.
+    let governed = bucket("root", service("/d/e list editors"));
+    let rules = Rules::of(&governed);
+    let plain = bucket("root", BucketConfig::default());
+    let list = |bucket: &Bucket, prefix: &str| {
+        let mut context = RequestContext::default();
+        context.values.insert("s3:prefix".into(), vec![prefix.into()]);
+        sign(decide_said(&role("anon").in_context(context), Action::ListBucket, Target::Bucket(bucket, &rules)))
+    };
+    assert_eq!(
+        [list(&governed, ""), list(&governed, "d/"), list(&governed, "f/"), list(&plain, "")],
+        ["-", "-", "+", "+"]
+    );
+}
+
+#[test]
+fn what_stands_in_no_row_is_not_for_roles() {
+    let bucket = bucket("root", service("/ getPermissions sys:everyone; / setOwner sys:everyone"));
+    let (rules, path) = (Rules::of(&bucket), ItemPath::parse("d/a").expect("a path"));
+    for function in Function::ALL.iter().copied() {
+        let target = Target::Item(&bucket, &rules, &path, function, Owned::Nobody);
+        let past = [Function::GetPermissions, Function::SetPermissions, Function::SetOwner].contains(&function);
+        let wanted = if past { Verdict::Refused } else { Verdict::Catalog };
+        assert_eq!(crate::auth::roles::decide(function.action(), target), wanted, "{function:?}");
     }
 }
 

@@ -176,12 +176,13 @@ impl Served {
         let path = head.uri.path();
         let rest = path.strip_prefix('/').and_then(|path| path.strip_prefix(self.service.name.as_str()));
         let route = route::find(rest.unwrap_or_default())?;
-        facts.set_operation(route.function.map_or("filestore.view", Function::operation));
+        let operation = route.function.map_or("filestore.view", Function::operation);
+        facts.set_operation(operation);
         facts.set_target(self.service.bucket.as_str(), route.path.file().map(|key| key.as_str()));
         let function = route.function;
         check_method(function, &head.method)?;
         let changes = function.is_some_and(Function::changes);
-        let caller = self.front.caller(head, facts, changes).await?;
+        let caller = self.front.caller(head, facts, (operation, changes)).await?;
         let asked = Asked { front: &self.front, service: &self.service, head, caller, route };
         match function {
             None => file::view(&asked).await,

@@ -85,7 +85,7 @@ impl Filestore {
                 params.check()?;
                 let caller = match token(&head.headers) {
                     None => Caller::ANONYMOUS,
-                    Some(_) => self.caller(head, facts, false).await?,
+                    Some(_) => self.caller(head, facts, ("filestore.identity", false)).await?,
                 };
                 Ok(told(function, &caller, &groups))
             }

@@ -46,7 +46,12 @@ fn is_made_by_page(headers: &HeaderMap) -> bool {
 
 impl Filestore {
     /// The caller, in the circumstances of its request.
-    pub(super) async fn caller(&self, head: &Parts, facts: &RequestFacts, changes: bool) -> Result<Caller> {
+    pub(super) async fn caller(
+        &self,
+        head: &Parts,
+        facts: &RequestFacts,
+        (operation, changes): (&'static str, bool),
+    ) -> Result<Caller> {
         let caller = match token(&head.headers) {
             None => Caller::ANONYMOUS,
             Some((text, cookie)) => {
@@ -59,7 +64,7 @@ impl Filestore {
         };
         facts.set_caller(caller.id());
         let mut context =
-            RequestContext { source_ip: facts.peer(), at: Some(Clock::now()), ..RequestContext::default() };
+            RequestContext { source_ip: facts.peer(), at: Some(Clock::now()), operation, ..RequestContext::default() };
         for (name, key) in [(REFERER, "aws:referer"), (USER_AGENT, "aws:useragent")] {
             if let Some(value) = head.headers.get(&name).and_then(|value| value.to_str().ok()) {
                 context.values.insert(key.to_owned(), vec![value.to_owned()]);

@@ -147,6 +147,8 @@ pub(super) async fn destroy(front: &Loopback, route: &Route, known: &Known) -> R
         if front.store.keeps_versions(&name).await? || front.is_deep(&caller, &name).await? {
             return Err(Error::BucketNotEmpty);
         }
+        // What policies keep back, seen or not, keeps all of them.
+        front.store.may_empty(&caller, &name).await?;
         front.empty(&caller, &name).await?;
         front.store.delete_bucket(&caller, &name).await
     };

@@ -23,7 +23,7 @@ use crate::config::limits::{LOOPBACK_FIELDS_BYTES_MAX, LOOPBACK_PARTS_MAX, METAD
 use crate::front::form::Head;
 use crate::front::wire::{conditions, frames, length, limited};
 use crate::model::caller::Caller;
-use crate::model::condition::Conditions;
+use crate::model::condition::{Conditions, TagMatch};
 use crate::model::id::{hex, random};
 use crate::model::name::BucketName;
 use crate::model::object::{Content, Object};
@@ -193,7 +193,9 @@ impl Intake<'_> {
         if !first && !conditions.is_empty() {
             return Err(Refusal::new(400, "Conditions go with one file"));
         }
-        Ok(conditions)
+        // Under a name that nobody has nothing is replaced, and so nobody needs the right to.
+        let unique = self.asked.mount.name_conflict == NameConflict::MakeUnique && conditions.is_empty();
+        Ok(if unique { Conditions { if_none_match: Some(TagMatch::Any), ..conditions } } else { conditions })
     }
 
     /// Stores a file, and tells of it.

@@ -11,13 +11,14 @@ use crate::model::caller::{Caller, ROOT};
 use crate::model::item::ItemPath;
 use crate::model::name::BucketName;
 use crate::model::service::{Grant, Permission};
-use crate::store::Store;
 use crate::store::bound::Bound;
 use crate::store::error::Error;
 use crate::store::request::{AttachedChange, Heritage};
+use crate::store::{SERVICE, Store};
 
 impl Store {
-    /// Whether a caller has permissions on a path, whether or not something is there.
+    /// Whether a caller has permissions on a path, whether or not something is there. To a role that policies judge what
+    /// they hide is not there, and nothing can be done with it.
     ///
     /// # Errors
     /// Failures of catalog and storage.
@@ -31,7 +32,9 @@ impl Store {
         let bound = self.bound(bucket).await?;
         let mut answers = Vec::with_capacity(permissions.len());
         for permission in permissions {
-            answers.push(self.may_with(caller, &bound, path, *permission, None).await?);
+            let yes = self.may_with(caller, &bound, path, *permission, None).await?
+                && self.is_let_in(caller, &bound, path, *permission).await?;
+            answers.push(yes);
         }
         Ok(answers)
     }
@@ -92,7 +95,7 @@ impl Store {
         path: &ItemPath,
     ) -> ItemResult<Option<String>> {
         let (bound, item) = self.reach(caller, bucket, path, Permission::GetOwner).await?;
-        self.owner_of_item(&bound, path, &item).await
+        self.owner_of_item(&self.scope(caller), &bound, path, &item).await
     }
 
     /// Gives an item to a user. Its owner may, too.
@@ -133,8 +136,8 @@ impl Store {
         let denied = || ItemError::Store(Error::AccessDenied);
         let name = caller.owner().filter(|_| !self.is_judged(caller)).ok_or_else(denied)?;
         let bound = self.bound(bucket).await?;
-        let item = self.find(&bound, path).await?.ok_or_else(denied)?;
-        let owner = self.owner_of_item(&bound, path, &item).await?;
+        let item = self.find(&SERVICE, &bound, path).await?.ok_or_else(denied)?;
+        let owner = self.owner_of_item(&SERVICE, &bound, path, &item).await?;
         if owner.as_deref() == Some(name) { Ok((bound, item)) } else { Err(denied()) }
     }
 }

@@ -14,13 +14,13 @@ use std::sync::Arc;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::{Item, ItemError, ItemResult};
-use crate::catalog::{Glance, Window};
+use crate::catalog::{Glance, Scope, Window};
 use crate::config::limits::{ITEMS_GLANCED_ROWS, ITEMS_LISTED_MAX, ITEMS_SORTED_MAX};
 use crate::model::caller::Caller;
 use crate::model::item::ItemPath;
 use crate::model::name::BucketName;
-use crate::model::object::Object;
-use crate::model::page::PageQuery;
+use crate::model::object::{Entry, Object};
+use crate::model::page::{Page, PageQuery};
 use crate::model::service::Permission;
 use crate::model::time::Timestamp;
 use crate::store::bound::Bound;
@@ -191,18 +191,20 @@ impl Store {
         let most = if beyond { 0 } else { most };
         let falling = query.sort == ItemSort::Name && query.order == ItemOrder::Descending;
         let mut first = First::new(most, falling);
-        self.look_through(&bound, path, query, &mut first).await?;
+        let scope = self.scope(caller);
+        self.look_through(&scope, &bound, path, query, &mut first).await?;
         let total = first.total;
         if beyond && (query.skip as u64) < total {
             return Err(ItemError::TooManyItems);
         }
-        let rows = stream::iter(first.batch(query.skip)).map(|seen| self.row_of_item(&bound, path, seen));
+        let rows = stream::iter(first.batch(query.skip)).map(|seen| self.row_of_item(&scope, &bound, path, seen));
         let items = rows.buffered(LOOKS_AT_ONCE).try_collect().await?;
         Ok(ItemList { items, total })
     }
 
     async fn look_through(
         &self,
+        scope: &Scope,
         bound: &Arc<Bound>,
         path: &ItemPath,
         query: ItemQuery,
@@ -216,7 +218,7 @@ impl Store {
                 after: after.take(),
                 limit: ITEMS_GLANCED_ROWS,
             };
-            let (glances, next) = self.glances(bound, window, query.sort == ItemSort::Created).await?;
+            let (glances, next) = self.glances(scope, bound, window, query.sort == ItemSort::Created).await?;
             for glance in &glances {
                 let told = if glance.folded { glance.key.trim_end_matches('/') } else { &glance.key };
                 let wanted = match query.kind {
@@ -244,6 +246,7 @@ impl Store {
     /// came to be.
     async fn glances(
         &self,
+        scope: &Scope,
         bound: &Arc<Bound>,
         query: PageQuery,
         created: bool,
@@ -251,13 +254,16 @@ impl Store {
         let (id, limit) = (bound.bucket.id, query.limit);
         let window = Window { prefix: query.prefix.clone(), seek: query.start(), limit };
         let rows = self.catalog().glance(&SERVICE, id, window, created).await?;
-        if bound.bucket.indexed.is_some() || bound.bucket.settings.exclusive {
+        // A role gets what it sees, by its own windows.
+        let whole = *scope == SERVICE && (bound.bucket.indexed.is_some() || bound.bucket.settings.exclusive);
+        if whole {
             let next = rows.last().filter(|_| rows.len() == limit).map(|last| last.key.to_string());
             return Ok((rows, next));
         }
         // Of files without a row no more is known than that they lie there.
-        let page = self.page(bound, query, &SERVICE).await?;
-        let rows: HashMap<&str, &Glance> = rows.iter().map(|row| (&*row.key, row)).collect();
+        let page = self.page(bound, query, scope).await?;
+        let known = if *scope == SERVICE { rows } else { self.seen_dates(scope, bound, &page, created).await? };
+        let rows: HashMap<&str, &Glance> = known.iter().map(|row| (&*row.key, row)).collect();
         let dates = |key: &str| rows.get(key).and_then(|row| row.dates);
         let files = page.entries.iter().map(|entry| Glance {
             key: entry.key.as_str().into(),
@@ -274,15 +280,38 @@ impl Store {
         Ok((files.chain(directories).collect(), page.next))
     }
 
-    /// The object of a file, or the mark of a directory.
-    async fn object_of(&self, bound: &Bound, path: &ItemPath, seen: &Seen) -> ItemResult<Option<Object>> {
-        let Ok(path) = path.join(&seen.name) else { return Ok(None) };
-        let Some(key) = (if seen.file { path.file() } else { path.mark() }) else { return Ok(None) };
-        Ok(self.catalog().object(&SERVICE, bound.bucket.id, key).await?)
+    /// When the files of a role's page came to be, which only their rows say.
+    async fn seen_dates(
+        &self,
+        scope: &Scope,
+        bound: &Bound,
+        page: &Page<Entry>,
+        created: bool,
+    ) -> ItemResult<Vec<Glance>> {
+        let mut seen = Vec::new();
+        for entry in page.entries.iter().filter(|_| created) {
+            let Some(object) = self.catalog().object(scope, bound.bucket.id, &entry.key).await? else { continue };
+            let dates = Some((object.modified, object.created()));
+            seen.push(Glance { key: entry.key.as_str().into(), folded: false, size: object.size, dates });
+        }
+        Ok(seen)
     }
 
-    async fn row_of_item(&self, bound: &Bound, path: &ItemPath, seen: Seen) -> ItemResult<ItemRow> {
-        let object = self.object_of(bound, path, &seen).await?;
+    /// The object of a file, or the mark of a directory.
+    async fn object_of(
+        &self,
+        scope: &Scope,
+        bound: &Bound,
+        path: &ItemPath,
+        seen: &Seen,
+    ) -> ItemResult<Option<Object>> {
+        let Ok(path) = path.join(&seen.name) else { return Ok(None) };
+        let Some(key) = (if seen.file { path.file() } else { path.mark() }) else { return Ok(None) };
+        Ok(self.catalog().object(scope, bound.bucket.id, key).await?)
+    }
+
+    async fn row_of_item(&self, scope: &Scope, bound: &Bound, path: &ItemPath, seen: Seen) -> ItemResult<ItemRow> {
+        let object = self.object_of(scope, bound, path, &seen).await?;
         let (created, modified) =
             object.as_ref().map_or((seen.modified, seen.modified), |object| (object.created(), object.modified));
         let file = object.filter(|_| seen.file).map(Box::new);

@@ -13,10 +13,10 @@ use crate::model::item::ItemPath;
 use crate::model::name::{BucketName, ObjectKey};
 use crate::model::object::{Content, Object};
 use crate::model::service::Permission;
-use crate::store::Store;
 use crate::store::bound::Bound;
 use crate::store::error::Error;
 use crate::store::request::{Behind, CopyContent, CopyRequest, Frames, Given, Heritage, Incoming, PutRequest};
+use crate::store::{SERVICE, Store};
 
 /// The type of the objects that mark directories.
 const DIRECTORY: &str = "application/x-directory";
@@ -35,6 +35,11 @@ impl std::fmt::Debug for ItemChange {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ItemChange").field("says", &self.says).field("body", &self.body.is_some()).finish()
     }
+}
+
+/// What is said of the mark of a directory.
+fn content_of_mark() -> Content {
+    Content { content_type: Some(DIRECTORY.to_owned()), ..Content::default() }
 }
 
 /// A body without bytes.
@@ -73,7 +78,13 @@ impl Store {
         if path.is_root() {
             return Err(ItemError::Exists);
         }
-        let (bound, directory) = self.reach(caller, bucket, &path.parent(), Permission::NewItem).await?;
+        let (bound, directory) = match self.reach(caller, bucket, &path.parent(), Permission::NewItem).await {
+            // A role that sees nothing of a directory may be let put something there all the same.
+            Err(ItemError::Store(Error::NoSuchKey)) if self.is_judged(caller) => {
+                (self.bound(bucket).await?, Item::Directory(None))
+            }
+            found => found?,
+        };
         if matches!(directory, Item::File(_)) {
             return Err(ItemError::NotDirectory);
         }
@@ -87,7 +98,7 @@ impl Store {
         if coming.into_iter().any(|moving| moving.to == path.as_str()) {
             return Err(ItemError::Exists);
         }
-        match self.find(&bound, path).await? {
+        match self.find(&self.scope(caller), &bound, path).await? {
             Some(_) => Err(ItemError::Exists),
             None => Ok(bound),
         }
@@ -98,6 +109,7 @@ impl Store {
     /// # Errors
     /// As [`Store::may_make`].
     pub async fn make_directory(&self, caller: &Caller, bucket: &BucketName, path: &ItemPath) -> ItemResult<()> {
+        self.ask_for_item(caller, bucket, path.mark(), (&content_of_mark(), Some(0))).await?;
         let bound = self.room_for(caller, bucket, path).await?;
         self.mark_directory(&within(caller, Permission::NewItem), &bound, path, None).await
     }
@@ -111,11 +123,10 @@ impl Store {
         heritage: Option<Heritage>,
     ) -> ItemResult<()> {
         let Some(key) = path.mark() else { return Ok(()) };
-        let content = Content { content_type: Some(DIRECTORY.to_owned()), ..Content::default() };
         let request = PutRequest {
             bucket: bound.bucket.name.clone(),
             key: key.clone(),
-            content,
+            content: content_of_mark(),
             given: Given { heritage, ..Given::default() },
             conditions: only_new(path.file()),
             body: nothing(),
@@ -123,18 +134,21 @@ impl Store {
         self.put(caller, request).await.map(|_| ()).map_err(taken)
     }
 
-    /// Marks the directory that an item was in, if it would be gone without it.
+    /// Marks the directory that an item was in, if it would be gone without it: for a role as what it may make itself.
     pub(super) async fn keep_directory(
         &self,
         caller: &Caller,
         bound: &Arc<Bound>,
         directory: &ItemPath,
     ) -> ItemResult<()> {
-        if directory.is_root() || self.find(bound, directory).await?.is_some() {
+        let scope = self.scope(caller);
+        if directory.is_root() || self.find(&scope, bound, directory).await?.is_some() {
             return Ok(());
         }
-        match self.mark_directory(&super::decided(caller), bound, directory, None).await {
+        let marker = if scope == SERVICE { super::decided(caller) } else { caller.clone() };
+        match self.mark_directory(&marker, bound, directory, None).await {
             Err(ItemError::Exists) => Ok(()),
+            Err(ItemError::Store(Error::AccessDenied)) if scope != SERVICE => Ok(()),
             other => other,
         }
     }
@@ -151,6 +165,7 @@ impl Store {
         content: Content,
         (body, behind): (Incoming, Option<Behind>),
     ) -> ItemResult<()> {
+        self.ask_for_item(caller, bucket, path.file(), (&content, body.length)).await?;
         self.room_for(caller, bucket, path).await?;
         let key = path.file().ok_or(ItemError::Path)?.clone();
         let (bucket, conditions) = (bucket.clone(), only_new(path.mark()));
@@ -271,7 +286,7 @@ impl Store {
 }
 
 /// A write of something new that met something.
-fn taken(error: Error) -> ItemError {
+pub(super) fn taken(error: Error) -> ItemError {
     match error {
         Error::PreconditionFailed => ItemError::Exists,
         error => error.into(),

@@ -3,11 +3,15 @@
 //! A directory is a prefix. One that nothing is in has an empty object of its name and a slash, which marks it; one that
 //! loses its last item by a function of here gets such a mark.
 //!
+//! Whoever asks sees what its groups let it see; a role that a catalog judges by policies of its own sees the rows that
+//! they show ([`judged`]).
+//!
 //! **Invariant:** each function takes its decision on the item that it is asked for, before it looks at anything below
 //! it; what is below is not acted on if something nearer to it is said that refuses the caller.
 
 mod follow;
 mod grants;
+mod judged;
 mod list;
 mod make;
 mod remove;
@@ -18,6 +22,7 @@ use std::sync::Arc;
 
 use crate::auth::decide::{Target, Verdict};
 use crate::auth::service::Owned;
+use crate::catalog::Scope;
 use crate::model::bucket::Bucket;
 use crate::model::caller::{Caller, ROOT, Who};
 use crate::model::item::ItemPath;
@@ -173,11 +178,13 @@ impl Store {
     ) -> ItemResult<(Arc<Bound>, Item)> {
         let bound = self.bound(bucket).await?;
         let verdict = self.decide_item(caller, &bound, path, permission, Owned::Unknown);
-        if !matches!(verdict, Verdict::Allowed | Verdict::NeedsObject) {
+        if verdict == Verdict::Refused {
             return Err(Error::AccessDenied.into());
         }
-        let Some(item) = self.find(&bound, path).await? else {
+        let Some(item) = self.find(&self.scope(caller), &bound, path).await? else {
+            // Of what policies hide from a role they tell it nothing either.
             let told = verdict == Verdict::Allowed
+                || self.is_judged(caller)
                 || self.may_with(caller, &bound, &path.parent(), Permission::List, None).await?;
             return Err(if told { Error::NoSuchKey } else { Error::AccessDenied }.into());
         };
@@ -187,7 +194,7 @@ impl Store {
         Ok((bound, item))
     }
 
-    /// The decision. Whom a catalog with policies of its own judges has no functions.
+    /// The decision. About a role that a catalog judges it says whether the role is kept out, and else asks the catalog.
     fn decide_item(
         &self,
         caller: &Caller,
@@ -196,14 +203,11 @@ impl Store {
         permission: Permission,
         owned: Owned<'_>,
     ) -> Verdict {
-        if self.is_judged(caller) {
-            return Verdict::Refused;
-        }
         let target = Target::Item(&bound.bucket, &bound.rules, path, permission, owned);
         self.decide(caller, permission.action(), target)
     }
 
-    /// The decision, with the owner looked up if it depends on that.
+    /// The decision, with the owner looked up if it depends on that. Of a role it says that it is not kept out.
     async fn may_with(
         &self,
         caller: &Caller,
@@ -213,19 +217,20 @@ impl Store {
         item: Option<&Item>,
     ) -> ItemResult<bool> {
         match self.decide_item(caller, bound, path, permission, Owned::Unknown) {
-            Verdict::Allowed => return Ok(true),
+            Verdict::Allowed | Verdict::Catalog => return Ok(true),
             Verdict::NeedsObject => {}
-            Verdict::Refused | Verdict::Catalog => return Ok(false),
+            Verdict::Refused => return Ok(false),
         }
         let owner = match item {
-            Some(item) => self.owner_of_item(bound, path, item).await?,
-            None => match self.find(bound, path).await? {
-                Some(item) => self.owner_of_item(bound, path, &item).await?,
+            Some(item) => self.owner_of_item(&SERVICE, bound, path, item).await?,
+            None => match self.find(&self.scope(caller), bound, path).await? {
+                Some(item) => self.owner_of_item(&SERVICE, bound, path, &item).await?,
                 None => None,
             },
         };
         let owned = owner.as_deref().map_or(Owned::Nobody, Owned::By);
-        Ok(self.decide_item(caller, bound, path, permission, owned) == Verdict::Allowed)
+        let verdict = self.decide_item(caller, bound, path, permission, owned);
+        Ok(matches!(verdict, Verdict::Allowed | Verdict::Catalog))
     }
 
     /// Refuses if something is said below a directory that refuses the caller.
@@ -233,24 +238,28 @@ impl Store {
         let Some(service) = bound.bucket.config.bound_service() else { return Ok(()) };
         for said in service.said_below(path.prefix(), permission) {
             let said = ItemPath::parse(said)?;
-            if self.decide_item(caller, bound, &said, permission, Owned::Nobody) != Verdict::Allowed {
-                return Err(Error::AccessDenied.into());
+            match self.decide_item(caller, bound, &said, permission, Owned::Nobody) {
+                Verdict::Allowed | Verdict::Catalog => {}
+                Verdict::Refused | Verdict::NeedsObject => return Err(Error::AccessDenied.into()),
             }
         }
         Ok(())
     }
 
-    /// What is at a path. A file goes before a directory of its name.
-    async fn find(&self, bound: &Arc<Bound>, path: &ItemPath) -> ItemResult<Option<Item>> {
+    /// What is at a path, and seen. A file goes before a directory of its name.
+    async fn find(&self, scope: &Scope, bound: &Arc<Bound>, path: &ItemPath) -> ItemResult<Option<Item>> {
         let (Some(file), Some(mark)) = (path.file(), path.mark()) else { return Ok(Some(Item::Directory(None))) };
-        if let Some(object) = self.really_there(bound, file).await? {
+        let object = match scope {
+            Scope::Service => self.really_there(bound, file).await?,
+            Scope::As(_) => self.catalog().object(scope, bound.bucket.id, file).await?,
+        };
+        if let Some(object) = object {
             return Ok(Some(Item::File(Box::new(object))));
         }
-        if let Some(object) = self.catalog().object(&SERVICE, bound.bucket.id, mark).await? {
+        if let Some(object) = self.catalog().object(scope, bound.bucket.id, mark).await? {
             return Ok(Some(Item::Directory(Some(Box::new(object)))));
         }
-        let page = self.keys_below(bound, path, None, 1).await?;
-        Ok((!page.is_empty()).then_some(Item::Directory(None)))
+        Ok(self.has_below(scope, bound, path).await?.then_some(Item::Directory(None)))
     }
 
     /// Keys below a directory, its mark among them.
@@ -266,21 +275,32 @@ impl Store {
         Ok(page.entries.into_iter().map(|entry| entry.key).collect())
     }
 
-    /// Whose an item is.
-    async fn owner_of_item(&self, bound: &Bound, path: &ItemPath, item: &Item) -> ItemResult<Option<String>> {
+    /// Whose an item is, as far as that is seen.
+    async fn owner_of_item(
+        &self,
+        scope: &Scope,
+        bound: &Bound,
+        path: &ItemPath,
+        item: &Item,
+    ) -> ItemResult<Option<String>> {
         match item {
             Item::File(object) => Ok(Some(object.owner.clone())),
             Item::Directory(Some(mark)) if mark.owner != ROOT => Ok(Some(mark.owner.clone())),
-            Item::Directory(_) => Ok(self.owner_of_directory(&bound.bucket, &path.parent()).await?),
+            Item::Directory(_) => Ok(self.owner_of_directory(scope, &bound.bucket, &path.parent()).await?),
         }
     }
 
     /// Whose a directory is: its own, or that of the nearest one around it which is somebody's. What is root's was made by
     /// nobody in particular.
-    async fn owner_of_directory(&self, bucket: &Bucket, path: &ItemPath) -> Result<Option<String>, Error> {
+    async fn owner_of_directory(
+        &self,
+        scope: &Scope,
+        bucket: &Bucket,
+        path: &ItemPath,
+    ) -> Result<Option<String>, Error> {
         let mut at = path.clone();
         while let Some(mark) = at.mark() {
-            let found = self.catalog().object(&SERVICE, bucket.id, mark).await?;
+            let found = self.catalog().object(scope, bucket.id, mark).await?;
             if let Some(mark) = found.filter(|mark| mark.owner != ROOT) {
                 return Ok(Some(mark.owner));
             }
@@ -296,6 +316,6 @@ impl Store {
         if !service.groups(directory.as_str(), Permission::NewItem).contains(&OWNER) {
             return Ok(None);
         }
-        self.owner_of_directory(bucket, &directory).await
+        self.owner_of_directory(&SERVICE, bucket, &directory).await
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
-use super::{Item, ItemError, ItemResult, decided, within};
+use super::{Item, ItemError, ItemResult, within};
 use crate::config::limits::{DELETES_AT_ONCE, ITEMS_PAGE_ROWS};
 use crate::model::action::Action;
 use crate::model::caller::Caller;
@@ -15,10 +15,10 @@ use crate::model::condition::Conditions;
 use crate::model::item::ItemPath;
 use crate::model::name::{BucketName, ObjectKey};
 use crate::model::service::Permission;
-use crate::store::Store;
 use crate::store::bound::Bound;
 use crate::store::error::Result;
 use crate::store::request::DeleteRequest;
+use crate::store::{SERVICE, Store};
 
 /// How many items keys are, told in their order: directories are seen by the first key in them.
 #[derive(Debug, Default)]
@@ -83,10 +83,10 @@ impl Store {
             return Err(ItemError::NotEmpty);
         }
         self.may_below(caller, bound, path, Permission::RemoveItem)?;
-        let caller = decided(caller);
+        let remover = self.remover(caller, bound, path).await?;
         let mut count = Count::default();
-        self.sweep(&caller, bound, path, false, &mut count).await?;
-        self.sweep(&caller, bound, path, true, &mut Count::default()).await?;
+        self.sweep(&remover, bound, path, false, &mut count).await?;
+        self.sweep(&remover, bound, path, true, &mut Count::default()).await?;
         self.forget_said(bound, path).await?;
         Ok(count.items + 1)
     }
@@ -150,7 +150,7 @@ impl Store {
         let Some(mut path) = ItemPath::of_key(key) else { return };
         while !path.is_root() {
             if service.grants.contains_key(path.as_str()) {
-                let forgotten = match self.find(bound, &path).await {
+                let forgotten = match self.find(&SERVICE, bound, &path).await {
                     Ok(None) => self.forget_said(bound, &path).await.map_err(ItemError::from),
                     Ok(Some(_)) => Ok(()),
                     Err(error) => Err(error),

@@ -58,21 +58,26 @@ impl Store {
         if to.is_below(from) && matches!(item, Item::Directory(_)) {
             return Err(ItemError::Inside);
         }
+        self.ask_for_path(caller, &bound, &item, (from, to)).await?;
         self.room_for(caller, bucket, to).await?;
+        // What a role moves is its own, as its policies were asked about.
+        let owner = self.is_judged(caller).then(|| self.owner_of_write(&bound, caller).to_owned());
+        let moving = Moving { from: from.as_str().to_owned(), to: to.as_str().to_owned(), owner };
         match item {
             Item::File(_) => {
                 let target = to.file().ok_or(ItemError::Path)?;
                 let caller = decided(&within(caller, Permission::Move));
-                if self.move_key(&caller, &bound, (key, target), to.mark()).await? == Moved::Blocked {
+                if self.move_key(&caller, &bound, (key, target), (to.mark(), moving.owner.as_deref())).await?
+                    == Moved::Blocked
+                {
                     return Err(ItemError::Exists);
                 }
             }
             Item::Directory(_) => {
                 self.may_below(caller, &bound, from, Permission::Move)?;
                 self.fits(&bound, from, to).await?;
-                self.note_move(bucket, from, to).await?;
+                self.note_move(bucket, &moving).await?;
                 let (store, bound, caller) = (self.clone(), bound.clone(), decided(caller));
-                let moving = Moving { from: from.as_str().to_owned(), to: to.as_str().to_owned() };
                 // A client that goes away does not stop it.
                 let section = tokio::spawn(async move { store.carry(&caller, &bound, &moving).await });
                 section.await.map_err(|error| Error::Internal(error.into()))??;
@@ -106,17 +111,17 @@ impl Store {
     }
 
     /// Notes a directory that is about to go to another path, and says of that what is said of the old one.
-    async fn note_move(&self, bucket: &BucketName, from: &ItemPath, to: &ItemPath) -> Result<()> {
+    async fn note_move(&self, bucket: &BucketName, moving: &Moving) -> Result<()> {
+        let (from, to) = (ItemPath::parse(&moving.from)?, ItemPath::parse(&moving.to)?);
         self.change_config(&Caller::ROOT, bucket, Action::PutBucketPolicy, |config, _| {
             let Some(service) = &mut config.service else { return Ok(()) };
-            let moving = Moving { from: from.as_str().to_owned(), to: to.as_str().to_owned() };
-            if !service.moves.contains(&moving) {
+            if !service.moves.contains(moving) {
                 if service.moves.len() >= MOVES_MAX {
                     return Err(Error::ConditionalConflict);
                 }
-                service.moves.push(moving);
+                service.moves.push(moving.clone());
             }
-            service.say_as(from, to);
+            service.say_as(&from, &to);
             Ok(())
         })
         .await
@@ -146,7 +151,7 @@ impl Store {
             return Err(Error::ConditionalConflict.into());
         }
         let mut turn = Turn::at(format!("move {name}"));
-        let carried = self.in_turn(&mut turn, self.carry_keys(caller, bound, (&from, &to))).await;
+        let carried = self.in_turn(&mut turn, self.carry_keys(caller, bound, (&from, &to), moving)).await;
         self.0.served.end(&name);
         let blocked = carried.ok_or(Error::ConditionalConflict)??;
         self.change_config(&Caller::ROOT, &bound.bucket.name, Action::PutBucketPolicy, |config, _| {
@@ -168,6 +173,7 @@ impl Store {
         caller: &Caller,
         bound: &Arc<Bound>,
         (from, to): (&ItemPath, &ItemPath),
+        moving: &Moving,
     ) -> ItemResult<bool> {
         let (mut after, mut blocked) = (None, false);
         loop {
@@ -177,7 +183,7 @@ impl Store {
             let mut moves = stream::iter(page)
                 .map(|key| async move {
                     let new = moved_key(&key, from, to)?;
-                    self.move_key(caller, bound, (&key, &new), None).await
+                    self.move_key(caller, bound, (&key, &new), (None, moving.owner.as_deref())).await
                 })
                 .buffer_unordered(DELETES_AT_ONCE);
             while let Some(moved) = moves.next().await {
@@ -196,12 +202,13 @@ impl Store {
         caller: &Caller,
         bound: &Arc<Bound>,
         (from, to): (&ObjectKey, &ObjectKey),
-        beside: Option<&ObjectKey>,
+        (beside, owner): (Option<&ObjectKey>, Option<&str>),
     ) -> ItemResult<Moved> {
         let bucket = &bound.bucket.name;
         for _ in 0..COMMIT_TRIES_MAX {
             let Some(source) = self.really_there(bound, from).await? else { return Ok(Moved::Yes) };
-            let mut request = CopyRequest { conditions: only_new(beside), ..copy_of(bucket, &source, to) };
+            let owner = owner.unwrap_or(&source.owner);
+            let mut request = CopyRequest { conditions: only_new(beside), ..copy_of(bucket, &source, to, owner) };
             // Of a directory all was looked at, and all is said, before the first key moves.
             request.given.moved = beside.is_some();
             let copy = match self.move_object(caller, request).await {
@@ -214,7 +221,7 @@ impl Store {
                             return Ok(Moved::Blocked);
                         }
                         None => continue,
-                        Some(there) if is_copy(&source, &there) => there,
+                        Some(there) if is_copy(&source, &there, owner) => there,
                         Some(_) => return Ok(Moved::Blocked),
                     }
                 }
@@ -242,7 +249,7 @@ fn name_of(bound: &Bound, moving: &Moving) -> String {
 }
 
 /// The key that one of a directory gets.
-fn moved_key(key: &ObjectKey, from: &ItemPath, to: &ItemPath) -> ItemResult<ObjectKey> {
+pub(super) fn moved_key(key: &ObjectKey, from: &ItemPath, to: &ItemPath) -> Result<ObjectKey> {
     let rest = key.as_str().get(from.prefix().len()..).unwrap_or_default();
     Ok(ObjectKey::new(&format!("{}{rest}", to.prefix()))?)
 }
@@ -250,17 +257,18 @@ fn moved_key(key: &ObjectKey, from: &ItemPath, to: &ItemPath) -> ItemResult<Obje
 /// Whether an object is what a move that was cut short has made of another one: it came to be at the same nanosecond, and
 /// the other one was not written since. What was found in a directory has no hash until it is copied, so its ETag is
 /// another one.
-fn is_copy(source: &Object, there: &Object) -> bool {
-    let facts = |object: &Object| (object.size, object.owner.clone(), object.content.clone());
+fn is_copy(source: &Object, there: &Object, owner: &str) -> bool {
+    let facts = |object: &Object| (object.size, object.content.clone());
     let hashed = |object: &Object| !object.etag.contains('-');
     let same_bytes = match hashed(source) && hashed(there) {
         true => source.etag == there.etag,
         false => source.modified < there.modified,
     };
-    there.attached.created == Some(source.created()) && facts(source) == facts(there) && same_bytes
+    let same = there.owner == owner && facts(source) == facts(there);
+    there.attached.created == Some(source.created()) && same && same_bytes
 }
 
-fn copy_of(bucket: &BucketName, source: &Object, to: &ObjectKey) -> CopyRequest {
+fn copy_of(bucket: &BucketName, source: &Object, to: &ObjectKey, owner: &str) -> CopyRequest {
     CopyRequest {
         from_bucket: bucket.clone(),
         from_key: source.key.clone(),
@@ -272,7 +280,7 @@ fn copy_of(bucket: &BucketName, source: &Object, to: &ObjectKey) -> CopyRequest 
         content: CopyContent::Keep,
         keep_tags: true,
         given: Given {
-            heritage: Some(Heritage { owner: source.owner.clone(), created: source.created() }),
+            heritage: Some(Heritage { owner: owner.to_owned(), created: source.created() }),
             ..Given::default()
         },
         conditions: Conditions::default(),

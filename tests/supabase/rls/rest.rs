@@ -49,7 +49,7 @@ fn every_operation_is_in_one_of_the_tables() {
 
 impl Ground {
     /// What the database says to one operation on an object.
-    async fn wanted(&self, op: &str, who: As, bucket: &str, key: &str) -> Said {
+    pub(super) async fn wanted(&self, op: &str, who: As, bucket: &str, key: &str) -> Said {
         match op {
             "Get" | "GetAuthenticated" | "Info" | "InfoAuthenticated" | "RenderAuthenticated" | "Sign" | "SignMany" => {
                 self.read(who, bucket, key).await
@@ -71,7 +71,7 @@ impl Ground {
     }
 
     /// What the front says to it.
-    async fn told(&self, op: &str, who: As, bucket: &str, key: &str) -> Said {
+    pub(super) async fn told(&self, op: &str, who: As, bucket: &str, key: &str) -> Said {
         let (site, name) = (&self.site, format!("{bucket}/{key}"));
         let way = |to: &str| json!({"bucketId": bucket, "sourceKey": key, "destinationKey": to});
         let answer = match op {

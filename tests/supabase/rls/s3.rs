@@ -106,7 +106,7 @@ fn every_operation_is_in_one_of_the_tables() {
 const TAGS: &str = "<Tagging><TagSet><Tag><Key>a</Key><Value>b</Value></Tag></TagSet></Tagging>";
 
 impl Ground {
-    async fn wanted_by_s3(&self, op: &str, who: As, bucket: &str, key: &str) -> Said {
+    pub(super) async fn wanted_by_s3(&self, op: &str, who: As, bucket: &str, key: &str) -> Said {
         match op {
             "GetObject" | "HeadObject" | "GetObjectAttributes" | "GetObjectTagging" | "GetObjectAcl" => {
                 self.read(who, bucket, key).await
@@ -125,7 +125,7 @@ impl Ground {
         }
     }
 
-    async fn told_by_s3(&self, op: &str, client: &Client, bucket: &str, key: &str) -> Said {
+    pub(super) async fn told_by_s3(&self, op: &str, client: &Client, bucket: &str, key: &str) -> Said {
         let path = format!("/{bucket}/{key}");
         let call = |method: &str| client.call(method, &path).header("content-type", "text/plain");
         let answer = match op {
