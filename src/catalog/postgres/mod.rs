@@ -27,6 +27,7 @@ use crate::model::time::Timestamp;
 use crate::model::upload::{Part, Upload, UploadState};
 use crate::model::versioning::VersionRef;
 
+mod advice;
 mod buckets;
 mod commit;
 mod connect;
