@@ -85,7 +85,7 @@ impl Supabase {
                 key: way.to.1.clone(),
                 content: CopyContent::Replace(Box::new(content)),
                 keep_tags: true,
-                given: Given { keeps_created: true, ..Given::default() },
+                given: Given { keeps_created: upsert, ..Given::default() },
                 conditions: conditions.clone(),
                 algorithm: None,
             };

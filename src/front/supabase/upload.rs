@@ -94,7 +94,7 @@ impl Supabase {
             bucket: bucket.clone(),
             key: key.clone(),
             content,
-            given: Given { keeps_created: true, ..Given::default() },
+            given: Given { keeps_created: upsert, ..Given::default() },
             conditions: conditions(upsert),
             body: Incoming { length, frames, md5: None, checksum: None, algorithm: None, trailer: None },
         };
