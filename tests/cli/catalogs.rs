@@ -74,7 +74,7 @@ fn policies_and_rights_are_advised_on() {
          GRANT SELECT, INSERT, UPDATE, DELETE ON storage.buckets TO {own}"
     );
     let wanted = format!("the role \"{own}\" lacks rights that policies only narrow: {grants}");
-    assert_eq!(advice(), [wanted.clone()]);
+    assert_eq!(advice(), [&*wanted]);
     let text = stdout(&check(&[]));
     assert!(text.contains("advice") && text.contains(&wanted), "{text}");
     sql(&grants);

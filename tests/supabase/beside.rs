@@ -57,32 +57,29 @@ async fn a_row_is_told_as_the_other_tells_it() {
     assert_eq!(other.sql("SELECT updated_at, public, file_size_limit FROM storage.buckets"), format!("{before}|t|9"));
 }
 
-/// What the other displaces before it was laid out leaves no file behind.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+/// What the other displaces at once, before its file is where the other looked for it, leaves no file behind.
+#[tokio::test]
 async fn what_is_displaced_at_once_is_freed() {
     let Some(other) = Other::start("what_is_displaced_at_once_is_freed") else { return };
     other.bucket("docs");
+    other.upload("docs", "k", "first");
     let site = other.beside();
-    let s3 = root(&site);
-    s3.put("docs", "k", "first").await.expect(200);
-    for round in 0..10 {
-        let displaced = other.version("docs", "k");
-        // Its file may not be there yet, which the other does not mind.
-        let displace = || {
-            while other.version("docs", "k") == displaced {}
-            let (ours, theirs) = (other.version("docs", "k"), other.sql("SELECT gen_random_uuid()"));
-            std::fs::write(other.file("docs", "k", &theirs), format!("theirs {round}")).expect("writes");
-            other.sql(&format!("UPDATE storage.objects SET version = '{theirs}', metadata = NULL WHERE name = 'k'"));
-            drop(std::fs::remove_file(other.file("docs", "k", &ours)));
-        };
-        std::thread::scope(|scope| {
-            let displacing = scope.spawn(displace);
-            let put = s3.put("docs", "k", format!("ours {round}"));
-            tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(put)).expect(200);
-            displacing.join().expect("displaces");
-        });
-        assert_eq!(s3.get("docs", "k").await.expect(200).text(), format!("theirs {round}"));
+    // The other's hand: it writes the row anew in the moment in which ours is decided.
+    other.sql(
+        "CREATE FUNCTION public.displace() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+            UPDATE storage.objects SET version = gen_random_uuid(), metadata = NULL WHERE id = NEW.id; RETURN NULL; END $$; \
+         CREATE CONSTRAINT TRIGGER displace AFTER UPDATE ON storage.objects DEFERRABLE INITIALLY DEFERRED FOR EACH ROW \
+            WHEN (NEW.metadata IS NOT NULL) EXECUTE FUNCTION public.displace()",
+    );
+    for s3 in [true, false] {
+        if s3 {
+            root(&site).put("docs", "k", "ours").await.expect(200);
+        } else {
+            let put = site.call(As::Service, "PUT", "/object/docs/k").header("content-type", "text/plain");
+            put.body("ours").send().await.expect(200);
+        }
+        // The other's own file is not there in this play.
+        let left = || std::fs::read_dir(other.file("docs", "k", "")).map_or(0, Iterator::count);
+        until("no file of ours", async || left() == 0).await;
     }
-    let left = || std::fs::read_dir(other.file("docs", "k", "")).expect("a directory").count();
-    until("one file", async || left() == 1).await;
 }
