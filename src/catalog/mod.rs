@@ -197,6 +197,18 @@ pub trait Catalog: Credentials + std::fmt::Debug + Send + Sync + 'static {
     /// Failures of the database.
     async fn object(&self, scope: &Scope, bucket: BucketId, key: &ObjectKey) -> Result<Option<Object>>;
 
+    /// The current versions of these keys, in their order; what is not there is left out. No key may be given twice.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    async fn objects(&self, scope: &Scope, bucket: BucketId, keys: &[ObjectKey]) -> Result<Vec<Object>> {
+        let mut found = Vec::with_capacity(keys.len());
+        for key in keys {
+            found.extend(self.object(scope, bucket, key).await?);
+        }
+        Ok(found)
+    }
+
     /// Whether a change of a key would be let in, before its bytes are read. Nothing of it is left. The commit under the
     /// same scope asks once more.
     ///

@@ -73,6 +73,10 @@ impl Catalog for Metered {
         self.inner.judges()
     }
 
+    async fn objects(&self, scope: &Scope, bucket: BucketId, keys: &[ObjectKey]) -> Result<Vec<Object>> {
+        self.time("objects", self.inner.objects(scope, bucket, keys)).await
+    }
+
     async fn may_with_bucket(&self, scope: &Scope, intent: &BucketIntent) -> Result<()> {
         self.time("may_with_bucket", self.inner.may_with_bucket(scope, intent)).await
     }

@@ -1,5 +1,7 @@
 //! `longshore check`.
 //!
+//! Advice is what may well be meant as it is: it is told, and is no failure.
+//!
 //! **Invariant:** it makes no file and claims no container; a catalog that is not there is not made.
 
 use std::error::Error as _;
@@ -10,12 +12,14 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::app::{App, root_of_command};
+use crate::catalog::postgres::PostgresCatalog;
 use crate::cli::exit::{Failure, Outcome};
 use crate::cli::{Served, bucket, print, provider};
 use crate::config::root::RootKeys;
 use crate::config::state::{State, StateError};
 use crate::config::{Config, ProviderConfig, ProviderKind};
 use crate::model::bucket::BucketRule;
+use crate::model::caller::SERVICE_ROLE;
 use crate::model::place::Layout;
 use crate::provider::Provider;
 
@@ -49,12 +53,20 @@ pub(super) async fn run(arguments: Arguments) -> Outcome {
         Ok(lines) => found.extend(lines),
         Err(failure) => problems.push(failure.text()),
     }
+    let mut advice = Vec::new();
+    if problems.is_empty() {
+        match advised(&config).await {
+            Ok(found) => advice = found,
+            Err(problem) => problems.push(problem),
+        }
+    }
     if arguments.json {
         let found: serde_json::Map<String, Value> = found.into_iter().collect();
-        print::json(&json!({ "found": found, "problems": problems }))?;
+        print::json(&json!({ "found": found, "problems": problems, "advice": advice }))?;
     } else {
         let text = |value: Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        print::rows(&found.into_iter().map(|(name, value)| vec![name, text(value)]).collect::<Vec<_>>())?;
+        let advice = advice.iter().map(|advice| ("advice".to_owned(), json!(print::plain(advice))));
+        print::rows(&found.into_iter().chain(advice).map(|(name, value)| vec![name, text(value)]).collect::<Vec<_>>())?;
     }
     if problems.is_empty() { Ok(()) } else { Err(Failure::failed(problems.join("\n"))) }
 }
@@ -120,6 +132,19 @@ async fn state(config: &Config) -> Result<Vec<(String, Value)>, Failure> {
         found.push(("buckets".into(), json!(bucket::all(&app).await?.len())));
     }
     Ok(found)
+}
+
+/// What might be changed about the policies and roles in the database of the catalog.
+async fn advised(config: &Config) -> Result<Vec<String>, String> {
+    let Some(url) = &config.catalog else { return Ok(Vec::new()) };
+    // The service is none of those whose rights are in question.
+    let roles: Vec<String> = config.jwt.roles.iter().filter(|role| *role != SERVICE_ROLE).cloned().collect();
+    let advice = timeout(ANSWER_LIMIT, PostgresCatalog::advise(url, &roles)).await;
+    let advice = advice.map_err(|_| "catalog: the database does not answer".to_owned())?;
+    advice.map_err(|error| {
+        let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+        format!("catalog: {error}{cause}")
+    })
 }
 
 fn is_there(provider: &ProviderConfig) -> bool {

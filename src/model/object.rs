@@ -88,6 +88,9 @@ pub struct Attached {
     /// When the key came to be, if it was overwritten since.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created: Option<Timestamp>,
+    /// What its row is known by to others who use the same tables, where that is not its version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<VersionId>,
     /// Of an upload: when it is given up. No object has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ends: Option<Timestamp>,
@@ -165,6 +168,12 @@ impl Object {
     #[must_use]
     pub fn created(&self) -> Timestamp {
         self.attached.created.unwrap_or(self.modified)
+    }
+
+    /// What its row is known by to others: the first version of the key, most often.
+    #[must_use]
+    pub fn id(&self) -> VersionId {
+        self.attached.id.unwrap_or(self.version)
     }
 
     /// How requests name this version.

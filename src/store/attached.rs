@@ -56,8 +56,9 @@ impl Store {
             (None, _) => owner,
         };
         let created = given.heritage.as_ref().map(|heritage| heritage.created);
-        let created = created.or(replaced.map(|row| row.created()));
-        Ok((owner, Attached { tags: given.tags.clone(), acl, lock, created, ..Attached::default() }))
+        let created = created.or(replaced.as_ref().map(Object::created));
+        let id = replaced.as_ref().map(Object::id);
+        Ok((owner, Attached { tags: given.tags.clone(), acl, lock, created, id, ..Attached::default() }))
     }
 
     /// The facts of an object, or of one version of it, for a caller who may read this of what is attached to it.

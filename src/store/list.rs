@@ -268,8 +268,10 @@ impl Store {
         let bound = self.enter(caller, bucket, Action::ListBucket).await?;
         let scope = self.scope(caller);
         let mut found = Vec::with_capacity(entries.len());
+        let keys: Vec<ObjectKey> = entries.iter().map(|entry| entry.key.clone()).collect();
+        let mut rows = self.catalog().objects(&scope, bound.bucket.id, &keys).await?.into_iter().peekable();
         for entry in entries {
-            match self.catalog().object(&scope, bound.bucket.id, &entry.key).await? {
+            match rows.next_if(|row| row.key == entry.key) {
                 Some(row) => found.push(row),
                 None if bound.bucket.indexed.is_none() && scope == SERVICE => found.push(object_of_entry(entry)),
                 None => {}

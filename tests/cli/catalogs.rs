@@ -42,6 +42,69 @@ fn a_catalog_is_prepared_and_what_cannot_be_used_is_told() {
     assert!(!refused.1.contains("not-the-password"), "{}", refused.1);
 }
 
+/// What an operator may have overlooked is told, with the statement that mends it, and is no failure.
+#[test]
+fn policies_and_rights_are_advised_on() {
+    let Some(server) = postgres("policies_and_rights_are_advised_on") else { return };
+    let database = server.fresh();
+    let sql = |text: &str| server.sql(&database.name, text);
+    let (own, stranger) = (format!("own_{}", database.name), format!("stranger_{}", database.name));
+    for role in [&own, &stranger] {
+        sql(&format!("CREATE ROLE {role} NOLOGIN NOINHERIT"));
+    }
+    sql(&format!("GRANT {own} TO longshore"));
+    let roles = format!("[jwt]\nroles = [\"anon\", \"authenticated\", \"{own}\"]\n");
+    let up = Server::with(Options { database: Some(database.clone()), ..Options::default() }.config(&roles));
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), &roles).expect("a configuration file");
+    let check = |more: &[&str]| {
+        let mut check = up.beside(&["check"]);
+        check.arg("--config").arg(file.path()).args(more).output().expect("it runs")
+    };
+    let advice = || {
+        let checked = check(&["--json"]);
+        assert!(checked.status.success(), "{}", stderr(&checked));
+        let said: serde_json::Value = serde_json::from_str(&stdout(&checked)).expect("JSON");
+        let lines = said["advice"].as_array().expect("a list");
+        lines.iter().map(|line| line.as_str().expect("a text").to_owned()).collect::<Vec<_>>()
+    };
+    // A role of one's own needs what the three of Supabase have. What it is told it needs is enough.
+    let grants = format!(
+        "GRANT USAGE ON SCHEMA storage TO {own}; GRANT SELECT, INSERT, UPDATE, DELETE ON storage.objects TO {own}; \
+         GRANT SELECT, INSERT, UPDATE, DELETE ON storage.buckets TO {own}"
+    );
+    let wanted = format!("the role \"{own}\" lacks rights that policies only narrow: {grants}");
+    assert_eq!(advice(), [&*wanted]);
+    let text = stdout(&check(&[]));
+    assert!(text.contains("advice") && text.contains(&wanted), "{text}");
+    sql(&grants);
+    assert_eq!(advice(), Vec::<String>::new());
+    sql("CREATE POLICY fine ON storage.objects TO authenticated USING (owner_id = (SELECT auth.uid())::text)");
+    sql("CREATE POLICY everyone ON storage.objects FOR SELECT USING (bucket_id = 'auth.uid()')");
+    assert_eq!(advice(), Vec::<String>::new());
+    sql("CREATE POLICY slow ON storage.objects TO authenticated USING (true) WITH CHECK (owner_id = auth.uid()::text)");
+    sql(&format!("CREATE POLICY \"of strangers\" ON storage.buckets FOR SELECT TO {stranger}, anon USING (true)"));
+    sql("ALTER TABLE storage.buckets DISABLE ROW LEVEL SECURITY");
+    sql("REVOKE UPDATE ON storage.objects FROM authenticated");
+    let wanted = [
+        "the policy \"slow\" on storage.objects asks auth.uid() for every row: write (SELECT auth.uid()), which is asked once",
+        "Row Level Security is off for storage.buckets, so every role sees all of it: \
+         ALTER TABLE storage.buckets ENABLE ROW LEVEL SECURITY",
+        &format!(
+            "the policy \"of strangers\" on storage.buckets is for {stranger}, which no token may name: \
+             add it to [jwt] roles, or drop it"
+        ),
+        "the role \"authenticated\" lacks rights that policies only narrow: \
+         GRANT UPDATE ON storage.objects TO authenticated",
+    ];
+    assert_eq!(advice(), wanted);
+    drop(up);
+    sql("DROP POLICY \"of strangers\" ON storage.buckets");
+    for role in [&own, &stranger] {
+        sql(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
+    }
+}
+
 /// Commands beside the server use the same catalog, and the server notices what they change.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commands_share_the_catalog_of_the_server() {

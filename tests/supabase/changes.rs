@@ -143,5 +143,7 @@ async fn objects_are_deleted() {
     }
     let none = many(SERVICE, "ls", json!([])).await;
     refused(&none, "400", "InvalidRequest", "body/prefixes must NOT have fewer than 1 items");
+    let absent = site.json(SERVICE, "DELETE", "/object/docs", json!({})).await;
+    refused(&absent, "400", "InvalidRequest", "body must have required property 'prefixes'");
     assert_eq!(site.server.root().keys_of("ls", "").await, ["B.txt", "c/1.txt"]);
 }

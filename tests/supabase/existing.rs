@@ -23,21 +23,21 @@ const KIND: &str = "user.supabase.content-type";
 const CACHING: &str = "user.supabase.cache-control";
 
 /// The other server.
-struct Other {
+pub(super) struct Other {
     postgres: &'static Postgres,
     database: Database,
     files: TempDir,
 }
 
 impl Other {
-    fn start(test: &str) -> Option<Self> {
+    pub(super) fn start(test: &str) -> Option<Self> {
         let postgres = postgres(test)?;
         let database = postgres.database("template0");
         postgres.sql(&database.name, SCHEMA);
         Some(Self { postgres, database, files: tempfile::tempdir().expect("a directory") })
     }
 
-    fn sql(&self, text: &str) -> String {
+    pub(super) fn sql(&self, text: &str) -> String {
         self.postgres.sql(&self.database.name, text)
     }
 
@@ -50,7 +50,7 @@ impl Other {
     }
 
     /// Starts ours beside it.
-    fn beside(&self) -> Site {
+    pub(super) fn beside(&self) -> Site {
         self.migrate();
         let root = self.files.path().display();
         let config = format!(
@@ -60,21 +60,21 @@ impl Other {
         Site::with(Options { database: Some(self.database.clone()), ..Options::default() }.config(&config))
     }
 
-    fn bucket(&self, name: &str) {
+    pub(super) fn bucket(&self, name: &str) {
         self.sql(&format!("INSERT INTO storage.buckets (id, name) VALUES ('{name}', '{name}')"));
     }
 
     /// Where a version is.
-    fn file(&self, bucket: &str, name: &str, version: &str) -> PathBuf {
+    pub(super) fn file(&self, bucket: &str, name: &str, version: &str) -> PathBuf {
         self.files.path().join("glob").join(TENANT).join(bucket).join(name).join(version)
     }
 
-    fn version(&self, bucket: &str, name: &str) -> String {
+    pub(super) fn version(&self, bucket: &str, name: &str) -> String {
         self.sql(&format!("SELECT version FROM storage.objects WHERE bucket_id = '{bucket}' AND name = '{name}'"))
     }
 
     /// Writes an object as it does: the file first, then the row, then the file that was displaced goes.
-    fn upload(&self, bucket: &str, name: &str, bytes: &str) -> String {
+    pub(super) fn upload(&self, bucket: &str, name: &str, bytes: &str) -> String {
         let version = self.sql("SELECT gen_random_uuid()");
         let old = self.version(bucket, name);
         let file = self.file(bucket, name, &version);
@@ -122,12 +122,12 @@ fn shape(other: &Other) -> String {
     )
 }
 
-fn root(site: &Site) -> Client {
+pub(super) fn root(site: &Site) -> Client {
     site.server.root()
 }
 
 /// Waits until something is so; what is waited for is noticed within seconds.
-async fn until(what: &str, so: impl AsyncFn() -> bool) {
+pub(super) async fn until(what: &str, so: impl AsyncFn() -> bool) {
     let end = Instant::now() + Duration::from_secs(15);
     while !so().await {
         assert!(Instant::now() < end, "{what} does not come to be");
@@ -233,8 +233,16 @@ async fn older_tables_serve_without_what_they_lack() {
     let Some(other) = Other::start("older_tables_serve_without_what_they_lack") else { return };
     other.bucket("docs");
     other.upload("docs", "k", "theirs");
-    for column in ["objects DROP COLUMN user_metadata", "objects DROP COLUMN owner_id", "buckets DROP COLUMN owner_id"]
-    {
+    for column in [
+        "objects DROP COLUMN user_metadata",
+        "objects DROP COLUMN owner_id",
+        "buckets DROP COLUMN owner_id",
+        "buckets DROP COLUMN type",
+        "buckets DROP COLUMN versioning_status",
+        "objects DROP COLUMN archived_at",
+        "objects DROP COLUMN is_delete_marker",
+        "objects DROP COLUMN is_versioned",
+    ] {
         other.sql(&format!("ALTER TABLE storage.{column}"));
     }
     let site = other.beside();

@@ -46,6 +46,18 @@ async fn the_first_form_shows_a_level() {
     assert_eq!(names(&list(sort("updated_at", "desc")).await), ["foo", "Ce", "c", "sad-cat.jpg", "B.txt", "a.txt"]);
     assert_eq!(names(&list(json!({"prefix": "", "search": "SAD"})).await), ["sad-cat.jpg"]);
     assert_eq!(names(&list(json!({"prefix": "c", "search": "1"})).await), ["1.txt"]);
+    // What a search goes down to is told from the prefix.
+    assert_eq!(names(&list(json!({"prefix": "", "search": "c/1"})).await), ["c/1.txt"]);
+    assert_eq!(names(&list(json!({"prefix": "", "search": "c/"})).await), ["c/1.txt", "c/2.txt", "c/d"]);
+    // A folder stands where what is beneath it does: a slash comes behind a hyphen and a dot.
+    for key in ["c-e", "c.txt"] {
+        site.upload(SERVICE, &format!("ls/{key}"), "x").await.expect(200);
+    }
+    assert_eq!(names(&list(json!({"prefix": "", "limit": 5})).await), ["a.txt", "B.txt", "c-e", "c.txt", "c"]);
+    assert_eq!(names(&list(json!({"prefix": "", "search": "c"})).await), ["c-e", "c.txt", "c", "Ce"]);
+    for key in ["c-e", "c.txt"] {
+        site.plain(SERVICE, "DELETE", &format!("/object/ls/{key}")).await.expect(200);
+    }
     assert_eq!(names(&list(json!({"prefix": "", "offset": 100})).await), Vec::<&str>::new());
     for (asked, message) in [
         (json!({}), "body must have required property 'prefix'"),

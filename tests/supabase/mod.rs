@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** tokens are made here, by the format's own rules; nothing of the server's code is used for them.
 
+mod beside;
 mod buckets;
 mod changes;
 mod existing;

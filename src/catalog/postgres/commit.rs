@@ -204,7 +204,8 @@ fn apply(all: &mut Vec<Call>, change: &Change) -> Result<()> {
         }
         (None, Some(object)) => {
             let call = shown(values(of_key(sql::INSERT_OBJECT, change), object)?, object);
-            all.push(call.with(is_fresh(change, object)));
+            let call = call.with(is_fresh(change, object)).with(object.id().to_string());
+            all.push(call.with(object.created().0));
         }
         (Some(seen), Some(object)) if seen.version == object.version => {
             all.push(values(of_key(sql::UPDATE_FACTS, change), object)?.with(signed(seen.revision)?));

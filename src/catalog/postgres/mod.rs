@@ -7,6 +7,8 @@
 //! **Invariant:** only rows and their locks decide, never this process: whatever is remembered here may be old and costs
 //! a second try, no more.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 
@@ -25,6 +27,7 @@ use crate::model::time::Timestamp;
 use crate::model::upload::{Part, Upload, UploadState};
 use crate::model::versioning::VersionRef;
 
+mod advice;
 mod buckets;
 mod commit;
 mod connect;
@@ -229,6 +232,16 @@ impl Catalog for PostgresCatalog {
             None => objects::get_current(&self.pool, bucket, key).await,
             Some(acting) => roles::object(&self.pool, acting, bucket, key).await,
         }
+    }
+
+    async fn objects(&self, scope: &Scope, bucket: BucketId, keys: &[ObjectKey]) -> Result<Vec<Object>> {
+        let mut found = match self.acting(scope)? {
+            None => objects::get_all(&self.walks, bucket, keys).await?,
+            Some(acting) => roles::objects(&self.walks, acting, bucket, keys).await?,
+        };
+        let order: HashMap<&ObjectKey, usize> = keys.iter().enumerate().map(|(at, key)| (key, at)).collect();
+        found.sort_by_key(|object| order.get(&object.key).copied());
+        Ok(found)
     }
 
     async fn may(&self, scope: &Scope, bucket: BucketId, key: &ObjectKey, intent: &Intent) -> Result<()> {

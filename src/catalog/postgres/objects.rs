@@ -44,6 +44,11 @@ pub(super) fn read_listed(row: &Row) -> Result<Entry> {
 /// A row of a lookup.
 pub(super) fn read_object(row: &Row) -> Result<Object> {
     let entry = read_entry(row)?;
+    let mut attached = rows::attached(row, 19)?;
+    if let Some(id) = get::<Option<&str>>(row, 20)? {
+        let id = VersionId::parse(id).ok_or(Fault::Malformed("the id of a row"))?;
+        attached.id = Some(id).filter(|id| *id != entry.version);
+    }
     Ok(Object {
         key: entry.key,
         version: entry.version,
@@ -61,7 +66,7 @@ pub(super) fn read_object(row: &Row) -> Result<Object> {
         null: entry.null,
         marker: entry.marker,
         revision: rows::unsigned(row, 18)?,
-        attached: rows::attached(row, 19)?,
+        attached,
     })
 }
 
@@ -77,6 +82,12 @@ fn of_key(text: &'static str, bucket: BucketId, key: &ObjectKey) -> Call {
 /// The current version of a key.
 pub(super) async fn get_current(pool: &Pool, bucket: BucketId, key: &ObjectKey) -> Result<Option<Object>> {
     ask(pool, of_key(sql::OBJECT, bucket, key)).await?.first().map(read_object).transpose()
+}
+
+/// The current versions of these keys, in no order.
+pub(super) async fn get_all(pool: &Pool, bucket: BucketId, keys: &[ObjectKey]) -> Result<Vec<Object>> {
+    let names: Vec<String> = keys.iter().map(|key| key.as_str().to_owned()).collect();
+    ask(pool, Call::new(sql::OBJECTS).with(bucket.0).with(names)).await?.iter().map(read_object).collect()
 }
 
 /// One version of a key: one statement for both tables, so that one which is demoted meanwhile is in one of them.

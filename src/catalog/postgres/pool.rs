@@ -50,6 +50,9 @@ impl Begin {
     }
 }
 
+/// How a transaction ends.
+const COMMIT: &str = "COMMIT";
+const ROLLBACK: &str = "ROLLBACK";
 /// Around what is prepared in a transaction.
 const STEP_ASIDE: &str = "SAVEPOINT preparing; SET LOCAL ROLE longshore_service";
 const STEP_BACK: &str = "ROLLBACK TO SAVEPOINT preparing; RELEASE SAVEPOINT preparing";
@@ -138,9 +141,18 @@ impl Pool {
 
     /// The same, with the database's own reason where it refuses.
     pub(super) async fn try_run(&self, begin: Begin, calls: &[Call]) -> Result<Asked<Vec<Vec<Row>>>> {
+        self.whole(begin, calls, COMMIT).await
+    }
+
+    /// Runs the statements in one round trip to hear what they come to, and leaves nothing of it.
+    pub(super) async fn try_out(&self, begin: Begin, calls: &[Call]) -> Result<Asked<Vec<Vec<Row>>>> {
+        self.whole(begin, calls, ROLLBACK).await
+    }
+
+    async fn whole(&self, begin: Begin, calls: &[Call], end: &'static str) -> Result<Asked<Vec<Vec<Row>>>> {
         for meeting in 1.. {
             let mut transaction = self.borrow().await?;
-            match limited(transaction.at_once(Some(begin), calls, true)).await? {
+            match limited(transaction.at_once(Some(begin), calls, Some(end))).await? {
                 Ok(rows) => {
                     transaction.give_back();
                     return Ok(Ok(rows));
@@ -199,7 +211,7 @@ impl Transaction<'_> {
 
     /// The same, with the database's own reason where it refuses.
     pub(super) async fn try_finish(mut self, calls: &[Call]) -> Result<Asked<Vec<Vec<Row>>>> {
-        let asked = limited(self.at_once(None, calls, true)).await?;
+        let asked = limited(self.at_once(None, calls, Some(COMMIT))).await?;
         if asked.as_ref().err().is_none_or(failure::leaves_the_connection) {
             self.give_back();
         }
@@ -212,7 +224,7 @@ impl Transaction<'_> {
     }
 
     async fn go_on(mut self, begin: Option<Begin>, calls: &[Call]) -> Result<Asked<(Self, Vec<Vec<Row>>)>> {
-        match limited(self.at_once(begin, calls, false)).await? {
+        match limited(self.at_once(begin, calls, None)).await? {
             Ok(rows) => Ok(Ok((self, rows))),
             Err(error) => {
                 if failure::leaves_the_connection(&error) {
@@ -225,7 +237,7 @@ impl Transaction<'_> {
 
     /// Ends the transaction as if it had never been.
     pub(super) async fn undo(self) -> Result<()> {
-        limited(self.connection.client.batch_execute("ROLLBACK")).await??;
+        limited(self.connection.client.batch_execute(ROLLBACK)).await??;
         self.give_back();
         Ok(())
     }
@@ -237,7 +249,12 @@ impl Transaction<'_> {
     }
 
     /// Sends everything before it waits for anything.
-    async fn at_once(&mut self, begin: Option<Begin>, calls: &[Call], commit: bool) -> Asked<Vec<Vec<Row>>> {
+    async fn at_once(
+        &mut self,
+        begin: Option<Begin>,
+        calls: &[Call],
+        end: Option<&'static str>,
+    ) -> Asked<Vec<Vec<Row>>> {
         let Connection { client, prepared } = &mut self.connection;
         prepare(client, prepared, self.pool.lacks, calls, begin.is_some()).await?;
         let (client, prepared) = (&*client, &*prepared);
@@ -252,9 +269,9 @@ impl Transaction<'_> {
                 client.query(&prepared[call.text], &values).await
             }));
         }
-        all.extend(commit.then(|| word("COMMIT")));
+        all.extend(end.map(word));
         let mut rows = in_order(all).await?;
-        rows.truncate(rows.len() - usize::from(commit));
+        rows.truncate(rows.len() - usize::from(end.is_some()));
         rows.drain(..usize::from(begin.is_some()));
         Ok(rows)
     }

@@ -92,8 +92,7 @@ async fn seen(pool: &Pool, acting: &Acting, bucket: BucketId, versions: &[Object
             let undo = Call::new(sql::ROLLBACK_TO);
             calls.extend([Call::new(sql::SAVEPOINT), place(bucket, version), enter(acting), seen, undo]);
         }
-        let (transaction, answers) = pool.try_begin(Begin::Write, &calls).await?.map_err(refusal)?;
-        transaction.undo().await?;
+        let answers = pool.try_out(Begin::Write, &calls).await?.map_err(refusal)?;
         let answers = answers.iter().skip(1).skip(3).step_by(5);
         let visible = some.iter().zip(answers).filter(|(_, rows)| !rows.is_empty());
         found.extend(visible.map(|(version, _)| version.version));

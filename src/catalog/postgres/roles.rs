@@ -7,6 +7,8 @@
 //! **Invariant:** a role, its claims and everything else that is set for it end with the transaction; a row that the
 //! policies hide looks like one that is not there; no policy is ever imitated here.
 
+use std::collections::HashMap;
+
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 
@@ -87,6 +89,28 @@ pub(super) async fn object(pool: &Pool, acting: &Acting, bucket: BucketId, key: 
     Err(Fault::Busy.into())
 }
 
+/// The current versions of these keys that the role sees, in no order.
+pub(super) async fn objects(pool: &Pool, acting: &Acting, bucket: BucketId, keys: &[ObjectKey]) -> Result<Vec<Object>> {
+    let names: Vec<String> = keys.iter().map(|key| key.as_str().to_owned()).collect();
+    let seen = Call::new(sql::SEEN_VERSIONS).with(names.clone());
+    let facts = Call::new(sql::OBJECTS).with(bucket.0).with(names);
+    let calls = [name_bucket(bucket), enter(acting), seen, leave(), facts];
+    let answers = pool.try_run(Begin::Read, &calls).await?.map_err(refusal)?;
+    let mut versions: HashMap<String, String> =
+        texts(&answers[2], 0)?.into_iter().zip(texts(&answers[2], 1)?).collect();
+    let mut found = Vec::with_capacity(versions.len());
+    for row in &answers[4] {
+        let object = objects::read_object(row)?;
+        match versions.remove(object.key.as_str()) {
+            None => {}
+            Some(version) if version == object.version.to_string() => found.push(object),
+            // It was written anew between the two questions.
+            Some(_) => found.extend(self::object(pool, acting, bucket, &object.key).await?),
+        }
+    }
+    Ok(found)
+}
+
 /// One bucket, if the role sees it.
 pub(super) async fn bucket(pool: &Pool, acting: &Acting, name: &BucketName) -> Result<Option<Bucket>> {
     let seen = Call::new(sql::SEEN_BUCKET).with(name.as_str().to_owned());
@@ -133,17 +157,21 @@ pub(super) async fn list(
     let Some(span) = span::span(&window.prefix, window.seek) else { return Ok(Sight::default()) };
     let (mut from, mut names, mut versions) = (span.from, Vec::new(), Vec::new());
     let (mut stopped, mut asked) = (None, 0);
-    let (mut transaction, _) = pool.try_begin(Begin::Read, &[name_bucket(bucket)]).await?.map_err(refusal)?;
+    let mut under_way: Option<Transaction<'_>> = None;
     while versions.len() < window.limit {
         let end = Call::new(sql::NAME_WINDOW).with(bucket.0).with(from.clone()).with(span.until.clone());
         let end = end.with(rows::limit(CATALOG_WINDOW_ROWS - 1));
         let seen = Call::new(sql::SEEN_OBJECTS).with(from).with(rows::limit(window.limit - versions.len()));
-        let calls = [end, enter(acting), seen, leave()];
-        let answers;
-        (transaction, answers) = transaction.try_go_on(&calls).await?.map_err(refusal)?;
-        names.extend(texts(&answers[2], 0)?);
-        versions.extend(texts(&answers[2], 1)?);
-        let next: &str = get(answers[0].first().ok_or(Fault::Malformed("a window"))?, 0)?;
+        let calls = [name_bucket(bucket), end, enter(acting), seen, leave()];
+        let tried = match under_way.take() {
+            None => pool.try_begin(Begin::Read, &calls).await?,
+            Some(transaction) => transaction.try_go_on(&calls).await?,
+        };
+        let (transaction, answers) = tried.map_err(refusal)?;
+        under_way = Some(transaction);
+        names.extend(texts(&answers[3], 0)?);
+        versions.extend(texts(&answers[3], 1)?);
+        let next: &str = get(answers[1].first().ok_or(Fault::Malformed("a window"))?, 0)?;
         if next == span.until {
             break;
         }
@@ -154,6 +182,7 @@ pub(super) async fn list(
         }
         from = next.to_owned();
     }
+    let Some(transaction) = under_way else { return Ok(Sight::default()) };
     let facts = Call::new(sql::LIST_OF).with(bucket.0).with(names).with(versions);
     let rows = transaction.finish(&[facts]).await?;
     let mut entries = rows.iter().flatten().map(objects::read_listed).collect::<Result<Vec<_>>>()?;
@@ -227,8 +256,7 @@ pub(super) async fn may(
 ) -> Result<()> {
     let version = meant(pool, bucket, key, intent).await?;
     let calls = attempt(acting, bucket, key, intent, version.as_ref());
-    let (transaction, answers) = pool.try_begin(Begin::Write, &calls).await?.map_err(refusal)?;
-    transaction.undo().await?;
+    let answers = pool.try_out(Begin::Write, &calls).await?.map_err(refusal)?;
     verdict(intent, &answers)
 }
 
@@ -294,8 +322,7 @@ pub(super) async fn may_with_bucket(pool: &Pool, acting: &Acting, intent: &Bucke
             vec![name_bucket(*bucket), enter(acting), Call::new(sql::TRY_DELETE_BUCKET)]
         }
     };
-    let (transaction, answers) = pool.try_begin(Begin::Write, &calls).await?.map_err(refusal)?;
-    transaction.undo().await?;
+    let answers = pool.try_out(Begin::Write, &calls).await?.map_err(refusal)?;
     let untouched = answers.last().is_none_or(Vec::is_empty);
     if untouched && !matches!(intent, BucketIntent::Make { .. }) { Err(Error::NotFound) } else { Ok(()) }
 }

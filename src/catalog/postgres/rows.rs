@@ -157,8 +157,8 @@ pub(super) fn attached_column(attached: &Attached) -> Result<Option<String>> {
     if attached.is_empty() { Ok(None) } else { to_json(attached).map(Some) }
 }
 
-/// What the tables of Supabase say of an object: its metadata, and that of its user if there is any.
-pub(super) fn shown(object: &Object) -> (String, Option<String>) {
+/// What the tables of Supabase say of an object: its metadata, and that of its user.
+pub(super) fn shown(object: &Object) -> (String, String) {
     let modified = object.modified.to_utc();
     let date = format!(
         "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
@@ -171,7 +171,7 @@ pub(super) fn shown(object: &Object) -> (String, Option<String>) {
         modified.millisecond()
     );
     let content = &object.content;
-    let metadata = serde_json::json!({
+    let mut metadata = serde_json::json!({
         "eTag": format!("\"{}\"", object.etag),
         "size": object.size,
         "mimetype": content.content_type.as_deref().unwrap_or("application/octet-stream"),
@@ -180,10 +180,12 @@ pub(super) fn shown(object: &Object) -> (String, Option<String>) {
         "contentLength": object.size,
         "httpStatusCode": 200,
     });
+    if let Some(robots) = &content.robots {
+        metadata["xRobotsTag"] = robots.as_str().into();
+    }
     let document = content.document.as_deref().and_then(|text| serde_json::from_str(text).ok());
-    let user = document.or_else(|| (!content.user.is_empty()).then(|| serde_json::json!(content.user)));
-    let user = user.as_ref().map(without_nul);
-    (without_nul(&metadata), user)
+    let user = document.unwrap_or_else(|| serde_json::json!(content.user));
+    (without_nul(&metadata), without_nul(&user))
 }
 
 /// A document for a column of the type jsonb, which refuses one character.

@@ -87,7 +87,7 @@ impl Supabase {
                 key: way.to.1.clone(),
                 content: CopyContent::Replace(Box::new(content)),
                 keep_tags: true,
-                given: Given { keeps_created: true, moved: way.moves, ..Given::default() },
+                given: Given { keeps_created: upsert, moved: way.moves, ..Given::default() },
                 conditions: conditions.clone(),
                 algorithm: None,
             };
@@ -133,7 +133,7 @@ pub(super) async fn copy(front: &Supabase, asked: &Asked, body: Body) -> Result<
     let (bucket, key) = &way.to;
     let mut answer = serde_json::Map::from_iter([
         ("Key".to_owned(), format!("{bucket}/{key}").into()),
-        ("Id".to_owned(), row::id(bucket, key.as_str()).into()),
+        ("Id".to_owned(), row::id(&object).into()),
     ]);
     answer.extend(row::whole(bucket, &object));
     Ok(error::json(StatusCode::OK, &answer))

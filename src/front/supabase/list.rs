@@ -117,6 +117,8 @@ struct Walk<'a> {
     caller: Caller,
     bucket: BucketName,
     prefix: String,
+    /// How much of the prefix names are told without.
+    told_from: usize,
     /// What names begin with behind the prefix, in any case.
     search: String,
     /// Whether names are told relative to the prefix, and files and folders of all cases lie among each other.
@@ -170,7 +172,12 @@ impl Walk<'_> {
         Rank {
             group: u8::from(grouped && !folder),
             time: if grouped && folder { 0 } else { time },
-            folded: if self.relative { name.to_lowercase() } else { String::new() },
+            folded: match self.relative {
+                // Among names a folder stands where what is beneath it does.
+                true if folder && !grouped => name.to_lowercase() + "/",
+                true => name.to_lowercase(),
+                false => String::new(),
+            },
             name: name.to_owned(),
             descending: self.order.descending,
         }
@@ -185,14 +192,16 @@ impl Walk<'_> {
             }
         };
         let mut folder: Option<(String, i64)> = None;
-        let shown = |name: &str| {
-            if self.relative { name.get(self.prefix.len()..).unwrap_or_default().to_owned() } else { name.to_owned() }
+        let shown = |name: &str| name.get(self.told_from..).unwrap_or_default().to_owned();
+        let found = |name: &str| {
+            let name = name.get(self.prefix.len()..).unwrap_or_default();
+            (!self.relative || !name.is_empty()) && name.to_lowercase().starts_with(&self.search)
         };
         self.each(|files, folders| {
             for name in folders {
-                let name = shown(&name);
-                let name = if self.relative { name.trim_end_matches('/') } else { &name };
-                if name.to_lowercase().starts_with(&self.search) {
+                if found(&name) {
+                    let name = shown(&name);
+                    let name = if self.relative { name.trim_end_matches('/') } else { &name };
                     push(Line { rank: self.rank(name, 0, true), file: None });
                 }
             }
@@ -210,8 +219,8 @@ impl Walk<'_> {
                     }
                     continue;
                 }
-                let name = shown(entry.key.as_str());
-                if !name.is_empty() && name.to_lowercase().starts_with(&self.search) {
+                if found(entry.key.as_str()) {
+                    let name = shown(entry.key.as_str());
                     push(Line { rank: self.rank(&name, time, false), file: Some(entry) });
                 }
             }
@@ -257,7 +266,7 @@ impl Walk<'_> {
                 None => rows.push((true, folder(&line.rank))),
                 Some(entry) => {
                     if let Some(object) = objects.next_if(|object| object.key == entry.key) {
-                        rows.push((false, row::listed(&self.bucket, &object, &line.rank.name)));
+                        rows.push((false, row::listed(&object, &line.rank.name)));
                     }
                 }
             }
@@ -304,14 +313,15 @@ pub(super) async fn first(front: &Supabase, asked: &Asked, body: Body) -> Result
     if !prefix.is_empty() && !prefix.ends_with('/') {
         prefix.push('/');
     }
-    // A search may go down, too.
+    // A search may go down, too; names are told from where it began.
+    let told_from = prefix.len();
     let (deeper, search) = search.rsplit_once('/').map_or(("", search.as_str()), |(deeper, search)| (deeper, search));
     if !deeper.is_empty() {
         prefix = format!("{prefix}{deeper}/");
     }
     let bucket = front.bucket(&asked.route.bucket).await?;
     let (caller, search) = (listing(caller, &prefix), search.to_lowercase());
-    let walk = Walk { front, caller, bucket, prefix, search, relative: true, level: true, order };
+    let walk = Walk { front, caller, bucket, prefix, told_from, search, relative: true, level: true, order };
     let at = |number: i64| usize::try_from(number).unwrap_or(0);
     let lines = or_empty(walk.page_at(at(offset), at(limit)).await)?;
     let rows = or_empty(walk.rows(lines, |rank| row::folder(&rank.name)).await)?;
@@ -377,7 +387,8 @@ pub(super) async fn second(front: &Supabase, asked: &Asked, body: Body) -> Resul
     }
     let bucket = front.bucket(&asked.route.bucket).await?;
     let caller = listing(caller, &prefix);
-    let walk = Walk { front, caller, bucket, prefix, search: String::new(), relative: false, level, order };
+    let walk =
+        Walk { front, caller, bucket, prefix, told_from: 0, search: String::new(), relative: false, level, order };
     let limit = usize::try_from(limit).unwrap_or(1);
     let (lines, next) = or_empty(walk.second_page(cursor, limit).await)?;
     let rows = or_empty(walk.rows(lines, |rank| folder(rank, order)).await)?;

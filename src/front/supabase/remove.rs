@@ -38,12 +38,18 @@ pub(super) async fn many(front: &Supabase, asked: &Asked, body: Body) -> Result<
     let mut fields = Fields::of_body(&asked.head.headers, body).await?;
     fields.required("prefixes");
     let names = match fields.texts("prefixes") {
-        Given::Is(names) => names,
-        Given::Absent | Given::Null => Vec::new(),
+        Given::Is(names) => {
+            if names.is_empty() {
+                fields.problem("/prefixes must NOT have fewer than 1 items");
+            }
+            names
+        }
+        Given::Null => {
+            fields.problem("/prefixes must be array");
+            Vec::new()
+        }
+        Given::Absent => Vec::new(),
     };
-    if names.is_empty() {
-        fields.problem("/prefixes must NOT have fewer than 1 items");
-    }
     fields.check()?;
     let bucket = front.bucket(&asked.route.bucket).await?;
     let keys: Vec<ObjectKey> = names.iter().filter_map(|name| names::key(name).ok()).collect();

@@ -189,7 +189,7 @@ async fn create(front: &Supabase, asked: &Asked, caller: &Caller, body: Body) ->
     let lives = i64::try_from(front.options.upload_seconds).unwrap_or(i64::MAX);
     let ends = Clock::now().seconds().saturating_add(lives);
     let given =
-        Given { keeps_created: true, ends: Some(Timestamp(ends.saturating_mul(1_000_000_000))), ..Given::default() };
+        Given { keeps_created: upsert, ends: Some(Timestamp(ends.saturating_mul(1_000_000_000))), ..Given::default() };
     let (content, checksum) = (said.content, None);
     let conditions = conditions.clone();
     let request =
@@ -316,7 +316,7 @@ impl Supabase {
             bucket,
             key,
             content,
-            given: Given { keeps_created: true, ..Given::default() },
+            given: Given { keeps_created: upsert, ..Given::default() },
             conditions,
             body,
         };

@@ -1,14 +1,12 @@
 //! Objects as rows of JSON.
 //!
-//! **Invariant:** the id of an object is that of its bucket and key: it stays when the object is overwritten. Its
-//! version is the version's id.
+//! **Invariant:** the id of an object is that of its row where there is a table of rows, and stays when the object is
+//! overwritten. Its version is the version's id.
 
 use serde_json::{Map, Value, json};
-use sha2::{Digest as _, Sha256};
 
 use super::dates;
 use crate::model::caller::subject_of;
-use crate::model::id::hex;
 use crate::model::name::BucketName;
 use crate::model::object::Object;
 
@@ -24,13 +22,8 @@ pub(super) fn uuid(digits: &str) -> String {
 }
 
 /// The id of an object.
-pub(super) fn id(bucket: &BucketName, key: &str) -> String {
-    let mut hash: [u8; 32] =
-        Sha256::new().chain_update(bucket.as_str()).chain_update([0]).chain_update(key).finalize().into();
-    // Version 8 (of the application's own making) and the variant of RFC 9562.
-    hash[6] = hash[6] & 0x0f | 0x80;
-    hash[8] = hash[8] & 0x3f | 0x80;
-    uuid(&hex(&hash[..16]))
+pub(super) fn id(object: &Object) -> String {
+    uuid(&object.id().to_string())
 }
 
 /// The type of an object.
@@ -75,11 +68,11 @@ pub(super) fn owner(id: &str) -> &str {
 }
 
 /// A row of a listing, under a name.
-pub(super) fn listed(bucket: &BucketName, object: &Object, name: &str) -> Map<String, Value> {
+pub(super) fn listed(object: &Object, name: &str) -> Map<String, Value> {
     let created = dates::json(object.created());
     Map::from_iter([
         ("name".to_owned(), name.into()),
-        ("id".to_owned(), id(bucket, object.key.as_str()).into()),
+        ("id".to_owned(), id(object).into()),
         ("updated_at".to_owned(), dates::json(object.modified).into()),
         ("created_at".to_owned(), created.clone().into()),
         ("last_accessed_at".to_owned(), created.into()),
@@ -97,7 +90,7 @@ pub(super) fn folder(name: &str) -> Map<String, Value> {
 
 /// The whole row.
 pub(super) fn whole(bucket: &BucketName, object: &Object) -> Map<String, Value> {
-    let mut row = listed(bucket, object, object.key.as_str());
+    let mut row = listed(object, object.key.as_str());
     row.extend([
         ("bucket_id".to_owned(), bucket.as_str().into()),
         ("owner".to_owned(), owner(&object.owner).into()),
@@ -111,7 +104,7 @@ pub(super) fn whole(bucket: &BucketName, object: &Object) -> Map<String, Value> 
 /// What `info` tells.
 pub(super) fn info(bucket: &BucketName, object: &Object) -> Value {
     json!({
-        "id": id(bucket, object.key.as_str()),
+        "id": id(object),
         "name": object.key.as_str(),
         "version": uuid(&object.version.to_string()),
         "bucket_id": bucket.as_str(),

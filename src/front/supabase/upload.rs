@@ -43,8 +43,7 @@ pub(super) async fn upload(front: &Supabase, asked: &Asked, body: Body) -> Resul
     let key = names::new_key(&asked.route.key)?;
     let upsert = asked.route.op == Op::Update || asked.upserts();
     let object = front.put(&caller, asked, (&bucket, &key), upsert, body).await?;
-    let id = row::id(&bucket, object.key.as_str());
-    Ok(error::json(StatusCode::OK, &json!({ "Key": format!("{bucket}/{key}"), "Id": id })))
+    Ok(error::json(StatusCode::OK, &json!({ "Key": format!("{bucket}/{key}"), "Id": row::id(&object) })))
 }
 
 /// By a signed address, which says who owns what is written and whether it may replace anything.
@@ -95,7 +94,7 @@ impl Supabase {
             bucket: bucket.clone(),
             key: key.clone(),
             content,
-            given: Given { keeps_created: true, ..Given::default() },
+            given: Given { keeps_created: upsert, ..Given::default() },
             conditions: conditions(upsert),
             body: Incoming { length, frames, md5: None, checksum: None, algorithm: None, trailer: None },
         };

@@ -84,6 +84,7 @@ pub(super) fn rich(text: &str) -> Object {
             lock: Lock { retention: None, legal_hold: Some(false) },
             sealing: None,
             created: Some(Timestamp(1)),
+            id: Some(VersionId::fresh()),
             ends: None,
         },
     }

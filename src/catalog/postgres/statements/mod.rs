@@ -12,10 +12,17 @@ macro_rules! entry {
         "version, placed, stamp, size, modified, etag, owner, storage_class, sum_algorithm, sum_kind, counter, null_version"
     };
 }
-/// What a lookup shows.
+/// What a lookup shows: of a current version, or of one behind it, which has no row that others know.
 macro_rules! object {
-    ($marker:literal) => {
-        concat!("name, ", entry!(), ", ", $marker, ", sum_value, crc64, content, parts, revision, attached")
+    ("false") => {
+        concat!("name, ", entry!(), ", false, sum_value, crc64, content, parts, revision, attached, row_id")
+    };
+    ("marker") => {
+        concat!(
+            "name, ",
+            entry!(),
+            ", marker, sum_value, crc64, content, parts, revision, attached, CAST(NULL AS text)"
+        )
     };
 }
 /// What a page of versions shows.
@@ -44,6 +51,12 @@ macro_rules! values {
          CAST($8 AS bigint), CAST($9 AS text), CAST($10 AS text), CAST($11 AS text), CAST($12 AS text), \
          CAST($13 AS text), CAST($14 AS text), CAST($15 AS bigint), CAST($16 AS text), CAST($17 AS text), \
          CAST($18 AS boolean), CAST($19 AS bigint), CAST($20 AS text)"
+    };
+}
+/// An instant of ours, in nanoseconds, as tables know it.
+macro_rules! at {
+    ($nanoseconds:literal) => {
+        concat!("to_timestamp(0) + CAST(", $nanoseconds, " AS bigint) / 1000 * interval '1 microsecond'")
     };
 }
 /// An owner as the tables of Supabase know it: by the subject of its tokens, in an older column only where that is a UUID.
@@ -170,7 +183,7 @@ pub(super) const BUCKETS: &str =
     concat!("SELECT ", bucket_row!(), " WHERE l.bucket_id >= $1 AND l.bucket_id < $2 ORDER BY l.bucket_id LIMIT $3");
 pub(super) const SET_SETTINGS: &str = concat!(
     "WITH l AS (UPDATE longshore.bucket_settings SET settings = $2 WHERE id = $1 RETURNING bucket_id), \
-    b AS (UPDATE storage.buckets SET public = $3, updated_at = now() WHERE id IN (SELECT bucket_id FROM l)), m AS (",
+    b AS (UPDATE storage.buckets SET public = $3 WHERE id IN (SELECT bucket_id FROM l)), m AS (",
     moved!("l"),
     ") SELECT longshore.refuse(CASE WHEN NOT EXISTS (SELECT 1 FROM l) THEN 'LS404' END)"
 );
@@ -179,7 +192,7 @@ pub(super) const RESTORE_BUCKET: &str = concat!(
         revision = revision + 1 WHERE id = $1 RETURNING bucket_id), \
     b AS (UPDATE storage.buckets SET public = $3, (owner_id, owner) = ROW (",
     owned!("$4"),
-    "), updated_at = now(), file_size_limit = CAST($8 AS bigint), allowed_mime_types = CAST($9 AS text[]) \
+    "), file_size_limit = CAST($8 AS bigint), allowed_mime_types = CAST($9 AS text[]) \
         WHERE id IN (SELECT bucket_id FROM l)), m AS (",
     moved!("l"),
     ") SELECT longshore.refuse(CASE WHEN NOT EXISTS (SELECT 1 FROM l) THEN 'LS404' END)"
@@ -258,6 +271,8 @@ pub(super) const COUNT: &str = concat!(
 
 pub(super) const OBJECT: &str =
     concat!("SELECT ", object!("false"), " FROM ", current!(), " WHERE name COLLATE \"C\" = $2");
+pub(super) const OBJECTS: &str =
+    concat!("SELECT ", object!("false"), " FROM ", current!(), " WHERE name COLLATE \"C\" = ANY (CAST($2 AS text[]))");
 pub(super) const VERSION: &str = concat!(
     "SELECT ",
     object!("false"),
@@ -316,10 +331,17 @@ pub(super) const USAGE: &str = concat!(
     " UNION ALL SELECT count(*), coalesce(sum(size), 0) FROM longshore.versions WHERE bucket = $1 AND NOT marker) AS held"
 );
 
-/// `$23`: whether the version is a fresh one, whose bytes `gc` may have given up.
+/// `$23`: whether the version is a fresh one, whose bytes `gc` may have given up. `$24`: what the row is known by. `$25`: when
+/// the key came to be.
 pub(super) const INSERT_OBJECT: &str = concat!(
-    "WITH o AS (INSERT INTO storage.objects (bucket_id, name, version, owner_id, owner, metadata, user_metadata) SELECT ",
-    "bucket_id, CAST($2 AS text), ",
+    "WITH o AS (INSERT INTO storage.objects (id, created_at, updated_at, last_accessed_at, bucket_id, name, version, \
+        owner_id, owner, metadata, user_metadata) SELECT CAST(CAST($24 AS text) AS uuid), ",
+    at!("$25"),
+    ", ",
+    at!("$8"),
+    ", ",
+    at!("$25"),
+    ", bucket_id, CAST($2 AS text), ",
     spelt!(),
     ", ",
     shown!(),
@@ -450,11 +472,16 @@ pub(super) const INLINE: &str = "SELECT bytes FROM longshore.outbox WHERE versio
     AND bytes IS NOT NULL AND id = (SELECT max(id) FROM longshore.outbox \
         WHERE version = $1 AND bucket = $2 AND bytes IS NOT NULL)";
 pub(super) const DELETE_TASKS: &str = concat!("DELETE FROM longshore.outbox WHERE id = ANY ($1) AND holder = ", me!());
-/// Those whose version is current: whoever displaces it from now on finds it at its key.
+/// Those whose version is current: whoever displaces it from now on finds it at its key. Another server that writes the row
+/// anew leaves the facts.
 pub(super) const DELETE_LAID_OUT: &str = concat!(
     "DELETE FROM longshore.outbox AS o WHERE o.id = ANY ($1) AND o.holder = ",
     me!(),
-    " AND EXISTS (SELECT 1 FROM longshore.facts AS f WHERE f.version = o.version AND f.bucket = o.bucket) RETURNING o.id"
+    " AND EXISTS (SELECT 1 FROM longshore.facts AS f WHERE f.version = o.version AND f.bucket = o.bucket) \
+        AND EXISTS (SELECT 1 FROM longshore.bucket_settings AS b JOIN storage.objects AS r \
+            ON r.bucket_id = b.bucket_id COLLATE \"default\" AND r.name COLLATE \"C\" = o.name AND ",
+    of_row!("r.version"),
+    " = o.version WHERE b.id = o.bucket) RETURNING o.id"
 );
 
 pub(super) const INSERT_EVENT: &str =

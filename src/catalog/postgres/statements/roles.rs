@@ -105,6 +105,12 @@ pub(in crate::catalog::postgres) const PLACE_VERSION: &str = concat!(
 /// Those of the names that the role sees.
 pub(in crate::catalog::postgres) const SEEN_NAMES: &str = "SELECT name FROM storage.objects \
     WHERE bucket_id = current_setting('longshore.bucket') AND name = ANY (CAST($1 AS text[]))";
+/// The same, with their versions.
+pub(in crate::catalog::postgres) const SEEN_VERSIONS: &str = concat!(
+    "SELECT name, ",
+    of_row!("version"),
+    " FROM storage.objects WHERE bucket_id = current_setting('longshore.bucket') AND name = ANY (CAST($1 AS text[]))"
+);
 /// Versions behind the current ones.
 pub(in crate::catalog::postgres) const VERSIONS_NAMED: &str = concat!(
     "SELECT ",

@@ -53,7 +53,11 @@ macro_rules! current {
                 AND jsonb_typeof(o.metadata -> 'eTag') = 'string' \
                 THEN substring(o.metadata ->> 'eTag' FROM '^\"?([!#-~]{1,100})\"?$') END, '') AS etag, \
             coalesce(f.owner, 'sub:' || coalesce(o.owner_id, CAST(o.owner AS text)), 'root') AS owner, \
-            f.storage_class, f.sum_algorithm, f.sum_kind, f.sum_value, f.crc64, f.parts, f.attached, \
+            f.storage_class, f.sum_algorithm, f.sum_kind, f.sum_value, f.crc64, f.parts, \
+            replace(CAST(o.id AS text), '-', '') AS row_id, \
+            coalesce(f.attached, CASE WHEN f.version IS NULL AND o.created_at IS NOT NULL THEN \
+                CAST(jsonb_build_object('created', CAST(extract(epoch FROM o.created_at) * 1000000000 AS bigint)) AS text) \
+                END) AS attached, \
             coalesce(f.counter, ",
             written!(),
             ") AS counter, coalesce(f.null_version, true) AS null_version, coalesce(f.revision, ",
