@@ -181,6 +181,18 @@ pub async fn prepare_catalog(config: &Config, login: Option<&str>) -> Result<(),
     PostgresCatalog::prepare(url, login).await.map_err(|error| AppError::CatalogServer(place, error))
 }
 
+/// What might be changed about the policies and roles in the database of a catalog in Postgres.
+///
+/// # Errors
+/// What the database refuses.
+pub async fn advice(config: &Config) -> Result<Vec<String>, AppError> {
+    let Some(url) = &config.catalog else { return Ok(Vec::new()) };
+    // The service is none of those whose rights are in question.
+    let roles: Vec<String> = config.jwt.roles.iter().filter(|role| *role != SERVICE_ROLE).cloned().collect();
+    let place = PostgresCatalog::place(url).unwrap_or_else(|_| "in Postgres".to_owned());
+    PostgresCatalog::advise(url, &roles).await.map_err(|error| AppError::CatalogServer(place, error))
+}
+
 /// What providers are opened with.
 #[derive(Debug, Clone, Copy)]
 struct Opener<'a> {

@@ -11,15 +11,13 @@ use clap::Args;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::app::{App, root_of_command};
-use crate::catalog::postgres::PostgresCatalog;
+use crate::app::{self, App, root_of_command};
 use crate::cli::exit::{Failure, Outcome};
 use crate::cli::{Served, bucket, print, provider};
 use crate::config::root::RootKeys;
 use crate::config::state::{State, StateError};
 use crate::config::{Config, ProviderConfig, ProviderKind};
 use crate::model::bucket::BucketRule;
-use crate::model::caller::SERVICE_ROLE;
 use crate::model::place::Layout;
 use crate::provider::Provider;
 
@@ -55,9 +53,10 @@ pub(super) async fn run(arguments: Arguments) -> Outcome {
     }
     let mut advice = Vec::new();
     if problems.is_empty() {
-        match advised(&config).await {
-            Ok(found) => advice = found,
-            Err(problem) => problems.push(problem),
+        match timeout(ANSWER_LIMIT, app::advice(&config)).await {
+            Ok(Ok(found)) => advice = found,
+            Ok(Err(error)) => problems.push(Failure::from(error).text()),
+            Err(_) => problems.push("the database of the catalog does not answer".to_owned()),
         }
     }
     if arguments.json {
@@ -132,19 +131,6 @@ async fn state(config: &Config) -> Result<Vec<(String, Value)>, Failure> {
         found.push(("buckets".into(), json!(bucket::all(&app).await?.len())));
     }
     Ok(found)
-}
-
-/// What might be changed about the policies and roles in the database of the catalog.
-async fn advised(config: &Config) -> Result<Vec<String>, String> {
-    let Some(url) = &config.catalog else { return Ok(Vec::new()) };
-    // The service is none of those whose rights are in question.
-    let roles: Vec<String> = config.jwt.roles.iter().filter(|role| *role != SERVICE_ROLE).cloned().collect();
-    let advice = timeout(ANSWER_LIMIT, PostgresCatalog::advise(url, &roles)).await;
-    let advice = advice.map_err(|_| "catalog: the database does not answer".to_owned())?;
-    advice.map_err(|error| {
-        let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-        format!("catalog: {error}{cause}")
-    })
 }
 
 fn is_there(provider: &ProviderConfig) -> bool {

@@ -48,9 +48,9 @@ pub(super) async fn an_update_needs_the_version_it_was_checked_against(catalog: 
     assert_eq!(at(catalog, b, "k").await, None, "an update makes no row");
     insert(catalog, b, &first).await;
     catalog.commit(US, update(first.version, &second)).await.unwrap();
-    assert_eq!(at(catalog, b, "k").await, Some(second.clone()), "every column is replaced");
+    assert_eq!(at(catalog, b, "k").await.map(but_for_id), Some(second.clone()), "every column is replaced");
     assert_conflict(catalog.commit(US, update(first.version, &third)).await);
-    assert_eq!(at(catalog, b, "k").await, Some(second));
+    assert_eq!(at(catalog, b, "k").await.map(but_for_id), Some(second));
 }
 
 pub(super) async fn a_delete_needs_the_version_it_was_checked_against(catalog: &dyn Catalog) {
@@ -100,7 +100,7 @@ pub(super) async fn changes_of_one_key_follow_each_other(catalog: &dyn Catalog) 
     let (first, second) = (rich("k"), plain("k"));
     let both = vec![change(b, "k", None, Some(&first)), change(b, "k", Some(first.version), Some(&second))];
     catalog.commit(US, commit(both)).await.unwrap();
-    assert_eq!(at(catalog, b, "k").await, Some(second));
+    assert_eq!(at(catalog, b, "k").await.map(but_for_id), Some(second));
 }
 
 pub(super) async fn a_commit_into_a_bucket_that_is_gone_is_refused(catalog: &dyn Catalog) {
@@ -176,7 +176,7 @@ pub(super) async fn one_of_many_racing_updates_wins_each_round(catalog: &dyn Cat
         let won: Vec<_> = outcomes.iter().zip(&objects).filter(|(outcome, _)| outcome.is_ok()).collect();
         assert_eq!(won.len(), 1, "{outcomes:?}");
         current = at(catalog, b, "k").await.expect("it is there");
-        assert_eq!(&current, won[0].1);
+        assert_eq!(&but_for_id(current.clone()), won[0].1);
     }
 }
 

@@ -90,6 +90,12 @@ pub(super) fn rich(text: &str) -> Object {
     }
 }
 
+/// The same, whatever its row is known by: an overwritten one may stay known by what it was.
+pub(super) fn but_for_id(mut object: Object) -> Object {
+    object.attached.id = None;
+    object
+}
+
 /// An object of few facts.
 pub(super) fn plain(text: &str) -> Object {
     Object {
