@@ -27,7 +27,7 @@ use crate::store::error::{Error, Result};
 use crate::store::events::{Cause, How};
 use crate::store::put::takes;
 use crate::store::request::{CompleteRequest, Completed, ListedPart};
-use crate::store::write::{EndOfUpload, Write, check_write};
+use crate::store::write::{Along, EndOfUpload, Write, check_write};
 use crate::store::{SERVICE, Store};
 
 impl Store {
@@ -150,8 +150,9 @@ impl Store {
         let attempts = stored.values().map(|part| part.attempt).collect();
         let free = Step::FreeUpload { handle: row.handle.clone(), attempts };
         let upload = Some(EndOfUpload { id: row.id, listed: digest_of_list(&request.parts), free });
+        let along = Along { upload, ..Along::default() };
         let object = self
-            .write(Write { bound, stage, draft, whole: None, conditions: request.conditions, upload, cause, scope })
+            .write(Write { bound, stage, draft, whole: None, conditions: request.conditions, along, cause, scope })
             .await?;
         let (version, sealing) = (object.shown(), object.attached.sealing);
         Ok(Completed { version, etag: object.etag, checksum: object.checksum, sealing })

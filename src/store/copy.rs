@@ -21,9 +21,10 @@ use crate::store::get::{Named, Opened, blocks};
 use crate::store::ingest::pour;
 use crate::store::items::given_to_copy;
 use crate::store::put::{draft, takes};
+use crate::store::relocate::{Leaving, Moved, inherit};
 use crate::store::request::{Copied, CopyContent, CopyRequest};
 use crate::store::seal::SealedStage;
-use crate::store::write::{Write, check_write, current_of};
+use crate::store::write::{Along, Write, check_write, current_of};
 use crate::store::{SERVICE, Store};
 
 impl Store {
@@ -32,6 +33,11 @@ impl Store {
     /// # Errors
     /// Refusals; nothing is visible then. A failed condition on the source is always `PreconditionFailed`.
     pub async fn copy(&self, caller: &Caller, request: CopyRequest) -> Result<Copied> {
+        self.transfer(caller, request, None).await
+    }
+
+    /// Copies; with `moved`, the source ends by the commit of the copy, which has its name for the rest.
+    pub(super) async fn transfer(&self, caller: &Caller, request: CopyRequest, moved: Option<Moved>) -> Result<Copied> {
         let named = Named::new(&request.from_key, request.from_version, Action::GetObject);
         let source = self.enter_to_read(caller, &request.from_bucket, named.key, named.version, named.action).await?;
         let bound = self.enter_object(caller, &request.bucket, &request.key, Action::PutObject).await?;
@@ -59,19 +65,28 @@ impl Store {
             CopyContent::Replace(content) => content,
         };
         takes(&bound, &request.key, content, Some(opened.object.size))?;
-        self.refuse_beyond_quota(&bound, &request.key, Some(opened.object.size)).await?;
+        // What moves within a bucket takes no room; the commit counts.
+        if moved != Some(Moved::AtOnce) || source.bucket.id != bound.bucket.id {
+            self.refuse_beyond_quota(&bound, &request.key, Some(opened.object.size)).await?;
+        }
         let given = given_to_copy(&bound, &opened.object, &request.given);
         let (owner, mut attached) =
             self.accept(&bound, &request.key, self.owner_of_write(&bound, caller), &given).await?;
         if request.keep_tags {
             attached.tags = opened.object.attached.tags.clone();
         }
+        if moved.is_some() {
+            inherit(&opened.object, &owner, &mut attached);
+        }
+        let leaves = moved
+            .filter(|moved| *moved == Moved::AtOnce)
+            .map(|_| Leaving { bound: source.clone(), row: opened.object.clone() });
         let sealed = self.sealing_for(&bound, &request.key, &request.given.encryption)?;
         let (version, from) = (VersionId::fresh(), opened.object.shown());
         let stage = self.stage(&bound, version).await?;
         let mut stage = SealedStage::over(stage, sealed.as_ref().map(|sealed| &sealed.key), 0);
         let mut draft =
-            self.copy_bytes(&source, opened, &bound, &mut stage, &request, (owner, attached), version).await?;
+            self.copy_bytes(&source, opened, &bound, &mut stage, &request, (owner, attached), (version, moved)).await?;
         let (stage, _) = stage.finish(None).await?;
         if let Some(sealed) = sealed {
             sealed.note(&mut draft);
@@ -80,7 +95,8 @@ impl Store {
         let conditions = request.conditions;
         let cause = Cause::new(caller, How::Copy);
         let to = bound.clone();
-        let write = Write { bound, stage, draft, whole: None, conditions, upload: None, cause, scope };
+        let along = Along { leaves, ..Along::default() };
+        let write = Write { bound, stage, draft, whole: None, conditions, along, cause, scope };
         match self.write(write).await {
             Ok(object) => Ok(Copied { object, source: from }),
             Err(error) => {
@@ -141,7 +157,7 @@ impl Store {
         stage: &mut SealedStage,
         request: &CopyRequest,
         (owner, attached): (String, Attached),
-        version: VersionId,
+        (version, moved): (VersionId, Option<Moved>),
     ) -> Result<Object> {
         let Opened { object, place, body } = opened;
         let content = match &request.content {
@@ -149,7 +165,7 @@ impl Store {
             CopyContent::Replace(content) => (**content).clone(),
         };
         let plain = !stage.seals() && object.attached.sealing.is_none();
-        if plain && Arc::ptr_eq(&source.provider, &bound.provider) && facts_hold(&object, request) {
+        if plain && Arc::ptr_eq(&source.provider, &bound.provider) && facts_hold(&object, request, moved) {
             let range = 0..object.size;
             match stage.append(source.place(), &place, &object.stamp, range).await {
                 Ok(()) => {}
@@ -176,8 +192,11 @@ impl Store {
 }
 
 /// Whether ETag and checksums of the source are also those of a plain copy of its bytes: not if it was uploaded in
-/// parts, or its ETag is provisional, or another algorithm is asked for.
-fn facts_hold(source: &Object, request: &CopyRequest) -> bool {
+/// parts, or its ETag is provisional, or another algorithm is asked for. What is moved stays what it was, parts and all.
+fn facts_hold(source: &Object, request: &CopyRequest, moved: Option<Moved>) -> bool {
+    if moved.is_some() && !source.parts.is_empty() {
+        return true;
+    }
     let plain_etag = source.parts.is_empty() && source.etag.len() == 32 && !source.etag.contains('-');
     let checksum = source.checksum.as_ref().is_some_and(|c| {
         c.kind == ChecksumKind::FullObject && request.algorithm.is_none_or(|asked| asked == c.algorithm)

@@ -45,6 +45,11 @@ impl Cause {
         Self { how, by: caller.id().to_owned(), from }
     }
 
+    /// What is told of the other side of a move, which goes.
+    pub(super) fn of_removal(&self) -> Self {
+        Self { how: How::Delete, ..self.clone() }
+    }
+
     /// Whether a rule asks, and no client.
     pub(super) fn is_rule(&self) -> bool {
         self.how == How::Lifecycle

@@ -4,7 +4,8 @@
 //! compare-and-swap of the commit. Keys share a fixed number of stripes, so the locks take no memory that grows; two keys
 //! of one stripe wait for each other, which costs time and nothing else.
 //!
-//! **Invariant:** a task holds at most one stripe, so no two tasks can wait for each other in a circle.
+//! **Invariant:** a task waits for a stripe only while it holds none, or one that comes before it, so no two tasks can wait
+//! for each other in a circle.
 
 use std::hash::{BuildHasher as _, RandomState};
 
@@ -37,13 +38,29 @@ impl KeyLocks {
         self.stripe(self.hasher.hash_one((bucket, key))).await
     }
 
+    /// Waits for two keys, which may be one. On cancellation: nothing is held.
+    pub(super) async fn lock_both(
+        &self,
+        one: (BucketId, &ObjectKey),
+        other: (BucketId, &ObjectKey),
+    ) -> (MutexGuard<'_, ()>, Option<MutexGuard<'_, ()>>) {
+        let mut stripes = [one, other].map(|(bucket, key)| stripe_of(self.hasher.hash_one((bucket, key))));
+        stripes.sort_unstable();
+        let first = self.stripes[stripes[0]].lock().await;
+        let second = if stripes[0] == stripes[1] { None } else { Some(self.stripes[stripes[1]].lock().await) };
+        (first, second)
+    }
+
     /// Waits for the name of a bucket, among locks that are for names. On cancellation: nothing is held.
     pub(super) async fn lock_name(&self, name: &BucketName) -> MutexGuard<'_, ()> {
         self.stripe(self.hasher.hash_one(name)).await
     }
 
     async fn stripe(&self, hash: u64) -> MutexGuard<'_, ()> {
-        let stripe = usize::try_from(hash % STRIPES as u64).unwrap_or(0);
-        self.stripes[stripe].lock().await
+        self.stripes[stripe_of(hash)].lock().await
     }
+}
+
+fn stripe_of(hash: u64) -> usize {
+    usize::try_from(hash % STRIPES as u64).unwrap_or(0)
 }

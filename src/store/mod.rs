@@ -50,6 +50,7 @@ mod mount;
 mod multipart;
 mod outbox;
 mod put;
+mod relocate;
 mod remove;
 mod replay;
 pub mod request;

@@ -19,7 +19,7 @@ use crate::store::events::{Cause, How};
 use crate::store::ingest::{Digest, receive};
 use crate::store::request::{Behind, PutRequest};
 use crate::store::seal::SealedStage;
-use crate::store::write::{Write, check_write};
+use crate::store::write::{Along, Write, check_write};
 use crate::store::{SERVICE, Store};
 
 /// The type of what is of none.
@@ -100,7 +100,7 @@ impl Store {
         }
         let cause = Cause::new(caller, if request.given.posted { How::Post } else { How::Put });
         let conditions = request.conditions;
-        self.write(Write { bound, stage, draft, whole, conditions, upload: None, cause, scope }).await
+        self.write(Write { bound, stage, draft, whole, conditions, along: Along::default(), cause, scope }).await
     }
 
     /// A body that does not fit into the quota now is refused before it is read; the commit counts again.

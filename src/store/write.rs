@@ -9,10 +9,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::sync::MutexGuard;
 
 use crate::catalog::{self, Change, Commit, Intent, NewTask, Scope, Step, UploadEnd};
 use crate::model::condition::{Conditions, Current, WriteRefusal};
 use crate::model::lock::Retention;
+use crate::model::name::ObjectKey;
 use crate::model::object::Object;
 use crate::model::place::Placed;
 use crate::model::record::Record;
@@ -25,6 +27,7 @@ use crate::store::displace::{Behind, fate};
 use crate::store::error::{Error, Result};
 use crate::store::events::Cause;
 use crate::store::inline::placing;
+use crate::store::relocate::Leaving;
 use crate::store::{SERVICE, Store};
 
 /// A body that was taken in and what it is to become. Version, counter, stamp and date of the draft are settled here.
@@ -35,11 +38,20 @@ pub(super) struct Write {
     /// The body once more, if it is short: the catalog may keep it until the file is durable.
     pub(super) whole: Option<Bytes>,
     pub(super) conditions: Conditions,
-    pub(super) upload: Option<EndOfUpload>,
+    pub(super) along: Along,
     /// Who writes, for whom it is told.
     pub(super) cause: Cause,
     /// As whom it is decided.
     pub(super) scope: Scope,
+}
+
+/// What ends by the commit of a write.
+#[derive(Default)]
+pub(super) struct Along {
+    /// The upload that becomes the object.
+    pub(super) upload: Option<EndOfUpload>,
+    /// The object whose key is given up for it.
+    pub(super) leaves: Option<Leaving>,
 }
 
 /// The upload that becomes an object by a write.
@@ -58,7 +70,7 @@ impl Store {
     }
 
     async fn publish_and_decide(&self, write: Write) -> Result<Object> {
-        let Write { bound, stage, mut draft, whole, conditions, upload, cause, scope } = write;
+        let Write { bound, stage, mut draft, whole, conditions, mut along, cause, scope } = write;
         let kept = self.0.inline.admit(&bound, whole);
         let epoch = self.0.outbox.epoch();
         draft.modified = self.0.clock.unique();
@@ -77,11 +89,14 @@ impl Store {
         };
         let (version, stamp) = (draft.version, draft.stamp.clone());
         let decided =
-            self.decide_write(&bound, (draft, asked), (kept, epoch), &conditions, upload, (&cause, &scope)).await;
+            self.decide_write(&bound, (draft, asked), (kept, epoch), &conditions, &mut along, (&cause, &scope)).await;
         if let Err((_, Outcome::Refused)) = decided
             && let Err(error) = bound.provider.delete_managed(bound.place(), version, Some(&stamp)).await
         {
             tracing::warn!(%version, %error, "a refused body is left for gc");
+        }
+        if let (Ok(_), Some(leaving)) = (&decided, &along.leaves) {
+            self.forget_gone(&leaving.bound, &leaving.row.key).await;
         }
         decided.map_err(|(error, _)| error)
     }
@@ -92,19 +107,15 @@ impl Store {
         (mut draft, asked): (Object, Option<Retention>),
         (kept, epoch): (Option<Bytes>, u64),
         conditions: &Conditions,
-        upload: Option<EndOfUpload>,
+        along: &mut Along,
         (cause, scope): (&Cause, &Scope),
     ) -> std::result::Result<Object, (Error, Outcome)> {
         let refused = |error: Error| (error, Outcome::Refused);
         let mut bound = bound.clone();
         for _ in 0..crate::config::limits::COMMIT_TRIES_MAX {
-            let _order = self.0.locks.lock(bound.bucket.id, &draft.key).await;
+            let _order = self.in_order(&bound, &draft.key, along).await;
             let displaced = self.displaced(&bound, &draft, conditions).await.map_err(refused)?;
-            let checked = match check_write(conditions, displaced.as_ref()) {
-                Ok(()) => self.refuse_beside(&bound, conditions).await,
-                refused => refused,
-            };
-            if let Err(error) = checked {
+            if let Err(error) = self.lets_write(&bound, conditions, displaced.as_ref()).await {
                 // Who may not write does not learn from a condition what there is.
                 let intent = Intent::write(&draft.content, Some(draft.size));
                 self.ask(scope, &bound, &draft.key, &intent).await.map_err(refused)?;
@@ -112,11 +123,18 @@ impl Store {
             }
             let behind = self.behind(&bound, &draft.key, displaced.as_ref()).await.map_err(refused)?;
             self.put_after(&bound, &mut draft, displaced.as_ref(), &behind).await.map_err(refused)?;
-            let mut commit = commit_of(&bound, &draft, kept.clone(), displaced.as_ref(), &behind, upload.as_ref());
+            let upload = along.upload.as_ref();
+            let mut commit = commit_of(&bound, &draft, kept.clone(), displaced.as_ref(), &behind, upload);
             commit.events = self.events_of(&bound, cause, &draft);
             commit.free = conditions.beside.clone().map(|neighbour| (bound.bucket.id, neighbour));
-            match self.catalog().commit(scope, commit).await {
-                Ok(tasks) => {
+            if let Some(leaving) = &along.leaves {
+                self.set_off(leaving, cause, &mut commit).await.map_err(refused)?;
+            }
+            match self.catalog().commit(scope, commit).await.inspect_err(|_| self.stays(along)) {
+                Ok(mut tasks) => {
+                    if let Some(leaving) = &along.leaves {
+                        tasks = self.has_left(leaving, tasks).await;
+                    }
                     self.0.inline.add(kept.map_or(0, |kept| kept.len() as u64));
                     // The row says where the bytes are owed; the lay-out is taken before the answer, and again by the
                     // outbox if it fails now.
@@ -130,9 +148,13 @@ impl Store {
                         self.suit(&now, &mut draft, asked).await.map_err(refused)?;
                     }
                     bound = now;
+                    if let Some(leaving) = &mut along.leaves {
+                        leaving.bound = self.bound_anew(&leaving.bound).await.map_err(refused)?;
+                    }
                 }
                 Err(catalog::Error::NotFound) => {
                     self.forget_bucket(&bound.bucket.name);
+                    along.leaves.iter().for_each(|leaving| self.forget_bucket(&leaving.bound.bucket.name));
                     return Err(refused(Error::NoSuchBucket));
                 }
                 Err(catalog::Error::QuotaExceeded) => return Err(refused(Error::QuotaExceeded)),
@@ -143,6 +165,26 @@ impl Store {
             }
         }
         Err(refused(Error::ConditionalConflict))
+    }
+
+    /// Whether the conditions of a write hold.
+    async fn lets_write(&self, bound: &Bound, conditions: &Conditions, displaced: Option<&Object>) -> Result<()> {
+        check_write(conditions, displaced)?;
+        self.refuse_beside(bound, conditions).await
+    }
+
+    /// Waits for the key of a write and for the one that is given up for it.
+    async fn in_order(
+        &self,
+        bound: &Bound,
+        key: &ObjectKey,
+        along: &Along,
+    ) -> (MutexGuard<'_, ()>, Option<MutexGuard<'_, ()>>) {
+        let locks = &self.0.locks;
+        match &along.leaves {
+            None => (locks.lock(bound.bucket.id, key).await, None),
+            Some(from) => locks.lock_both((bound.bucket.id, key), (from.bound.bucket.id, &from.row.key)).await,
+        }
     }
 
     /// Gives the draft the place and the retention that the bucket's configuration asks for as it is now.

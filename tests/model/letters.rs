@@ -99,6 +99,7 @@ pub(super) enum Letter {
         source: If,
         target: If,
     },
+    Move(At, At, If),
     Begin(At, u8),
     Part(u8, u32, Body),
     PartCopy(u8, u32, At),
@@ -125,6 +126,7 @@ pub(super) enum Letter {
     /// The process ends so many microseconds into a request.
     CutPut(At, Body, u16),
     CutDelete(At, u16),
+    CutMove(At, At, u16),
     CutComplete(u8, u8, u16),
     /// A clean stop, and a start.
     Restart,
@@ -258,6 +260,7 @@ fn restart() -> impl Strategy<Value = Letter> {
         3 => Just(Letter::Crash),
         3 => (at(), body(), 0u16..4000).prop_map(|(at, body, after)| Letter::CutPut(at, body, after)),
         3 => (at(), 0u16..3000).prop_map(|(at, after)| Letter::CutDelete(at, after)),
+        3 => (at(), at(), 0u16..4000).prop_map(|(from, to, after)| Letter::CutMove(from, to, after)),
         1 => Just(Letter::Restart),
         1 => Just(Letter::Rebuild),
     ]
@@ -307,6 +310,7 @@ pub(super) fn letter(files: bool) -> impl Strategy<Value = Letter> {
         6 => (at(), condition()).prop_map(|(at, condition)| Letter::Delete(at, condition)),
         1 => (at(), any::<bool>()).prop_map(|(at, right)| Letter::DeleteSized(at, right)),
         4 => copy(),
+        4 => (at(), at(), condition()).prop_map(|(from, to, target)| Letter::Move(from, to, target)),
         8 => upload(),
         4 => listing(),
         6 => restart(),

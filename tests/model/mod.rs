@@ -6,6 +6,7 @@
 //! short as it shrank, to be kept in [`regressions`].
 
 mod check;
+mod give;
 mod kept;
 mod letters;
 mod memory;

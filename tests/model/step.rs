@@ -50,6 +50,7 @@ impl World {
             }
             Letter::DeleteSized(at, right) => self.delete_sized(at, right)?,
             Letter::Copy { from, to, replace, source, target } => self.copy(from, to, replace, source, target)?,
+            Letter::Move(from, to, target) => self.give(from, to, target)?,
             Letter::List { bucket, prefix, delimiter, after, limit } => {
                 let names = || PREFIXES.into_iter().chain(KEYS);
                 let nth = |n: u8| names().nth(usize::from(n) % (PREFIXES.len() + KEYS.len())).unwrap_or_default();
@@ -62,6 +63,7 @@ impl World {
             Letter::Crash => self.crash()?,
             Letter::CutPut(at, body, micros) => self.cut_put(at, body, micros)?,
             Letter::CutDelete(at, micros) => self.cut_delete(at, micros)?,
+            Letter::CutMove(from, to, micros) => self.cut_give(from, to, micros)?,
             Letter::Restart => self.restart()?,
             Letter::Rebuild => self.rebuild()?,
             Letter::Outside(at, edit) => {

@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use crate::case::{Case, DELETES, Operation, PAGE_KEYS, PART_BYTES, scatter};
 use crate::client::{Call, Client, Endpoint, Failed, OCTETS, element};
 use crate::multipart;
+use crate::reader::{self, Reader};
 use crate::sign::encode_query;
 use crate::stats::Histogram;
 
@@ -30,6 +31,29 @@ pub(crate) struct Plan {
     /// The value of x-amz-content-sha256 for the body that this case sends, and for an empty one.
     pub(crate) payload: String,
     pub(crate) no_payload: String,
+    /// Reads that are asked for again and again, by the number of their object; none where they are not signed ahead.
+    pub(crate) ahead: Vec<Bytes>,
+}
+
+impl Plan {
+    /// The reads of a case as they go over the wire, signed now: the pass is over long before their signatures are.
+    pub(crate) fn signed_ahead(case: Case, endpoint: &Endpoint, no_payload: &str) -> Vec<Bytes> {
+        let method = match case.operation {
+            Operation::Get => "GET",
+            Operation::Head => "HEAD",
+            Operation::Put | Operation::Delete | Operation::Multipart | Operation::List => return Vec::new(),
+        };
+        let path = |n| endpoint.read_path(&case.bucket(), &case.key(n));
+        (0..case.objects).map_while(|n| reader::request(endpoint, method, &path(n), no_payload)).collect()
+    }
+}
+
+/// The connection of a worker.
+pub(crate) enum Connection {
+    /// For requests that are signed ahead.
+    Reads(Reader),
+    /// For all others.
+    Any(Client),
 }
 
 /// What a pass has measured.
@@ -71,24 +95,27 @@ impl Outcome {
 }
 
 /// Does what is not measured: objects for DELETE, the connections, and a first request on each.
-pub(crate) async fn ready(plan: &Arc<Plan>) -> Vec<Client> {
+pub(crate) async fn ready(plan: &Arc<Plan>) -> Vec<Connection> {
     if plan.case.operation == Operation::Delete {
         fill(plan).await;
     }
     let mut clients = Vec::new();
     for worker in 0..plan.connections {
-        let mut client = Client::new(&plan.endpoint);
+        let mut connection = match plan.ahead.is_empty() {
+            true => Connection::Any(Client::new(&plan.endpoint)),
+            false => Connection::Reads(Reader::new(&plan.endpoint)),
+        };
         if !matches!(plan.case.operation, Operation::Delete | Operation::Multipart) {
             // A failure shows again in the first measured request.
-            let _ = once(plan, &mut client, worker, worker).await;
+            let _ = once(plan, &mut connection, worker, worker).await;
         }
-        clients.push(client);
+        clients.push(connection);
     }
     clients
 }
 
 /// Runs the pass over connections that are ready.
-pub(crate) async fn pass(plan: &Arc<Plan>, clients: Vec<Client>) -> Outcome {
+pub(crate) async fn pass(plan: &Arc<Plan>, clients: Vec<Connection>) -> Outcome {
     let began = Instant::now();
     let mut outcome = if plan.case.operation == Operation::Multipart {
         uploads(plan, clients, began).await
@@ -99,11 +126,11 @@ pub(crate) async fn pass(plan: &Arc<Plan>, clients: Vec<Client>) -> Outcome {
     outcome
 }
 
-async fn requests(plan: &Arc<Plan>, clients: Vec<Client>, began: Instant) -> Outcome {
+async fn requests(plan: &Arc<Plan>, clients: Vec<Connection>, began: Instant) -> Outcome {
     let next = Arc::new(AtomicU64::new(0));
     let limit = if plan.case.operation == Operation::Delete { DELETES } else { u64::MAX };
     let mut workers = JoinSet::new();
-    for (worker, mut client) in (0..).zip(clients) {
+    for (worker, mut connection) in (0..).zip(clients) {
         let (plan, next) = (Arc::clone(plan), Arc::clone(&next));
         workers.spawn(async move {
             let mut own = Outcome::new();
@@ -113,7 +140,7 @@ async fn requests(plan: &Arc<Plan>, clients: Vec<Client>, began: Instant) -> Out
                     break;
                 }
                 let start = Instant::now();
-                let done = once(&plan, &mut client, worker, n).await;
+                let done = once(&plan, &mut connection, worker, n).await;
                 own.record(start, done);
             }
             own
@@ -130,7 +157,12 @@ async fn requests(plan: &Arc<Plan>, clients: Vec<Client>, began: Instant) -> Out
 }
 
 /// One upload after the other, each with as many parts in flight as there are connections.
-async fn uploads(plan: &Arc<Plan>, mut clients: Vec<Client>, began: Instant) -> Outcome {
+async fn uploads(plan: &Arc<Plan>, connections: Vec<Connection>, began: Instant) -> Outcome {
+    let client = |connection| match connection {
+        Connection::Any(client) => Some(client),
+        Connection::Reads(_) => None,
+    };
+    let mut clients: Vec<Client> = connections.into_iter().filter_map(client).collect();
     let mut all = Outcome::new();
     let mut n = 0;
     while began.elapsed() < plan.seconds && all.errors < ERRORS_MAX {
@@ -144,17 +176,27 @@ async fn uploads(plan: &Arc<Plan>, mut clients: Vec<Client>, began: Instant) -> 
 }
 
 /// One request of the case, and the number of bytes of objects that it moved.
-async fn once(plan: &Plan, client: &mut Client, worker: u64, n: u64) -> Result<u64, Failed> {
+async fn once(plan: &Plan, connection: &mut Connection, worker: u64, n: u64) -> Result<u64, Failed> {
     let Plan { case, .. } = plan;
+    let object = scatter(n, case.objects);
+    let client = match connection {
+        Connection::Any(client) => client,
+        Connection::Reads(reader) => {
+            let index = usize::try_from(object).unwrap_or(usize::MAX);
+            let length = reader.read(plan.ahead.get(index).map_or(&[], |request| &request[..])).await?;
+            expect(length == case.size, || format!("{}: {length} bytes, wanted {}", case.key(object), case.size))?;
+            return Ok(if case.operation == Operation::Get { length } else { 0 });
+        }
+    };
     match case.operation {
         Operation::Get => {
-            let path = plan.endpoint.read_path(&case.bucket(), &case.key(scatter(n, case.objects)));
+            let path = plan.endpoint.read_path(&case.bucket(), &case.key(object));
             let (length, _) = client.drain(&Call::bare("GET", &path, "", &plan.no_payload)).await?;
             expect(length == case.size, || format!("GET {path}: {length} bytes, wanted {}", case.size))?;
             Ok(length)
         }
         Operation::Head => {
-            let path = plan.endpoint.read_path(&case.bucket(), &case.key(scatter(n, case.objects)));
+            let path = plan.endpoint.read_path(&case.bucket(), &case.key(object));
             client.drain(&Call::bare("HEAD", &path, "", &plan.no_payload)).await?;
             Ok(0)
         }

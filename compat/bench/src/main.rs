@@ -10,6 +10,7 @@ mod client;
 mod load;
 mod multipart;
 mod prepare;
+mod reader;
 mod report;
 mod sign;
 mod stats;
@@ -235,6 +236,7 @@ async fn measure(
         able.iter().map(|(endpoint, pid)| row(case, connections, endpoint, pid.map(|_| 0.0))).collect();
     for index in (0..able.len()).chain((0..able.len()).rev()) {
         let (endpoint, pid) = able[index];
+        let no_payload = args.payload.of(block, 0);
         let plan = Arc::new(Plan {
             case,
             endpoint: endpoint.clone(),
@@ -242,7 +244,8 @@ async fn measure(
             seconds: Duration::from_secs_f64(args.seconds),
             block: block.clone(),
             payload: args.payload.of(block, body),
-            no_payload: args.payload.of(block, 0),
+            ahead: Plan::signed_ahead(case, endpoint, &no_payload),
+            no_payload,
         });
         let clients = load::ready(&plan).await;
         let before = pid.and_then(stats::cpu_seconds);

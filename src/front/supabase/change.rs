@@ -1,7 +1,6 @@
 //! Copies and moves.
 //!
-//! A move is a copy and then the deletion of what was copied. Whoever writes the source between the two keeps its write:
-//! it counts as one after the move.
+//! A move is a copy whose source goes by the same commit. Whoever writes the source meanwhile is moved, too, or comes after.
 //!
 //! **Invariant:** the source must be readable and the destination writable, and for a move the source deletable, before
 //! anything happens; without `x-upsert` nothing is replaced.
@@ -56,7 +55,7 @@ impl Supabase {
         }
     }
 
-    /// Copies; `content`: what to say of the copy instead, if it differs.
+    /// Copies, or moves; `content`: what to say of the copy instead, if it differs.
     async fn copied(
         &self,
         caller: &Caller,
@@ -92,7 +91,11 @@ impl Supabase {
                 conditions: conditions.clone(),
                 algorithm: None,
             };
-            match self.store.copy(caller, request).await {
+            let copied = match way.moves {
+                true => self.store.move_object(caller, request).await,
+                false => self.store.copy(caller, request).await,
+            };
+            match copied {
                 Ok(copied) => return Ok((source, copied.object)),
                 // The source was overwritten, or the destination came to be: the next round tells.
                 Err(Error::PreconditionFailed) => {}
@@ -146,12 +149,8 @@ pub(super) async fn rename(front: &Supabase, asked: &Asked, body: Body) -> Resul
         return moved();
     }
     let caller = front.may_move(&caller, &way).await?;
-    let (source, _) = front.copied(&caller, &way, false, |_| None, "ResourceAlreadyExists").await?;
-    let same = Conditions { if_match: Some(TagMatch::Of(vec![source.etag])), ..Conditions::default() };
-    match front.delete(&caller, &way.from.0, &way.from.1, same).await {
-        Ok(()) | Err(Error::PreconditionFailed | Error::NoSuchKey) => moved(),
-        Err(error) => Err(error.into()),
-    }
+    front.copied(&caller, &way, false, |_| None, "ResourceAlreadyExists").await?;
+    moved()
 }
 
 impl Supabase {

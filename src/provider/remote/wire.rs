@@ -153,7 +153,8 @@ impl Wire {
         let end = Instant::now() + Duration::from_secs(CLOUD_RETRY_SECONDS_MAX);
         for tries in 0.. {
             let again = || request.clone().map(|()| whole(Bytes::new()));
-            let ended = self.send(again(), self.patience()).await;
+            self.breaker.pass()?;
+            let ended = self.sent(again(), self.patience()).await;
             let passes = match &ended {
                 Err(error) => error.retryable(),
                 Ok(reply) => is_passing(reply.status.as_u16()),
@@ -171,7 +172,15 @@ impl Wire {
 
     /// Sends a request once, and waits so long for the head of its answer. Any status may come back.
     pub(super) async fn send(&self, request: Request<Sending>, allowed: Duration) -> Result<Reply> {
-        let ended = self.send_flowing(request, allowed).await;
+        self.breaker.pass()?;
+        self.sent(request, allowed).await
+    }
+
+    /// The same for a request that was let pass. Only what was sent can fail: a refusal of our own says nothing of the other
+    /// side, and if it counted, those that are refused would keep the breaker open for ever.
+    async fn sent(&self, request: Request<Sending>, allowed: Duration) -> Result<Reply> {
+        let _one = self.turn().await?;
+        let ended = self.exchange(request, allowed).await;
         if ended.is_err() {
             self.breaker.tell(false);
         }
@@ -182,6 +191,10 @@ impl Wire {
     pub(super) async fn send_flowing(&self, request: Request<Sending>, allowed: Duration) -> Result<Reply> {
         self.breaker.pass()?;
         let _one = self.turn().await?;
+        self.exchange(request, allowed).await
+    }
+
+    async fn exchange(&self, request: Request<Sending>, allowed: Duration) -> Result<Reply> {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let ended = match timeout(allowed, self.client.request(request)).await {
             Err(_) => Err(Error::Unavailable(io::Error::new(io::ErrorKind::TimedOut, "no answer in time"))),
@@ -264,6 +277,7 @@ fn is_private(address: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::limits::{CLOUD_BREAKER_FAILURES, CLOUD_BREAKER_SECONDS_FIRST};
 
     #[test]
     fn private_addresses_are_known() {
@@ -297,6 +311,27 @@ mod tests {
         let config = RemoteConfig { url, containers, access_token: None, refuse_private: true };
         let options = TransportConfig { retries_max: 0, ..TransportConfig::default() };
         Wire::new("r", &config, options)
+    }
+
+    /// Whoever asks while it is open must not keep it open.
+    #[tokio::test(start_paused = true)]
+    async fn a_service_that_is_well_again_is_asked_again() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("http://{}/api", listener.local_addr().expect("an address"));
+        let config = RemoteConfig { url, containers: "containers".into(), access_token: None, refuse_private: false };
+        let options = TransportConfig { retries_max: 0, ..TransportConfig::default() };
+        let wire = Wire::new("r", &config, options).expect("a client");
+        for _ in 0..CLOUD_BREAKER_FAILURES {
+            wire.breaker.tell(false);
+        }
+        let request = wire.request(Method::GET, "").expect("a request");
+        for _ in 0..100 {
+            assert!(wire.ask(&request).await.is_err());
+            assert!(wire.send(request.clone().map(|()| whole(Bytes::new())), wire.patience()).await.is_err());
+            tokio::time::advance(Duration::from_millis(CLOUD_BREAKER_SECONDS_FIRST * 1000 / 101)).await;
+        }
+        tokio::time::advance(Duration::from_secs(1)).await;
+        wire.breaker.pass().expect("one tries");
     }
 
     #[tokio::test]

@@ -3,7 +3,7 @@
 //! A directory on its way is noted in the configuration of its bucket before the first key moves, and what is said about
 //! it is said of where it goes, too. Whoever finds such a note goes on with it: after a crash the next start does.
 //!
-//! **Invariant:** a key is deleted at its old path after the same bytes are at the new one, and a move goes forward only.
+//! **Invariant:** a key leaves its old path by the commit that puts it at the new one, and a move goes forward only.
 //! An item that somebody else has made at the new path is left alone, and so is the one that would have come there.
 
 use std::sync::Arc;
@@ -189,8 +189,8 @@ impl Store {
         }
     }
 
-    /// Gives one object another key, with all that it is, if nothing is there and nothing `beside` it. Again after it was
-    /// cut short: the copy that is there already counts as made.
+    /// Gives one object another key, with all that it is, if nothing is there and nothing `beside` it. In a bucket with
+    /// versions this may have been cut short: the copy that is there already counts as made.
     async fn move_key(
         &self,
         caller: &Caller,
@@ -204,8 +204,8 @@ impl Store {
             let mut request = CopyRequest { conditions: only_new(beside), ..copy_of(bucket, &source, to) };
             // Of a directory all was looked at, and all is said, before the first key moves.
             request.given.moved = beside.is_some();
-            let copy = match self.copy(caller, request).await {
-                Ok(copied) => copied.object,
+            let copy = match self.move_object(caller, request).await {
+                Ok(_) => return Ok(Moved::Yes),
                 // It was written meanwhile, or something is there.
                 Err(Error::PreconditionFailed) => {
                     let there = self.catalog().object(&SERVICE, bound.bucket.id, to).await?;

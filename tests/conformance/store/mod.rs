@@ -9,6 +9,7 @@ mod hooked;
 mod identities;
 mod inline;
 mod mended;
+mod moves;
 mod multipart;
 mod objects;
 mod sealed;
@@ -347,6 +348,14 @@ const EVERYWHERE: &[Behaviour] = behaviours![
     objects::readers_see_the_old_or_the_new,
     objects::copies_carry_facts,
     objects::buckets_come_and_go,
+    moves::what_is_moved_stays_what_it_was,
+    moves::a_move_replaces_only_what_it_may,
+    moves::a_file_becomes_a_directory_and_back,
+    moves::a_full_bucket_has_room_for_a_move,
+    moves::a_moving_object_is_there_once,
+    moves::a_write_at_the_source_is_never_lost,
+    moves::moves_that_cross_come_to_an_end,
+    moves::with_versions_the_source_keeps_one,
     multipart::parts_become_an_object,
     multipart::complete_refuses_what_is_not_right,
     multipart::a_repeated_complete_answers_alike,
@@ -373,6 +382,7 @@ const ON_FILES: &[Behaviour] = behaviours![
     edits::a_lost_container_is_not_a_mass_delete,
     edits::a_mass_removal_is_held_back,
     edits::rebuild_restores_the_listing,
+    moves::a_moved_object_is_a_plain_file_and_rebuilt,
     edits::another_catalog_is_refused,
     edits::owed_steps_are_taken_at_the_next_start,
     edits::many_full_folders_are_one_page_each,
