@@ -253,10 +253,12 @@ impl Store {
     ) -> ItemResult<(Vec<Glance>, Option<String>)> {
         let (id, limit) = (bound.bucket.id, query.limit);
         let window = Window { prefix: query.prefix.clone(), seek: query.start(), limit };
-        let rows = self.catalog().glance(&SERVICE, id, window, created).await?;
         // A role gets what it sees, by its own windows.
-        let whole = *scope == SERVICE && (bound.bucket.indexed.is_some() || bound.bucket.settings.exclusive);
-        if whole {
+        let rows = match scope {
+            Scope::Service => self.catalog().glance(&SERVICE, id, window, created).await?,
+            Scope::As(_) => Vec::new(),
+        };
+        if *scope == SERVICE && (bound.bucket.indexed.is_some() || bound.bucket.settings.exclusive) {
             let next = rows.last().filter(|_| rows.len() == limit).map(|last| last.key.to_string());
             return Ok((rows, next));
         }

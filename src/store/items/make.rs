@@ -114,6 +114,12 @@ impl Store {
         self.mark_directory(&within(caller, Permission::NewItem), &bound, path, None).await
     }
 
+    /// The conditions of an item that is to come: not beside another one of its path, except that a role is told nothing
+    /// of what its policies hide.
+    fn new_beside(&self, caller: &Caller, other: Option<&ObjectKey>) -> Conditions {
+        only_new(other.filter(|_| !self.is_judged(caller)))
+    }
+
     /// Marks a directory.
     pub(super) async fn mark_directory(
         &self,
@@ -128,7 +134,7 @@ impl Store {
             key: key.clone(),
             content: content_of_mark(),
             given: Given { heritage, ..Given::default() },
-            conditions: only_new(path.file()),
+            conditions: self.new_beside(caller, path.file()),
             body: nothing(),
         };
         self.put(caller, request).await.map(|_| ()).map_err(taken)
@@ -168,7 +174,7 @@ impl Store {
         self.ask_for_item(caller, bucket, path.file(), (&content, body.length)).await?;
         self.room_for(caller, bucket, path).await?;
         let key = path.file().ok_or(ItemError::Path)?.clone();
-        let (bucket, conditions) = (bucket.clone(), only_new(path.mark()));
+        let (bucket, conditions) = (bucket.clone(), self.new_beside(caller, path.mark()));
         let request = PutRequest { bucket, key, content, given: Given::default(), conditions, body };
         self.put_with(&within(caller, Permission::NewItem), request, behind).await.map_err(taken)?;
         Ok(())

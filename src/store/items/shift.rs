@@ -205,10 +205,12 @@ impl Store {
         (beside, owner): (Option<&ObjectKey>, Option<&str>),
     ) -> ItemResult<Moved> {
         let bucket = &bound.bucket.name;
+        // What a role moves is its own, and what it does not see is not in its way.
+        let conditions = only_new(beside.filter(|_| owner.is_none()));
         for _ in 0..COMMIT_TRIES_MAX {
             let Some(source) = self.really_there(bound, from).await? else { return Ok(Moved::Yes) };
             let owner = owner.unwrap_or(&source.owner);
-            let mut request = CopyRequest { conditions: only_new(beside), ..copy_of(bucket, &source, to, owner) };
+            let mut request = CopyRequest { conditions: conditions.clone(), ..copy_of(bucket, &source, to, owner) };
             // Of a directory all was looked at, and all is said, before the first key moves.
             request.given.moved = beside.is_some();
             let copy = match self.move_object(caller, request).await {
@@ -217,7 +219,7 @@ impl Store {
                 Err(Error::PreconditionFailed) => {
                     let there = self.catalog().object(&SERVICE, bound.bucket.id, to).await?;
                     match there {
-                        None if self.refuse_beside(bound, &only_new(beside)).await.is_err() => {
+                        None if self.refuse_beside(bound, &conditions).await.is_err() => {
                             return Ok(Moved::Blocked);
                         }
                         None => continue,

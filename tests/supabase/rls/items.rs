@@ -74,6 +74,12 @@ async fn what_is_written_and_moved_is_the_row_that_was_asked_about() {
     }
     let wanted = ground.ask(As::User(U2), MOVE, &[&"dark", &key, &"to", &Some(U2)]).await.map(|rows| rows.len());
     assert_eq!(wanted.ok(), Some(1));
+    ground
+        .superuser(
+            "CREATE POLICY hidden ON storage.objects AS RESTRICTIVE FOR SELECT TO authenticated USING (name <> 'to/')",
+        )
+        .await;
+    ground.site.server.root().put("dark", "to/", "").await.expect(200);
     assert_eq!(ground.said(As::User(U2), "dark", &key, "move", json!({"newpath": "/to"})).await, Said::Yes);
     assert_eq!(owner("to").await, U2);
     // What users write of items stays whose it is, as ever.
@@ -162,6 +168,14 @@ async fn a_drop_box_takes_items_and_shows_none() {
         }
     }
     assert_eq!(listed(&ground.function(As::Anon, "drop", "", "list", json!({})).await), (BTreeSet::new(), 0));
+    // The mark of a directory that is hidden is in nobody's way, and nobody learns of it.
+    for (function, path, asked) in [
+        ("newItem", "", json!({"name": "secret", "contents": "x"})),
+        ("newItem", "", json!({"name": "plain", "type": "d"})),
+    ] {
+        ground.site.server.root().put("drop", "secret/", "").await.expect(200);
+        assert_eq!(ground.said(As::Anon, "drop", path, function, asked).await, Said::Yes);
+    }
     // Who shows no token is no role: what is open to everyone by its service is, and what is private is not.
     let open = ground.site.plain(As::Nobody, "GET", "/drop/dropped").await;
     assert_eq!((said_by_filestore(&open), open.text().as_str()), (Said::Yes, "x"));
