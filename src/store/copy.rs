@@ -74,8 +74,8 @@ impl Store {
         if request.keep_tags {
             attached.tags = opened.object.attached.tags.clone();
         }
-        if moved.is_some() {
-            inherit(&opened.object, &owner, &mut attached);
+        if let Some(moved) = moved {
+            inherit(moved, &opened.object, &owner, &mut attached);
         }
         let leaves = moved
             .filter(|moved| *moved == Moved::AtOnce)

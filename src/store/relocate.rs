@@ -40,10 +40,14 @@ pub(super) struct Leaving {
     pub(super) row: Object,
 }
 
-/// What a moved object keeps beside its bytes: since when it is there and, as long as it is the same person's, who else
-/// may what.
-pub(super) fn inherit(source: &Object, owner: &str, attached: &mut Attached) {
+/// What a moved object keeps beside its bytes: since when it is there, which one it is and, as long as it is the same
+/// person's, who else may what.
+pub(super) fn inherit(moved: Moved, source: &Object, owner: &str, attached: &mut Attached) {
     attached.created = Some(source.created());
+    // Until it is deleted, the source is the one with this id.
+    if moved == Moved::AtOnce {
+        attached.id = Some(source.id());
+    }
     if source.owner == owner {
         attached.acl.clone_from(&source.attached.acl);
     }

@@ -22,8 +22,14 @@ async fn with_objects() -> Site {
 async fn objects_are_moved() {
     let site = with_objects().await;
     let ask = |asked: serde_json::Value| site_move(&site, asked);
+    let row = async |key: &str| {
+        let info = body(&site.plain(SERVICE, "GET", &format!("/object/info/ls/{key}")).await);
+        (info["id"].clone(), info["created_at"].clone())
+    };
+    let before = row("a.txt").await;
     let moved = ask(json!({"bucketId": "ls", "sourceKey": "a.txt", "destinationKey": "m/a.txt"})).await.expect(200);
     assert_eq!(moved.text(), r#"{"message":"Successfully moved"}"#);
+    assert_eq!(row("m/a.txt").await, before, "it is the same one");
     let across = json!({"bucketId": "ls", "sourceKey": "B.txt", "destinationBucket": "dst", "destinationKey": "B.txt"});
     ask(across).await.expect(200);
     let root = site.server.root();
