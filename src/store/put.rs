@@ -72,7 +72,8 @@ impl Store {
             let intent = Intent::write(&request.content, request.body.length);
             self.ask(&scope, &bound, &request.key, &intent).await?;
             self.refuse_early(&bound, &request.key, &request.conditions).await?;
-        } else if scope == SERVICE {
+        } else if scope == SERVICE && !self.catalog().is_shared() {
+            // Of a catalog that is across a network a question costs more than the short body that it may spare.
             self.refuse_early(&bound, &request.key, &request.conditions).await?;
         }
         // What follows may still name another type.
