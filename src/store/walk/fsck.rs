@@ -256,6 +256,8 @@ impl Fsck<'_> {
         right.placed = record.placed;
         right.modified = record.modified;
         right.cut = record.cut;
+        // A row that is written over keeps what it is known by, which the catalog alone knows.
+        right.attached.id = record.attached.id;
         if record.cut {
             right.parts.clone_from(&record.parts);
             right.content.user.clone_from(&record.content.user);

@@ -137,9 +137,11 @@ pub(super) async fn rebuild_restores_the_listing(bed: &mut Bed) {
     let options = ScanOptions { rebuild: true, ..ScanOptions::default() };
     scan(bed, options).await;
     assert_eq!(bed.keys("", None, 1000).await, listed);
-    for (name, (object, body)) in keys.iter().zip(before) {
+    for (name, (mut object, body)) in keys.iter().zip(before) {
         let (now, bytes) = bed.get(name).await.expect("gets");
         assert_eq!(bytes, body, "{name}");
+        // What the row of a key that was written over is known by, the lost catalog alone knew.
+        object.attached.id = None;
         assert_eq!(now, object, "{name}");
     }
 }
