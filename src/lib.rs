@@ -83,6 +83,13 @@
 //! again, by the same commit. What object lock holds is asked of the row that the commit compares, facts and all, so a
 //! lock that is set meanwhile is seen; held bytes are always at managed places.
 //!
+//! # What happens on a move
+//!
+//! The bytes are copied and published; then, under the locks of both keys, the source is taken aside as by a delete, and the
+//! commit that makes the copy an object takes the source's row away (`store::relocate`). A reader finds the object under
+//! exactly one name, with the id and the birth that it had. In a bucket that has ever kept versions it is a copy and a
+//! deletion, as what leaves a key stays behind it there.
+//!
 //! # What happens on CompleteMultipartUpload
 //!
 //! The upload goes to `completing` by compare-and-swap, so parts no longer change; the listed parts are checked and

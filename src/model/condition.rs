@@ -91,6 +91,12 @@ fn not_newer(current: Timestamp, limit: Timestamp) -> bool {
 }
 
 impl Conditions {
+    /// Only while the ETag is this one.
+    #[must_use]
+    pub fn matching(etag: &str) -> Self {
+        Self { if_match: Some(TagMatch::Of(vec![etag.to_owned()])), ..Self::default() }
+    }
+
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -39,9 +39,20 @@ impl Store {
     /// # Errors
     /// Refusals.
     pub async fn may_delete(&self, caller: &Caller, bucket: &BucketName, key: &ObjectKey) -> Result<()> {
+        self.enter_to_delete(caller, bucket, key).await.map(|_| ())
+    }
+
+    /// The bucket of a key that a caller may delete.
+    pub(super) async fn enter_to_delete(
+        &self,
+        caller: &Caller,
+        bucket: &BucketName,
+        key: &ObjectKey,
+    ) -> Result<Arc<Bound>> {
         let bound = self.enter_object(caller, bucket, key, Action::DeleteObject).await?;
         bound.writable()?;
-        self.ask(&self.scope(caller), &bound, key, &Intent::Remove).await
+        self.ask(&self.scope(caller), &bound, key, &Intent::Remove).await?;
+        Ok(bound)
     }
 
     /// The same, as a request or a rule asks for it.

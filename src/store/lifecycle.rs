@@ -17,7 +17,7 @@ use crate::catalog::VersionWindow;
 use crate::config::limits::{LIFECYCLE_DELETES_AT_ONCE, LIFECYCLE_PASS_SECONDS_MAX, LIFECYCLE_WINDOW_ROWS};
 use crate::model::bucket::Bucket;
 use crate::model::caller::Caller;
-use crate::model::condition::{Conditions, TagMatch};
+use crate::model::condition::Conditions;
 use crate::model::lifecycle::{Day, Due, Facts, Lifecycle, Rank, Rule, due};
 use crate::model::name::{BucketName, ObjectKey};
 use crate::model::object::{Entry, Object};
@@ -235,10 +235,9 @@ impl Store {
     /// Removes what is due, if it is still what was looked at.
     async fn expire(&self, bucket: &BucketName, Finding { entry, due }: Finding) -> bool {
         let seen = Conditions {
-            if_match: Some(TagMatch::Of(vec![entry.etag.clone()])),
             if_last_modified: Some(entry.modified),
             if_size: Some(entry.size),
-            ..Conditions::default()
+            ..Conditions::matching(&entry.etag)
         };
         let (version, conditions) = match due {
             Due::Delete => (None, seen),

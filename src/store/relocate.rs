@@ -11,9 +11,9 @@
 use std::sync::Arc;
 
 use crate::catalog::{Change, Commit, Task};
-use crate::model::action::Action;
 use crate::model::caller::Caller;
-use crate::model::condition::{Conditions, TagMatch};
+use crate::model::condition::Conditions;
+use crate::model::name::BucketName;
 use crate::model::object::{Attached, Object};
 use crate::model::place::Placed;
 use crate::store::bound::Bound;
@@ -53,11 +53,6 @@ pub(super) fn inherit(moved: Moved, source: &Object, owner: &str, attached: &mut
     }
 }
 
-/// That an object is still the one that was seen.
-fn unchanged(object: &Object) -> Conditions {
-    Conditions { if_match: Some(TagMatch::Of(vec![object.etag.clone()])), ..Conditions::default() }
-}
-
 impl Store {
     /// Gives the current version of a key another key, maybe in another bucket: what the request says of a copy, and its
     /// source is gone with it.
@@ -70,30 +65,38 @@ impl Store {
         if request.from_version.is_some() {
             return Err(Error::InvalidRequest("Only the current version of an object can be moved."));
         }
-        self.may_delete(caller, &bucket, &key).await?;
-        let source = self.enter_object(caller, &bucket, &key, Action::DeleteObject).await?;
+        let source = self.enter_to_delete(caller, &bucket, &key).await?;
         if !source.bucket.config.versioning.ever() {
             return self.transfer(caller, request, Some(Moved::AtOnce)).await;
         }
-        let (to_bucket, to_key) = (request.bucket.clone(), request.key.clone());
+        let to_bucket = request.bucket.clone();
         let row = self.really_there(&source, &key).await?.ok_or(Error::NoSuchKey)?;
-        let source_conditions = unchanged(&row);
+        let source_conditions = Conditions::matching(&row.etag);
         if !request.source_conditions.copy_source(current_of(&row)) {
             return Err(Error::PreconditionFailed);
         }
         let copied = self.transfer(caller, CopyRequest { source_conditions, ..request }, Some(Moved::Deleted)).await?;
-        let deletion = |bucket, key, conditions| DeleteRequest {
-            bucket,
-            key,
-            version: None,
-            bypass_governance: false,
-            conditions,
+        self.give_up(caller, (&bucket, &row), (&to_bucket, &copied.object)).await?;
+        Ok(copied)
+    }
+
+    /// Deletes what was copied, or, if that is not what is there any more, the copy.
+    ///
+    /// # Errors
+    /// [`Error::PreconditionFailed`] if it was the copy, those of a deletion.
+    pub(super) async fn give_up(
+        &self,
+        caller: &Caller,
+        source: (&BucketName, &Object),
+        copy: (&BucketName, &Object),
+    ) -> Result<()> {
+        let deletion = |(bucket, object): (&BucketName, &Object)| {
+            DeleteRequest::current(bucket.clone(), object.key.clone(), Conditions::matching(&object.etag))
         };
-        match self.delete(caller, deletion(bucket, key, unchanged(&row))).await {
-            Ok(_) | Err(Error::NoSuchKey) => Ok(copied),
-            // What was copied is not what is there now: the copy goes.
+        match self.delete(caller, deletion(source)).await {
+            Ok(_) | Err(Error::NoSuchKey) => Ok(()),
             Err(Error::PreconditionFailed) => {
-                self.delete(caller, deletion(to_bucket, to_key, unchanged(&copied.object))).await?;
+                self.delete(caller, deletion(copy)).await?;
                 Err(Error::PreconditionFailed)
             }
             Err(error) => Err(error),

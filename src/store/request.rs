@@ -183,6 +183,14 @@ pub struct DeleteRequest {
     pub conditions: Conditions,
 }
 
+impl DeleteRequest {
+    /// Deletes what is at a key, and holds to what locks it.
+    #[must_use]
+    pub fn current(bucket: BucketName, key: ObjectKey, conditions: Conditions) -> Self {
+        Self { bucket, key, version: None, bypass_governance: false, conditions }
+    }
+}
+
 /// What a delete did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Deletion {

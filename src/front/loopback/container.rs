@@ -192,8 +192,7 @@ impl Loopback {
 
     async fn remove(&self, caller: &Caller, bucket: &BucketName, key: ObjectKey) -> std::result::Result<(), Error> {
         let conditions = Conditions::default();
-        let request =
-            DeleteRequest { bucket: bucket.clone(), key, version: None, bypass_governance: false, conditions };
+        let request = DeleteRequest::current(bucket.clone(), key, conditions);
         self.store.delete(caller, request).await.map(|_| ())
     }
 }

@@ -162,7 +162,7 @@ pub(super) async fn remove(front: &Loopback, asked: &Asked, route: &Route, known
     let look = request_of(route)?;
     let removed = async {
         let caller = front.at(known, &bucket).await?;
-        let request = DeleteRequest { bucket, key, version: None, bypass_governance: false, conditions };
+        let request = DeleteRequest::current(bucket, key, conditions);
         match front.store.delete(&caller, request).await {
             // What policies hide from a role is not there for it.
             Err(Error::AccessDenied) if front.store.is_judged(&caller) => {

@@ -281,7 +281,7 @@ impl Supabase {
     async fn remove(&self, caller: &Caller, bucket: &BucketName, key: crate::model::name::ObjectKey) -> Result<()> {
         let conditions = Conditions::default();
         let bucket = bucket.clone();
-        let request = DeleteRequest { bucket, key, version: None, bypass_governance: false, conditions };
+        let request = DeleteRequest::current(bucket, key, conditions);
         self.store.delete(caller, request).await?;
         Ok(())
     }

@@ -15,7 +15,7 @@ use super::schema::Fields;
 use super::{Asked, Supabase, meta, names, row, upload};
 use crate::config::limits::COMMIT_TRIES_MAX;
 use crate::model::caller::Caller;
-use crate::model::condition::{Conditions, TagMatch};
+use crate::model::condition::Conditions;
 use crate::model::name::{BucketName, ObjectKey};
 use crate::model::object::{Content, Object};
 use crate::store::Error;
@@ -75,13 +75,12 @@ impl Supabase {
                 Err(Error::PreconditionFailed) => return Err(Refusal::duplicate(taken)),
                 Err(error) => return Err(error.into()),
             }
-            // What is said of the copy is that of this source.
-            let same = Conditions { if_match: Some(TagMatch::Of(vec![source.etag.clone()])), ..Conditions::default() };
             let request = CopyRequest {
                 from_bucket: way.from.0.clone(),
                 from_key: way.from.1.clone(),
                 from_version: None,
-                source_conditions: same,
+                // What is said of the copy is that of this source.
+                source_conditions: Conditions::matching(&source.etag),
                 source_key: None,
                 bucket: way.to.0.clone(),
                 key: way.to.1.clone(),

@@ -72,7 +72,7 @@ impl Supabase {
         conditions: Conditions,
     ) -> std::result::Result<(), Error> {
         let (bucket, key) = (bucket.clone(), key.clone());
-        let request = DeleteRequest { bucket, key, version: None, bypass_governance: false, conditions };
+        let request = DeleteRequest::current(bucket, key, conditions);
         self.store.delete(caller, request).await.map(|_| ())
     }
 
@@ -101,8 +101,7 @@ impl Supabase {
                 Ok(object) => object,
                 Err(error) => return absent(error),
             };
-            let same = Some(TagMatch::Of(vec![object.etag.clone()]));
-            match self.delete(caller, bucket, key, Conditions { if_match: same, ..Conditions::default() }).await {
+            match self.delete(caller, bucket, key, Conditions::matching(&object.etag)).await {
                 Ok(()) => return Ok(Some(object)),
                 // Somebody overwrote it.
                 Err(Error::PreconditionFailed) => {}

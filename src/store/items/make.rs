@@ -53,11 +53,6 @@ pub(super) fn only_new(beside: Option<&ObjectKey>) -> Conditions {
     Conditions { if_none_match: Some(TagMatch::Any), beside: beside.cloned(), ..Conditions::default() }
 }
 
-/// The same object, as it was seen.
-pub(super) fn same(object: &Object) -> Conditions {
-    Conditions { if_match: Some(TagMatch::Of(vec![object.etag.clone()])), ..Conditions::default() }
-}
-
 impl Store {
     /// Whether an item can be made: its directory is there, the caller may, and nothing has its path.
     ///
@@ -269,14 +264,14 @@ impl Store {
                 from_bucket: bound.bucket.name.clone(),
                 from_key: key.clone(),
                 from_version: None,
-                source_conditions: same(&object),
+                source_conditions: Conditions::matching(&object.etag),
                 source_key: None,
                 bucket: bound.bucket.name.clone(),
                 key: key.clone(),
                 content: CopyContent::Replace(Box::new(new)),
                 keep_tags: true,
                 given: Given::default(),
-                conditions: same(&object),
+                conditions: Conditions::matching(&object.etag),
                 algorithm: None,
             };
             match self.copy(caller, request).await {

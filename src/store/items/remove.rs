@@ -60,7 +60,7 @@ impl Store {
         let (bound, item) = self.reach(caller, bucket, path, Permission::RemoveItem).await?;
         let removed = match item {
             Item::File(_) => {
-                let request = deletion(bucket, key.clone());
+                let request = DeleteRequest::current(bucket.clone(), key.clone(), Conditions::default());
                 self.delete(&within(caller, Permission::RemoveItem), request).await?;
                 1
             }
@@ -110,7 +110,10 @@ impl Store {
             let keys = page.into_iter().filter(|key| key.as_str().ends_with('/') == marks);
             let number = |_| 1_u64;
             let deletions = stream::iter(keys)
-                .map(|key| self.delete(caller, deletion(&bound.bucket.name, key)))
+                .map(|key| {
+                    let request = DeleteRequest::current(bound.bucket.name.clone(), key, Conditions::default());
+                    self.delete(caller, request)
+                })
                 .buffer_unordered(DELETES_AT_ONCE)
                 .map_ok(number);
             let mut deletions = std::pin::pin!(deletions);
@@ -162,12 +165,6 @@ impl Store {
             path = path.parent();
         }
     }
-}
-
-/// A deletion of whatever is at a key.
-pub(super) fn deletion(bucket: &BucketName, key: ObjectKey) -> DeleteRequest {
-    let (bucket, conditions) = (bucket.clone(), Conditions::default());
-    DeleteRequest { bucket, key, version: None, bypass_governance: false, conditions }
 }
 
 #[cfg(test)]

@@ -10,8 +10,7 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt as _, stream};
 
-use super::make::{only_new, same};
-use super::remove::deletion;
+use super::make::only_new;
 use super::{Item, ItemError, ItemResult, decided, within};
 use crate::config::limits::{COMMIT_TRIES_MAX, DELETES_AT_ONCE, ITEMS_MOVED_MAX, ITEMS_PAGE_ROWS};
 use crate::model::action::Action;
@@ -24,7 +23,7 @@ use crate::model::service::{Moving, Permission};
 use crate::store::bound::Bound;
 use crate::store::error::{Error, Result};
 use crate::store::gateways::Turn;
-use crate::store::request::{CopyContent, CopyRequest, DeleteRequest, Given, Heritage};
+use crate::store::request::{CopyContent, CopyRequest, Given, Heritage};
 use crate::store::{SERVICE, Store};
 
 /// Most directories of a bucket that are on their way at a time.
@@ -230,14 +229,10 @@ impl Store {
                 Err(Error::NoSuchKey) => return Ok(Moved::Yes),
                 Err(error) => return Err(error.into()),
             };
-            let request = DeleteRequest { conditions: same(&source), ..deletion(bucket, from.clone()) };
-            match self.delete(caller, request).await {
-                Ok(_) | Err(Error::NoSuchKey) => return Ok(Moved::Yes),
-                // What was copied is not what is there now: the copy goes, and it begins anew.
-                Err(Error::PreconditionFailed) => {
-                    let request = DeleteRequest { conditions: same(&copy), ..deletion(bucket, to.clone()) };
-                    self.delete(caller, request).await?;
-                }
+            match self.give_up(caller, (bucket, &source), (bucket, &copy)).await {
+                Ok(()) => return Ok(Moved::Yes),
+                // What was copied is not what is there now: it begins anew.
+                Err(Error::PreconditionFailed) => {}
                 Err(error) => return Err(error.into()),
             }
         }
@@ -275,7 +270,7 @@ fn copy_of(bucket: &BucketName, source: &Object, to: &ObjectKey, owner: &str) ->
         from_bucket: bucket.clone(),
         from_key: source.key.clone(),
         from_version: None,
-        source_conditions: same(source),
+        source_conditions: Conditions::matching(&source.etag),
         source_key: None,
         bucket: bucket.clone(),
         key: to.clone(),
