@@ -14,7 +14,6 @@ use futures_util::future::join_all;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::postgres::PostgresCatalog;
@@ -22,37 +21,25 @@ use crate::catalog::sqlite::SqliteCatalog;
 use crate::catalog::{self, Catalog, GatewayId, postgres, sqlite};
 use crate::config::root::{RootKeys, RootKeysError};
 use crate::config::state::{State, StateError};
-use crate::config::{CommonConfig, Config, Durability, KeyError, ProviderConfig, ProviderKind};
+use crate::config::{Config, Durability, KeyError};
 use crate::front::s3::{self, FIRST_REGION, S3Options};
 use crate::metrics::Metrics;
 use crate::model::caller::SERVICE_ROLE;
 use crate::model::name::BucketName;
-use crate::provider::cloud::CloudProvider;
-use crate::provider::cloud::amazon::Amazon;
-use crate::provider::cloud::azure::Azure;
-use crate::provider::cloud::beneath::Beneath;
-use crate::provider::cloud::google::Google;
-use crate::provider::cloud::swift::Swift;
-use crate::provider::fs::{self, FsProvider};
-use crate::provider::memory::MemoryProvider;
-use crate::provider::remote::RemoteProvider;
-use crate::provider::{self, Provider};
 use crate::server::fronts::S3;
 use crate::server::{Exchange, Listener};
-use crate::store::{self, Mounted, RootCredentials, Store, StoreParts, Upkeep};
+use crate::store::{self, RootCredentials, Store, StoreParts, Upkeep};
 
+mod providers;
 mod rest;
 mod secrets;
 pub mod tokens;
 
-/// The most that opening a provider may take: some ask for credentials first.
-const OPEN_LIMIT: Duration = Duration::from_secs(4);
+use self::providers::{Opener, keep_mounting, mounted};
+pub use self::providers::{Opening, open_provider};
+
 /// The most that the start waits for providers which do not answer.
 const ATTACH_LIMIT: Duration = Duration::from_secs(4);
-/// Before the first try to open and attach what could not be at the start; doubled each time.
-const MOUNT_PAUSE_FIRST: Duration = Duration::from_secs(1);
-/// The most it is doubled to.
-const MOUNT_PAUSE_MOST: Duration = Duration::from_secs(10);
 
 /// Why the program cannot begin or go on.
 #[derive(Debug, thiserror::Error)]
@@ -110,14 +97,14 @@ pub struct App {
 }
 
 impl App {
-    /// Opens catalog and providers. `make`: for a server, which makes the directories of providers that are missing.
+    /// Opens catalog and providers.
     ///
     /// # Errors
     /// What cannot be opened, but for providers.
-    pub async fn open(config: &Config, state: &State, root: RootKeys, make: bool) -> Result<Self, AppError> {
+    pub async fn open(config: &Config, state: &State, root: RootKeys, to: Opening) -> Result<Self, AppError> {
         let metrics = Arc::new(Metrics::default());
         let (mut providers, mut failed) = (BTreeMap::new(), Vec::new());
-        let opener = Opener { config, state, make };
+        let opener = Opener { config, state, to };
         let mut opening = Vec::new();
         for provider in &config.providers {
             opening.push(opener.open(provider, &metrics));
@@ -126,7 +113,7 @@ impl App {
             let opened = opened.map_err(|error| failed.push(AppError::Provider(provider.name.clone(), error))).ok();
             providers.insert(provider.name.clone(), mounted(provider, opened));
         }
-        let catalog = open_catalog(config, state, make).await?;
+        let catalog = open_catalog(config, state, to).await?;
         let catalog: Arc<dyn Catalog> = Arc::new(catalog::wrap::Metered::new(catalog, Arc::clone(&metrics)));
         let store = Store::new(StoreParts {
             catalog,
@@ -152,20 +139,21 @@ impl App {
     }
 }
 
-async fn open_catalog(config: &Config, state: &State, serves: bool) -> Result<Arc<dyn Catalog>, AppError> {
+async fn open_catalog(config: &Config, state: &State, to: Opening) -> Result<Arc<dyn Catalog>, AppError> {
+    let looks = to == Opening::Look;
     let Some(url) = &config.catalog else {
         let durability = match config.server.durability {
             Durability::Fsync => sqlite::Durability::Fsync,
             Durability::Os => sqlite::Durability::Os,
         };
         let path = state.catalog();
-        let catalog = SqliteCatalog::open(&path, sqlite::OpenOptions { durability });
+        let catalog = SqliteCatalog::open(&path, sqlite::OpenOptions { durability, looks });
         return Ok(Arc::new(catalog.map_err(|error| AppError::Catalog(path, error))?));
     };
     let roles = config.jwt.roles.iter().filter(|role| *role != SERVICE_ROLE).cloned().collect();
-    let gateway = if serves { Some(GatewayId::of(&state.identity()?)) } else { None };
+    let gateway = if to == Opening::Serve { Some(GatewayId::of(&state.identity()?)) } else { None };
     let lazily = config.server.durability == Durability::Os;
-    let options = postgres::OpenOptions { lazily, roles, gateway, connections: None };
+    let options = postgres::OpenOptions { lazily, roles, gateway, looks, connections: None };
     let place = PostgresCatalog::place(url).unwrap_or_else(|_| "in Postgres".to_owned());
     let catalog = PostgresCatalog::open(url, options).await;
     Ok(Arc::new(catalog.map_err(|error| AppError::CatalogServer(place, error))?))
@@ -191,125 +179,6 @@ pub async fn advice(config: &Config) -> Result<Vec<String>, AppError> {
     let roles: Vec<String> = config.jwt.roles.iter().filter(|role| *role != SERVICE_ROLE).cloned().collect();
     let place = PostgresCatalog::place(url).unwrap_or_else(|_| "in Postgres".to_owned());
     PostgresCatalog::advise(url, &roles).await.map_err(|error| AppError::CatalogServer(place, error))
-}
-
-/// What providers are opened with.
-#[derive(Debug, Clone, Copy)]
-struct Opener<'a> {
-    config: &'a Config,
-    state: &'a State,
-    make: bool,
-}
-
-impl Opener<'_> {
-    /// Opens a provider within the time that one gets, under the names of its containers, and timed.
-    async fn open(self, provider: &ProviderConfig, metrics: &Arc<Metrics>) -> io::Result<Arc<dyn Provider>> {
-        let notes = self.state.notes(&provider.name);
-        let shared = self.config.catalog.is_some();
-        let opening = open_provider(provider, (self.config.server.durability, shared), self.make, Some(notes));
-        let opened = timeout(OPEN_LIMIT, opening).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-        Ok(Arc::new(provider::wrap::Metered::new(opened, &provider.name, Arc::clone(metrics))))
-    }
-}
-
-fn mounted(config: &ProviderConfig, provider: Option<Arc<dyn Provider>>) -> Mounted {
-    let local = matches!(config.kind, ProviderKind::Filesystem { .. } | ProviderKind::Memory);
-    Mounted { provider, layout: config.common.layout, adopt: config.common.adopt, local }
-}
-
-/// Opens and attaches in the background what could not be at the start.
-async fn keep_mounting(config: Config, state: State, store: Store, metrics: Arc<Metrics>, stop: CancellationToken) {
-    let mut told: BTreeMap<String, String> = BTreeMap::new();
-    let mut pause = MOUNT_PAUSE_FIRST;
-    while stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
-        pause = (pause * 2).min(MOUNT_PAUSE_MOST);
-        let unopened = store.unopened();
-        // A directory that is missing now may be a mount that comes: nothing is made in its place.
-        let opener = Opener { config: &config, state: &state, make: false };
-        let mut opening = Vec::new();
-        for provider in config.providers.iter().filter(|provider| unopened.contains(&provider.name)) {
-            let metrics = &metrics;
-            opening.push(async move { (&provider.name, opener.open(provider, metrics).await) });
-        }
-        for (name, opened) in join_all(opening).await {
-            match opened {
-                Ok(provider) => store.mount(name, provider),
-                Err(error) => {
-                    let why = error.to_string();
-                    if told.get(name) != Some(&why) {
-                        tracing::error!(provider = %name, %error, "a provider cannot be opened; its buckets are unavailable");
-                        told.insert(name.clone(), why);
-                    }
-                }
-            }
-        }
-        store.attach_missing();
-    }
-}
-
-/// Opens one provider; the second says whether other processes serve it too. What it cannot note beside the bytes it keeps
-/// in `notes`.
-///
-/// # Errors
-/// Failures of the storage.
-pub async fn open_provider(
-    config: &ProviderConfig,
-    durability: (Durability, bool),
-    make: bool,
-    notes: Option<PathBuf>,
-) -> io::Result<Arc<dyn Provider>> {
-    let opened = open_kind(config, durability, make, notes).await?;
-    let CommonConfig { prefix, names, .. } = &config.common;
-    if prefix.is_empty() && names.is_empty() {
-        return Ok(opened);
-    }
-    Ok(Arc::new(provider::named::Named::new(opened, prefix, names)))
-}
-
-async fn open_kind(
-    config: &ProviderConfig,
-    durability: (Durability, bool),
-    make: bool,
-    notes: Option<PathBuf>,
-) -> io::Result<Arc<dyn Provider>> {
-    match &config.kind {
-        ProviderKind::Filesystem { root } => {
-            let root = &config.common.shared.as_ref().map_or_else(|| root.clone(), |shared| shared.below(root));
-            if make {
-                std::fs::create_dir_all(root)?;
-            }
-            let (durability, shared) = durability;
-            let durability = match durability {
-                Durability::Fsync => fs::Durability::Fsync,
-                Durability::Os => fs::Durability::Os,
-            };
-            let open = if shared { FsProvider::open_shared } else { FsProvider::open_keeping };
-            Ok(Arc::new(open(root, durability, notes)?))
-        }
-        ProviderKind::Memory => Ok(Arc::new(MemoryProvider::new())),
-        ProviderKind::Amazon(amazon) => {
-            let service = Arc::new(Amazon::open(&config.name, amazon, config.transport.clone()).await?);
-            Ok(Arc::new(match &config.common.shared {
-                None => CloudProvider::new(service),
-                Some(shared) => CloudProvider::new(Arc::new(Beneath::new(service, &shared.bucket, &shared.tenant))),
-            }))
-        }
-        ProviderKind::Azure(azure) => {
-            let service = Azure::open(&config.name, azure, config.transport.clone()).await?;
-            Ok(Arc::new(CloudProvider::new(Arc::new(service))))
-        }
-        ProviderKind::Google(google) => {
-            let service = Google::open(&config.name, google, config.transport.clone()).await?;
-            Ok(Arc::new(CloudProvider::new(Arc::new(service))))
-        }
-        ProviderKind::Swift(swift) => {
-            let service = Swift::open(&config.name, swift, config.transport.clone()).await?;
-            Ok(Arc::new(CloudProvider::new(Arc::new(service))))
-        }
-        ProviderKind::Remote(remote) => {
-            Ok(Arc::new(RemoteProvider::open(&config.name, remote, config.transport.clone())?))
-        }
-    }
 }
 
 /// The root credentials of a command beside the server, which acts as root and shows them to nobody: new ones are not
@@ -357,7 +226,7 @@ pub async fn serve(config: &Config) -> Result<(), AppError> {
     raise_descriptor_limit();
     let tokens = tokens::of_server(config, &state)?;
     let secrets = secrets::marks(config, &state, &root)?;
-    let app = App::open(config, &state, root, true).await?;
+    let app = App::open(config, &state, root, Opening::Serve).await?;
     let differing = app.store.enlist(&secrets).await.map_err(AppError::Attach)?;
     if !differing.is_empty() {
         return Err(AppError::Secrets(differing));

@@ -2,7 +2,8 @@
 //!
 //! Advice is what may well be meant as it is: it is told, and is no failure.
 //!
-//! **Invariant:** it makes no file and claims no container; a catalog that is not there is not made.
+//! **Invariant:** it leaves no file behind and claims no container; a catalog that is not there is not made, and an old one
+//! stays old.
 
 use std::error::Error as _;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::app::{self, App, root_of_command};
+use crate::app::{self, App, Opening, root_of_command};
 use crate::cli::exit::{Failure, Outcome};
 use crate::cli::{Served, bucket, print, provider};
 use crate::config::root::RootKeys;
@@ -127,7 +128,7 @@ async fn state(config: &Config) -> Result<Vec<(String, Value)>, Failure> {
     let mut found = vec![("state".into(), json!(path)), ("root credentials".into(), json!(root))];
     found.push(("server".into(), json!(if state.is_locked()? { "running" } else { "not running" })));
     if (config.catalog.is_some() || state.catalog().is_file()) && config.providers.iter().all(is_there) {
-        let app = App::open(config, &state, root_of_command(&state)?, false).await?;
+        let app = App::open(config, &state, root_of_command(&state)?, Opening::Look).await?;
         found.push(("buckets".into(), json!(bucket::all(&app).await?.len())));
     }
     Ok(found)

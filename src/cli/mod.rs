@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::app::{App, AppError, root_of_command};
+use crate::app::{App, AppError, Opening, root_of_command};
 use crate::auth::secret::Secret;
 use crate::cli::exit::{EXIT_HELP, Failure, Outcome};
 use crate::config::state::State;
@@ -151,7 +151,7 @@ impl Beside {
     async fn open(self) -> Result<App, Failure> {
         let config = Config::load(&self.places.overrides(self.dir))?;
         let state = State::open(&config.state)?;
-        Ok(App::open(&config, &state, root_of_command(&state)?, false).await?)
+        Ok(App::open(&config, &state, root_of_command(&state)?, Opening::Change).await?)
     }
 
     /// Opens the catalog for a command that asks no provider: it works wherever DIR is, and before there is one. The
@@ -160,7 +160,7 @@ impl Beside {
         let mut config = Config::load(&self.places.overrides(self.dir))?;
         config.providers = vec![ProviderConfig::plain(&config.server.default_provider, ProviderKind::Memory)];
         let state = if make { State::create(&config.state)? } else { State::open(&config.state)? };
-        Ok(App::open(&config, &state, root_of_command(&state)?, false).await?)
+        Ok(App::open(&config, &state, root_of_command(&state)?, Opening::Change).await?)
     }
 }
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::json;
 use tokio::time::timeout;
 
-use crate::app::open_provider;
+use crate::app::{Opening, open_provider};
 use crate::cli::exit::{Failure, Outcome};
 use crate::cli::{Beside, print};
 use crate::config::{Config, ProviderConfig};
@@ -176,7 +176,7 @@ pub(super) async fn open(
     config: &Config,
     provider: &ProviderConfig,
 ) -> Result<std::sync::Arc<dyn crate::provider::Provider>, String> {
-    let opening = open_provider(provider, (config.server.durability, config.catalog.is_some()), false, None);
+    let opening = open_provider(provider, (config.server.durability, config.catalog.is_some()), Opening::Look, None);
     match timeout(OPEN_LIMIT, opening).await {
         Ok(opened) => opened.map_err(|error| error.to_string()),
         Err(_) => Err("it does not answer".to_owned()),

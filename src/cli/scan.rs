@@ -6,7 +6,7 @@
 use clap::Args;
 use serde_json::json;
 
-use crate::app::{App, root_of_command};
+use crate::app::{App, Opening, root_of_command};
 use crate::cli::exit::{Failure, Outcome};
 use crate::cli::{Served, bucket, print, progress};
 use crate::config::Config;
@@ -69,7 +69,7 @@ impl Opened {
             Err(StateError::Locked(_)) => None,
             lock => Some(lock?),
         };
-        let app = open(&config, &state).await?;
+        let app = open(&config, &state, Opening::Change).await?;
         app.store.attach(if lock.is_some() { Attach::Serve } else { Attach::Scan }).await?;
         Ok(Self { app, lock })
     }
@@ -77,7 +77,7 @@ impl Opened {
     /// To look only; there must be a catalog.
     pub(super) async fn to_look(which: &Which) -> Result<Self, Failure> {
         let config = Config::load(&which.served.clone().overrides())?;
-        let app = open(&config, &State::open(&config.state)?).await?;
+        let app = open(&config, &State::open(&config.state)?, Opening::Look).await?;
         app.store.attach(Attach::Scan).await?;
         Ok(Self { app, lock: None })
     }
@@ -94,7 +94,7 @@ impl Opened {
 pub(super) async fn scan(arguments: ScanArguments) -> Outcome {
     let ScanArguments { which, dry_run, hash, force } = arguments;
     let options = ScanOptions { dry_run, hash, force, rebuild: false };
-    let opened = Opened::to_change(&which).await?;
+    let opened = if dry_run { Opened::to_look(&which).await? } else { Opened::to_change(&which).await? };
     let reports = each(&which, &opened.app, options).await;
     opened.close().await?;
     show(&reports?, which.json)
@@ -109,7 +109,7 @@ pub(super) async fn rebuild(arguments: RebuildArguments) -> Outcome {
         Err(StateError::Locked(_)) => return Err(Failure::refused("the server is running: stop it first")),
         lock => lock?,
     };
-    let app = open(&config, &state).await?;
+    let app = open(&config, &state, Opening::Change).await?;
     let unclean = app.store.attach(Attach::Rebuild).await?.unclean;
     if force {
         app.store.take_over(&unclean).await?;
@@ -127,8 +127,8 @@ pub(super) async fn rebuild(arguments: RebuildArguments) -> Outcome {
     show(&reports?, which.json)
 }
 
-async fn open(config: &Config, state: &State) -> Result<App, Failure> {
-    Ok(App::open(config, state, root_of_command(state)?, false).await?.whole()?)
+async fn open(config: &Config, state: &State, to: Opening) -> Result<App, Failure> {
+    Ok(App::open(config, state, root_of_command(state)?, to).await?.whole()?)
 }
 
 impl Which {

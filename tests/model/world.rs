@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use longshore::auth::secret::{MasterKey, Secret};
 use longshore::catalog::Catalog;
-use longshore::catalog::sqlite::{self, OpenOptions, SqliteCatalog};
+use longshore::catalog::sqlite::{self, SqliteCatalog};
 use longshore::model::bucket::{BucketRule, BucketRules};
 use longshore::model::caller::Caller;
 use longshore::model::name::{BucketName, ObjectKey};
@@ -139,7 +139,7 @@ impl World {
             }
             Kind::Memory => self.memory.clone(),
         };
-        let options = OpenOptions { durability: sqlite::Durability::Os };
+        let options = sqlite::OpenOptions { durability: sqlite::Durability::Os, ..sqlite::OpenOptions::default() };
         let catalog = SqliteCatalog::open(&self.dir.path().join("catalog.db"), options).expect("opens");
         let catalog: Arc<dyn Catalog> = Arc::new(catalog);
         let rule = BucketRule { pattern: "*".into(), layout: Some(self.layout), ..BucketRule::default() };

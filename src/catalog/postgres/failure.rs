@@ -58,6 +58,9 @@ pub(super) enum Fault {
         /// The newest schema known here.
         known: i32,
     },
+    /// The schema is missing or old, and nothing is to be changed.
+    #[error("the schema of the catalog is missing or of an older release: `longshore serve` brings it up to date")]
+    Older,
     /// The schema is missing or old, and the login may not change it.
     #[error(
         "the schema of the catalog is not up to date, and this login may not change it: run `longshore catalog migrate` \
@@ -96,6 +99,7 @@ impl From<Fault> for Error {
             Fault::Closed | Fault::Silent | Fault::Busy | Fault::GivenUpBytes => Self::Unavailable(Box::new(fault)),
             Fault::Address
             | Fault::Newer { .. }
+            | Fault::Older
             | Fault::NotMigrated(_)
             | Fault::NoService(_)
             | Fault::NoRole(_)

@@ -64,10 +64,13 @@ fn known() -> i32 {
 }
 
 /// Brings the schema up to date, if it is not and the login may, and returns the catalog's id, which a new one gets here.
-pub(super) async fn open(address: &Address) -> Result<CatalogId> {
+/// Who only `looks` is refused instead.
+pub(super) async fn open(address: &Address, looks: bool) -> Result<CatalogId> {
     let mut client = address.connect().await?;
     let refused = match id(&mut client).await? {
         Ready::Yes(id) => return Ok(id),
+        Ready::No if looks => return Err(Fault::Older.into()),
+        Ready::NoService(error) if looks => return Err(Fault::NoService(error).into()),
         Ready::No => None,
         Ready::NoService(error) => Some(error),
     };

@@ -22,6 +22,8 @@ pub struct OpenOptions {
     pub roles: Vec<String>,
     /// Who this process is to others that serve the catalog; `None`: it serves nobody, as a command does.
     pub gateway: Option<GatewayId>,
+    /// Only to look: a schema that is missing or old is refused, and stays as it is.
+    pub looks: bool,
     /// Most connections for what is short, and as many for walks; `None`: as many of each as usual.
     pub connections: Option<u32>,
 }
@@ -29,7 +31,7 @@ pub struct OpenOptions {
 impl Default for OpenOptions {
     fn default() -> Self {
         let roles = ["anon", "authenticated"].map(str::to_owned).to_vec();
-        Self { lazily: false, roles, gateway: None, connections: None }
+        Self { lazily: false, roles, gateway: None, looks: false, connections: None }
     }
 }
 
@@ -41,7 +43,7 @@ impl PostgresCatalog {
     /// [`Unavailable`](crate::catalog::Error::Unavailable): the database does not answer.
     pub async fn open(url: &Secret, options: OpenOptions) -> Result<Self> {
         let address = Address::parse(url)?.of_gateway(options.gateway);
-        let id = migrations::open(&address).await?;
+        let id = migrations::open(&address, options.looks).await?;
         connect::check_roles(&address, &options.roles).await?;
         let lacks = Lacks::probe(&address.connect().await?).await?;
         let pool = |usual| Pool::new(address.clone(), options.connections.unwrap_or(usual), lacks);

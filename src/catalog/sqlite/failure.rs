@@ -29,6 +29,16 @@ pub(super) enum Fault {
         /// The newest schema known here.
         known: i64,
     },
+    /// The schema is of an older release, and nothing is to be changed.
+    #[error(
+        "the catalog has schema {found}, and this release uses schema {known}: `longshore serve` brings it up to date"
+    )]
+    Older {
+        /// The schema of the file.
+        found: i64,
+        /// The schema of this release.
+        known: i64,
+    },
     /// The file is a database of another program.
     #[error("the file is an SQLite database, but not a catalog of Longshore")]
     NotOurs,
@@ -58,6 +68,7 @@ impl From<Fault> for Error {
             Fault::Closed | Fault::GivenUp | Fault::GivenUpBytes => Self::Unavailable(Box::new(fault)),
             Fault::Panicked
             | Fault::Newer { .. }
+            | Fault::Older { .. }
             | Fault::NotOurs
             | Fault::NetworkFileSystem(_)
             | Fault::NoWal(_)

@@ -243,6 +243,18 @@ pub(super) fn check(connection: &Connection) -> Result<()> {
     Ok(())
 }
 
+/// The id of a catalog that has taken all steps. Changes nothing.
+pub(super) fn id(connection: &Connection) -> Result<CatalogId> {
+    check(connection)?;
+    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let known = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
+    if found < known {
+        return Err(Fault::Older { found, known }.into());
+    }
+    let id = connection.query_row(statements::CATALOG_ID, [], |row| rows::catalog_id(row, 0)).optional()?;
+    Ok(id.ok_or(Fault::Malformed("the id of the catalog"))?)
+}
+
 /// Takes the steps that are missing and returns the catalog's id, which a new file gets here.
 pub(super) fn migrate(connection: &mut Connection) -> Result<CatalogId> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;

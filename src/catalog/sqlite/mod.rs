@@ -80,6 +80,8 @@ impl Durability {
 pub struct OpenOptions {
     /// When a commit counts as kept.
     pub durability: Durability,
+    /// Only to look: a catalog that is missing or old is refused, and stays as it is.
+    pub looks: bool,
 }
 
 /// The embedded catalog.
@@ -108,9 +110,11 @@ impl SqliteCatalog {
     /// [`Error::Unavailable`]: another process holds it for longer than a command takes.
     pub fn open(path: &Path, options: OpenOptions) -> Result<Self> {
         file::check_place(path)?;
-        file::create(path)?;
+        if !options.looks {
+            file::create(path)?;
+        }
         let mut connection = file::connect_writer(path, options.durability)?;
-        let id = migrations::migrate(&mut connection)?;
+        let id = if options.looks { migrations::id(&connection)? } else { migrations::migrate(&mut connection)? };
         Ok(Self {
             id,
             writer: Writer::start(connection, options.durability)?,

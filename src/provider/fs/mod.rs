@@ -69,6 +69,19 @@ pub struct Without {
     pub case: bool,
 }
 
+/// How to open a directory.
+#[derive(Debug, Clone, Default)]
+pub struct OpenOptions {
+    /// Calls of the kernel to do without.
+    pub without: Without,
+    /// Where notes of containers that take no writes are kept; it is made when it is needed.
+    pub notes: Option<PathBuf>,
+    /// Several processes serve it.
+    pub shared: bool,
+    /// Only to look: what deletions left behind stays.
+    pub looks: bool,
+}
+
 /// Storage in a directory.
 #[derive(Debug)]
 pub struct FsProvider {
@@ -89,24 +102,15 @@ impl FsProvider {
     /// # Errors
     /// Whatever stands in the way of opening the directory.
     pub fn open_without(root: &Path, durability: Durability, without: Without) -> std::io::Result<Self> {
-        Ok(Self { root: Arc::new(Root::open(root, durability, without, (None, false))?) })
+        Self::open_with(root, durability, OpenOptions { without, ..OpenOptions::default() })
     }
 
-    /// The same as [`FsProvider::open`]; notes of containers that take no writes are kept in `notes`, which is made when
-    /// it is needed.
+    /// The same, as the options say.
     ///
     /// # Errors
     /// Whatever stands in the way of opening the directory.
-    pub fn open_keeping(root: &Path, durability: Durability, notes: Option<PathBuf>) -> std::io::Result<Self> {
-        Ok(Self { root: Arc::new(Root::open(root, durability, Without::default(), (notes, false))?) })
-    }
-
-    /// The same for a directory that several processes serve.
-    ///
-    /// # Errors
-    /// Whatever stands in the way of opening the directory.
-    pub fn open_shared(root: &Path, durability: Durability, notes: Option<PathBuf>) -> std::io::Result<Self> {
-        Ok(Self { root: Arc::new(Root::open(root, durability, Without::default(), (notes, true))?) })
+    pub fn open_with(root: &Path, durability: Durability, options: OpenOptions) -> std::io::Result<Self> {
+        Ok(Self { root: Arc::new(Root::open(root, durability, options)?) })
     }
 
     /// Runs `work` on a blocking thread, in the container.

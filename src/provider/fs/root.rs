@@ -17,7 +17,7 @@ use super::error::{Doing, failed, if_there, meaning};
 use super::open::{self, Opener};
 use super::reap::Reaper;
 use super::space::{Make, Space, Terms};
-use super::{Durability, Without, probe};
+use super::{Durability, OpenOptions, Without, probe};
 use crate::model::id::VersionId;
 use crate::model::name::{BucketName, PATH_DEPTH_MAX, RESERVED};
 use crate::provider::{Capabilities, Container, Error, Result};
@@ -50,13 +50,10 @@ impl fmt::Debug for Root {
 }
 
 impl Root {
-    /// Opens the directory, finds out what its file system can do, and removes what a deletion left behind.
-    pub(super) fn open(
-        path: &Path,
-        durability: Durability,
-        without: Without,
-        (notes, shared): (Option<PathBuf>, bool),
-    ) -> std::io::Result<Self> {
+    /// Opens the directory, finds out what its file system can do, and, if it is to be changed, removes what a deletion
+    /// left behind.
+    pub(super) fn open(path: &Path, durability: Durability, options: OpenOptions) -> std::io::Result<Self> {
+        let OpenOptions { without, notes, shared, looks } = options;
         let dir = rustix::fs::open(path, open::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         let opener = if without.openat2 { Opener::Walk } else { Opener::probe(&dir) };
         let durable = durability == Durability::Fsync;
@@ -94,7 +91,9 @@ impl Root {
             capabilities,
             spaces: Mutex::new(HashMap::new()),
         };
-        root.sweep();
+        if !looks {
+            root.sweep();
+        }
         Ok(root)
     }
 

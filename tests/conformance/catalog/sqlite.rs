@@ -224,7 +224,7 @@ async fn a_lock_held_too_long_is_unavailable() {
 #[tokio::test]
 async fn less_durability_keeps_the_rest_of_the_promises() {
     let directory = tempfile::tempdir().unwrap();
-    let options = OpenOptions { durability: Durability::Os };
+    let options = OpenOptions { durability: Durability::Os, ..OpenOptions::default() };
     let catalog = SqliteCatalog::open(&file(&directory), options).unwrap();
     let b = bucket(&catalog, "b").await.id;
     insert(&catalog, b, &plain("k")).await;

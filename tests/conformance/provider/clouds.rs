@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use longshore::app::open_provider;
+use longshore::app::{Opening, open_provider};
 use longshore::config::{Config, Durability, Overrides};
 use longshore::provider::Provider;
 
@@ -20,7 +20,7 @@ pub(super) async fn open_entry(entry: &str) -> Arc<dyn Provider> {
     let text = format!("[server]\ndefault_provider = \"cloud\"\n{entry}");
     let config = Config::parse(&text, &Overrides::default()).expect("a sound configuration");
     let provider = config.providers.iter().find(|provider| provider.name == "cloud").expect("it is there");
-    open_provider(provider, (Durability::Fsync, false), false, None).await.expect("opens")
+    open_provider(provider, (Durability::Fsync, false), Opening::Change, None).await.expect("opens")
 }
 
 async fn behaves(backend: Option<&'static Backend>) {

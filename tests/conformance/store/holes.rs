@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use longshore::catalog::sqlite::{self, OpenOptions, SqliteCatalog};
+use longshore::catalog::sqlite::{self, SqliteCatalog};
 use longshore::catalog::{Catalog as _, Change, Commit, Scope};
 use longshore::model::caller::Caller;
 use longshore::model::condition::{Conditions, TagMatch};
@@ -56,7 +56,7 @@ impl Site {
 
     /// The catalog by itself.
     pub(super) fn catalog(&self) -> SqliteCatalog {
-        let options = OpenOptions { durability: sqlite::Durability::Os };
+        let options = sqlite::OpenOptions { durability: sqlite::Durability::Os, ..sqlite::OpenOptions::default() };
         SqliteCatalog::open(&self.bed.dir.path().join("catalog.db"), options).expect("opens")
     }
 

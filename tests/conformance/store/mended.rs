@@ -12,7 +12,7 @@ use longshore::model::object::Content;
 use longshore::model::place::{Displaced, Layout, Placed};
 use longshore::model::upload::UploadState;
 use longshore::provider;
-use longshore::provider::fs::{Durability, FsProvider};
+use longshore::provider::fs::{Durability, FsProvider, OpenOptions};
 use longshore::store::request::{
     CompleteRequest, CopyContent, CopyRequest, CreateUpload, ListedPart, ScanOptions, UploadRef,
 };
@@ -109,7 +109,8 @@ async fn a_read_only_container_is_known_again() {
     let Some(mounted) = mount() else { return };
     let read_only = Command::new("mount").args(["-o", "remount,bind,ro"]).arg(&at).status().expect("mount");
     assert!(read_only.success());
-    let provider = FsProvider::open_keeping(&data, Durability::Os, Some(dir.path().join("notes"))).expect("opens");
+    let options = OpenOptions { notes: Some(dir.path().join("notes")), ..OpenOptions::default() };
+    let provider = FsProvider::open_with(&data, Durability::Os, options).expect("opens");
     let mut bed = Bed::over(Arc::new(provider), Kind::Fs, Layout::Natural, dir).await;
     bed.bucket = BucketName::new("photos").expect("legal");
     assert_eq!(bed.get("p0").await.expect("gets").1, b"a picture");

@@ -28,7 +28,7 @@ use futures_util::StreamExt as _;
 use longshore::auth::secret::{MasterKey, Secret};
 use longshore::catalog::Catalog;
 use longshore::catalog::postgres::{self, PostgresCatalog};
-use longshore::catalog::sqlite::{self, OpenOptions, SqliteCatalog};
+use longshore::catalog::sqlite::{self, SqliteCatalog};
 use longshore::model::bucket::{BucketRule, BucketRules};
 use longshore::model::caller::Caller;
 use longshore::model::condition::Conditions;
@@ -253,7 +253,7 @@ fn lose_catalog(dir: &std::path::Path) {
 
 fn open_catalog(dir: &std::path::Path) -> Arc<dyn Catalog> {
     let Ok(url) = std::fs::read_to_string(dir.join(ADDRESS)) else {
-        let options = OpenOptions { durability: sqlite::Durability::Os };
+        let options = sqlite::OpenOptions { durability: sqlite::Durability::Os, ..sqlite::OpenOptions::default() };
         return Arc::new(SqliteCatalog::open(&dir.join("catalog.db"), options).expect("opens"));
     };
     let open = async {

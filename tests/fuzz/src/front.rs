@@ -48,7 +48,7 @@ impl Bed {
     fn new() -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let dir = tempfile::tempdir().expect("a directory");
-        let options = OpenOptions { durability: Durability::Os };
+        let options = OpenOptions { durability: Durability::Os, ..OpenOptions::default() };
         let catalog = SqliteCatalog::open(&dir.path().join("catalog.db"), options).expect("a catalog");
         let store = Store::new(StoreParts {
             catalog: Arc::new(catalog),
