@@ -186,7 +186,7 @@ impl Store {
         &self,
         caller: &Caller,
         bound: &Arc<Bound>,
-        Named { key, action, .. }: Named<'_>,
+        Named { key, action, customer, .. }: Named<'_>,
         (version, scope): (VersionRef, &Scope),
         choose: &mut (impl FnMut(&Object) -> Result<Range<u64>> + Send),
     ) -> Result<Option<Opened>> {
@@ -207,27 +207,26 @@ impl Store {
             }
             None => return Err(self.missing_version(caller, bound, key)),
         };
-        let range = choose(&row);
-        let wanted = range.as_ref().map_or(0..0, Clone::clone);
+        let reading = self.reading(bound, &row, customer, || choose(&row));
+        let wanted = reading.as_ref().map_or(0..0, Reading::stored);
         let mut opened = self.open_row(bound, &row, wanted.clone()).await?;
         let order;
         if opened.is_none() {
             // A lay-out under way holds it for a moment.
             order = self.0.locks.lock(bound.bucket.id, key).await;
-            opened = self.open_row(bound, &row, wanted).await?;
+            opened = self.open_row(bound, &row, wanted.clone()).await?;
             if opened.is_none()
                 && let Some(bytes) = self.catalog().inline(&SERVICE, bound.bucket.id, row.version).await?
             {
-                let body = Body::Whole(slice(&bytes, range?)?);
-                return Ok(Some(Opened { place: row.place(), object: row, body }));
+                opened = Some((row.place(), Body::Whole(slice(&bytes, wanted.clone())?)));
             }
             if opened.is_none() && self.help_others(bound, &row.key).await? {
-                opened = self.open_row(bound, &row, range.as_ref().map_or(0..0, Clone::clone)).await?;
+                opened = self.open_row(bound, &row, wanted).await?;
             }
             drop(order);
         }
         if let Some((place, body)) = opened {
-            range?;
+            let body = reading?.open(body)?;
             return Ok(Some(Opened { object: row, place, body }));
         }
         let again = self.catalog().version(&SERVICE, bound.bucket.id, key, version).await?;

@@ -364,6 +364,7 @@ const EVERYWHERE: &[Behaviour] = behaviours![
     multipart::uploads_are_listed,
     sealed::ranges_of_sealed_bodies_are_exact,
     sealed::parts_are_sealed_one_by_one,
+    sealed::older_versions_come_back_plain,
     versions::every_version_is_kept_and_named,
     versions::markers_hide_and_removal_brings_back,
     versions::suspended_writes_replace_the_null_version,
@@ -398,6 +399,8 @@ const ON_FILES: &[Behaviour] = behaviours![
     walks::a_rebuild_that_was_cut_short_is_not_served,
     walks::what_is_held_back_is_told_until_it_is_decided,
     versions::the_current_version_is_a_plain_file,
+    versions::an_edit_is_the_only_null,
+    versions::a_newer_file_keeps_what_it_displaces,
     versions::versions_survive_a_crash_and_a_rebuild,
     versions::fsck_misses_a_version_that_is_gone,
     sealed::no_plain_byte_is_stored,
@@ -415,6 +418,7 @@ const INLINE: &[Behaviour] = behaviours![
     inline::an_edit_that_a_crash_left_at_a_managed_place_is_kept,
     inline::what_stepped_aside_for_another_key_stays_deleted,
     sealed::kept_bytes_are_sealed_too,
+    sealed::older_versions_come_back_plain,
 ];
 
 /// The same with catalogs in Postgres.

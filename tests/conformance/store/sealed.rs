@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use longshore::model::encryption::{CustomerKey, EncryptionRequest};
 use longshore::model::object::{Content, Object};
 use longshore::model::range::ByteRange;
+use longshore::model::versioning::Versioning;
 use longshore::store::Error;
 use longshore::store::request::{
-    CompleteRequest, CreateUpload, FindingKind, FsckOptions, FsckReport, Given, ListedPart, Portion, PutRequest,
-    ScanOptions, UploadRef,
+    CompleteRequest, CopyContent, CopyRequest, CreateUpload, FindingKind, FsckOptions, FsckReport, GetRequest, Given,
+    ListedPart, Portion, PutRequest, ScanOptions, UploadRef,
 };
 
 use super::{Bed, ROOT, bytes, incoming, key, md5_hex, pattern, walk};
@@ -85,6 +86,45 @@ async fn put_empty(bed: &Bed) {
     assert!(matches!(bed.store.get(&ROOT, request.clone()).await, Err(Error::InvalidRequest(_))));
     let found = bed.store.get(&ROOT, longshore::store::request::GetRequest { customer_key: Some(customer), ..request });
     assert_eq!(bytes(found.await.expect("gets").body).await.expect("reads"), b"");
+}
+
+pub(super) async fn older_versions_come_back_plain(bed: &mut Bed) {
+    bed.store.set_versioning(&ROOT, &bed.bucket, Versioning::Enabled).await.expect("sets");
+    let mine = customer();
+    for (name, scheme) in [("server", EncryptionRequest::Server), ("mine", EncryptionRequest::Customer(mine.clone()))] {
+        let customer_key = matches!(scheme, EncryptionRequest::Customer(_)).then(|| mine.clone());
+        for body in [pattern(3 * CHUNK + 5, 7), pattern(900, 8)] {
+            let older = put(bed, name, &body, scheme.clone()).await;
+            put(bed, name, b"newer", EncryptionRequest::Server).await;
+            let version = Some(older.shown());
+            let range = ByteRange::parse("bytes=100-299").expect("a range");
+            for (portion, wanted) in [(Portion::Whole, &body[..]), (Portion::Range(range), &body[100..300])] {
+                let request = GetRequest { version, customer_key: customer_key.clone(), ..bed.request(name, portion) };
+                let found = bed.store.get(&ROOT, request.clone()).await.expect("gets");
+                assert_eq!(bytes(found.body).await.expect("reads"), wanted, "{name} {portion:?}");
+                if customer_key.is_some() {
+                    let bare = bed.store.get(&ROOT, GetRequest { customer_key: None, ..request }).await;
+                    assert!(matches!(bare, Err(Error::InvalidRequest(_))), "{bare:?}");
+                }
+            }
+            let restored = CopyRequest {
+                from_bucket: bed.bucket.clone(),
+                from_key: key(name),
+                from_version: version,
+                source_conditions: Default::default(),
+                source_key: customer_key.clone(),
+                bucket: bed.bucket.clone(),
+                key: key("restored"),
+                content: CopyContent::Keep,
+                keep_tags: true,
+                given: Default::default(),
+                conditions: Default::default(),
+                algorithm: None,
+            };
+            bed.store.copy(&ROOT, restored).await.expect("copies");
+            assert_eq!(bed.get("restored").await.expect("gets").1, body, "{name}");
+        }
+    }
 }
 
 /// An upload of two parts, completed.
