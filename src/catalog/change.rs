@@ -216,6 +216,20 @@ pub enum Step {
     },
 }
 
+impl Step {
+    /// Whether these bytes at the key are being freed or displaced: who took them for a file that others put there would
+    /// bring a deleted object back.
+    #[must_use]
+    pub fn names(&self, found: &Stamp) -> bool {
+        match self {
+            Self::LayOut { stamp, over, .. } => stamp == found || over.as_ref() == Some(found),
+            Self::Drop { stamp } => stamp.as_ref() == Some(found),
+            Self::SetAside { stamp } => stamp == found,
+            Self::Settle { .. } | Self::Note { .. } | Self::FreeUpload { .. } => false,
+        }
+    }
+}
+
 /// A step to be written with a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewTask {

@@ -11,13 +11,14 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use md5::{Digest as _, Md5};
 
-use crate::catalog::{self, Change, Commit, Step};
+use crate::catalog::{self, Change, Commit};
 use crate::model::caller::ROOT;
 use crate::model::id::{VersionId, hex, unhex};
 use crate::model::name::ObjectKey;
 use crate::model::object::{Attached, Content, Object};
 use crate::model::place::{Place, Placed, Stamp};
 use crate::model::time::Clock;
+use crate::model::versioning::VersionRef;
 use crate::provider::{self, Body, Note, Stat};
 use crate::store::bound::{Bound, container_is_gone, is_absent};
 use crate::store::error::{Error, Result};
@@ -141,6 +142,7 @@ impl Store {
             return Ok(None);
         }
         let mut object = object_of_file(key, stat, counter_now(None));
+        self.fit_in(bound, &mut object, None).await?;
         self.hash_adopted(bound, &mut object).await?;
         let change = Change::of_row(bound.bucket.id, key.clone(), None, Some(object.clone()));
         match self.commit_change(change).await {
@@ -160,27 +162,34 @@ impl Store {
         }
     }
 
+    /// Fits what was found at a key in among the versions that are kept of it: it is newer than they are, and `null`
+    /// unless another one is. `gone`: the version that it takes the place of.
+    pub(super) async fn fit_in(&self, bound: &Bound, object: &mut Object, gone: Option<VersionId>) -> Result<()> {
+        if !bound.bucket.config.versioning.ever() {
+            return Ok(());
+        }
+        let (bucket, key) = (bound.bucket.id, &object.key);
+        let newest = self.catalog().history(&SERVICE, bucket, key, 1).await?.pop();
+        let null = self.catalog().version(&SERVICE, bucket, key, VersionRef::Null).await?;
+        if let Some(newest) = newest {
+            object.counter = object.counter.max(newest.counter.saturating_add(1));
+        }
+        object.null = null.is_none_or(|null| Some(null.version) == gone);
+        Ok(())
+    }
+
     pub(super) async fn commit_change(&self, change: Change) -> catalog::Result<()> {
         let commit = Commit { changes: vec![change], ..Commit::default() };
         self.catalog().commit(&SERVICE, commit).await.map(|_| ())
     }
 
-    /// Whether the outbox names these bytes: they are being freed or displaced, and adopting them would bring a deleted
-    /// object back.
+    /// Whether the outbox names these bytes. The steps that do are taken.
     pub(super) async fn is_owed(&self, bound: &Arc<Bound>, key: &ObjectKey, found: &Stamp) -> Result<bool> {
         let tasks = self.catalog().tasks_of(&SERVICE, bound.bucket.id, key).await?;
         let mut owed = false;
-        for task in tasks {
-            let names = match &task.task.step {
-                Step::LayOut { stamp, over, .. } => stamp == found || over.as_ref() == Some(found),
-                Step::Drop { stamp } => stamp.as_ref() == Some(found),
-                Step::SetAside { stamp } => stamp == found,
-                Step::Settle { .. } | Step::Note { .. } | Step::FreeUpload { .. } => false,
-            };
-            if names {
-                owed = true;
-                self.take_step(bound, &task).await;
-            }
+        for task in tasks.iter().filter(|task| task.task.step.names(found)) {
+            owed = true;
+            self.take_step(bound, task).await;
         }
         Ok(owed)
     }
@@ -287,6 +296,7 @@ impl Store {
             Some(stat) => {
                 let mut object = object_of_file(&row.key, stat, counter_now(Some(row.counter)));
                 object.owner.clone_from(&row.owner);
+                self.fit_in(bound, &mut object, Some(row.version)).await?;
                 self.hash_adopted(bound, &mut object).await?;
                 Some(object)
             }

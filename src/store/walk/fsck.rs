@@ -154,12 +154,7 @@ impl Fsck<'_> {
     /// Whether a step that is owed names the bytes.
     async fn is_named(&self, key: &ObjectKey, found: &Stamp) -> Result<bool> {
         let tasks = self.store.catalog().tasks_of(&SERVICE, self.bound.bucket.id, key).await?;
-        Ok(tasks.iter().any(|task| match &task.task.step {
-            Step::LayOut { stamp, over, .. } => stamp == found || over.as_ref() == Some(found),
-            Step::Drop { stamp } => stamp.as_ref() == Some(found),
-            Step::SetAside { stamp } => stamp == found,
-            Step::Settle { .. } | Step::Note { .. } | Step::FreeUpload { .. } => false,
-        }))
+        Ok(tasks.iter().any(|task| task.task.step.names(found)))
     }
 
     /// A row, and the file that was listed at its key.

@@ -12,7 +12,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::progress::Ticker;
 use super::{BATCH, LOOKS_AT_ONCE, Met, Seen, Sides};
-use crate::catalog::{self, Change, Commit, History, NewTask, Step};
+use crate::catalog::{self, Change, Commit, History, NewTask};
 use crate::model::action::Action;
 use crate::model::caller::Caller;
 use crate::model::id::VersionId;
@@ -22,7 +22,7 @@ use crate::model::place::{Place, Placed};
 use crate::provider::{self, Listed, Stat};
 use crate::store::adopt::{Reconciled, counter_now, object_of_file};
 use crate::store::bound::Bound;
-use crate::store::displace::demoted;
+use crate::store::displace::{Fate, demoted, fate};
 use crate::store::error::{Error, Result};
 use crate::store::request::{ScanOptions, ScanReport};
 use crate::store::{SERVICE, Store};
@@ -147,7 +147,11 @@ impl<'a> Scan<'a> {
         let Some(stat) = self.look(&file.key).await? else { return Ok(None) };
         let object = match self.identity(&file.key, &stat) {
             Some(object) => object,
-            None => object_of_file(&file.key, stat, counter_now(None)),
+            None => {
+                let mut object = object_of_file(&file.key, stat, counter_now(None));
+                self.store.fit_in(self.bound, &mut object, None).await?;
+                object
+            }
         };
         self.hashed(object).await
     }
@@ -304,6 +308,7 @@ impl<'a> Scan<'a> {
         if stat.stamp == current.stamp || self.store.is_owed(self.bound, &row.key, &stat.stamp).await? {
             return Ok(false);
         }
+        let mut fate = Fate::default();
         let object = match self.identity(&row.key, &stat) {
             Some(object) if self.goes_before(&object, &current) => object,
             Some(_) => return Ok(false),
@@ -311,23 +316,32 @@ impl<'a> Scan<'a> {
             None if current.placed == Placed::Managed && stat.modified > current.modified => {
                 let mut object = object_of_file(&row.key, stat, counter_now(Some(current.counter)));
                 object.owner.clone_from(&current.owner);
+                let leaves;
+                (fate, leaves) = self.displaced(&current).await?;
+                self.store.fit_in(self.bound, &mut object, leaves).await?;
                 object
             }
             None => return Ok(false),
         };
         let Some(object) = self.hashed(object).await? else { return Ok(false) };
-        let mut tasks = Vec::new();
-        // A rebuild frees nothing: what it leaves unnamed is for `gc`.
-        if current.placed == Placed::Managed && !self.options.rebuild {
-            let step = Step::Drop { stamp: Some(current.stamp.clone()) };
-            tasks.push(NewTask { bucket, key: row.key.clone(), version: current.version, step, bytes: None });
-        }
         let mut change = Change::of_row(bucket, row.key.clone(), Some(current.seen()), Some(object));
-        // A rebuild met the versions behind it first.
-        if self.options.rebuild && self.bound.bucket.config.versioning.ever() {
-            change.history.push(History::Add(Box::new(demoted(&current))));
+        if self.options.rebuild {
+            // A rebuild frees nothing: what it leaves unnamed is for `gc`. It met the versions behind it first.
+            fate = Fate::default();
+            if self.bound.bucket.config.versioning.ever() {
+                fate.history.push(History::Add(Box::new(demoted(&current))));
+            }
         }
-        self.commit_one(change, tasks).await
+        change.history = fate.history;
+        self.commit_one(change, fate.tasks).await
+    }
+
+    /// What becomes of a version whose key somebody took, as by a write, and which `null` goes by it.
+    async fn displaced(&self, current: &Object) -> Result<(Fate, Option<VersionId>)> {
+        let behind = self.store.behind(self.bound, &current.key, Some(current)).await?;
+        let fate = fate(self.bound, &current.key, Some(current), &behind, false);
+        let goes = behind.null.as_ref().or(fate.history.is_empty().then_some(current));
+        Ok((fate, goes.map(|null| null.version)))
     }
 
     /// Gives a known file its true MD5, if that is asked for and nobody computed it yet.

@@ -1,5 +1,6 @@
 //! Versions: kept, named, listed, removed, locked, rebuilt; and what a crash leaves of them.
 
+use longshore::model::action::Action;
 use longshore::model::id::VersionId;
 use longshore::model::lock::{LockConfig, Retention, RetentionMode};
 use longshore::model::object::Object;
@@ -27,6 +28,15 @@ async fn remove(bed: &Bed, name: &str, version: Option<VersionRef>) -> Result<De
     let (bucket, conditions) = (bed.bucket.clone(), Default::default());
     let request = DeleteRequest { bucket, key: key(name), version, bypass_governance: false, conditions };
     bed.store.delete(&ROOT, request).await
+}
+
+fn an_hour() -> Retention {
+    Retention { mode: RetentionMode::Compliance, until: Timestamp(Clock::now().0 + 3_600_000_000_000) }
+}
+
+async fn attach(bed: &Bed, held: &Object, change: AttachedChange) -> Result<(), Error> {
+    let (action, version) = (Action::PutObjectRetention, Some(held.shown()));
+    bed.store.set_attached(&ROOT, action, &bed.bucket, &held.key, version, change, false).await.map(drop)
 }
 
 /// Every version, by pages of `limit`: key, version, latest, marker.
@@ -102,25 +112,50 @@ pub(super) async fn suspended_writes_replace_the_null_version(bed: &mut Bed) {
     bed.assert_managed(2);
 }
 
+/// Others edit the file of a key behind whose current version there is a `null`, and put one where a marker is.
+pub(super) async fn an_edit_is_the_only_null(bed: &mut Bed) {
+    bed.put("k", b"before versions").await.expect("puts");
+    bed.put("gone", b"before versions").await.expect("puts");
+    set(bed, Versioning::Enabled).await;
+    bed.put("k", b"second").await.expect("puts");
+    remove(bed, "gone", None).await.expect("deletes");
+    bed.reopen(true).await;
+    for name in ["k", "gone"] {
+        std::fs::write(bed.files.as_ref().expect("a directory").join(name), b"an edit").expect("writes");
+        assert_eq!(read(bed, name, None).await.expect("reads"), b"an edit");
+        assert_eq!(read(bed, name, Some(VersionRef::Null)).await.expect("reads"), b"before versions");
+        bed.put(name, b"third").await.expect("puts");
+        assert!(remove(bed, name, None).await.expect("deletes").marker);
+    }
+    let nulls = listed(bed, 100).await.into_iter().filter(|(_, version, ..)| *version == VersionRef::Null);
+    assert_eq!(nulls.map(|(key, ..)| key).collect::<Vec<_>>(), ["gone", "k"]);
+}
+
+/// A version at its managed place, and somebody puts a newer file at its key.
+pub(super) async fn a_newer_file_keeps_what_it_displaces(bed: &mut Bed) {
+    set(bed, Versioning::Enabled).await;
+    bed.store.set_lock(&ROOT, &bed.bucket, LockConfig::default()).await.expect("sets");
+    let held = bed.put("k", b"held").await.expect("puts");
+    attach(bed, &held, AttachedChange::Retention(Some(an_hour()))).await.expect("holds");
+    bed.reopen(true).await;
+    let file = bed.files.as_ref().expect("a directory").join("k");
+    std::fs::write(&file, b"theirs").expect("writes");
+    let newer = std::time::SystemTime::now() + std::time::Duration::from_secs(1);
+    std::fs::File::options().write(true).open(&file).expect("opens").set_modified(newer).expect("dated");
+    bed.store.scan(&ROOT, &bed.bucket, ScanOptions::default()).await.expect("scans");
+    assert_eq!(read(bed, "k", None).await.expect("reads"), b"theirs");
+    assert_eq!(read(bed, "k", Some(held.shown())).await.expect("reads"), b"held");
+    assert!(matches!(remove(bed, "k", Some(held.shown())).await, Err(Error::ObjectLocked)));
+    bed.reopen(false).await;
+    assert_eq!(read(bed, "k", Some(held.shown())).await.expect("reads"), b"held");
+}
+
 pub(super) async fn a_lock_holds_against_everybody(bed: &mut Bed) {
     set(bed, Versioning::Enabled).await;
     let held = bed.put("k", b"held").await.expect("puts");
     bed.store.set_lock(&ROOT, &bed.bucket, LockConfig::default()).await.expect("sets");
-    let until = Timestamp(Clock::now().0 + 3_600_000_000_000);
-    let attach = |change| {
-        bed.store.set_attached(
-            &ROOT,
-            longshore::model::action::Action::PutObjectRetention,
-            &bed.bucket,
-            &held.key,
-            Some(held.shown()),
-            change,
-            false,
-        )
-    };
-    let retention = Retention { mode: RetentionMode::Compliance, until };
-    attach(AttachedChange::Retention(Some(retention))).await.expect("holds");
-    assert!(matches!(attach(AttachedChange::Retention(None)).await, Err(Error::ObjectLocked)));
+    attach(bed, &held, AttachedChange::Retention(Some(an_hour()))).await.expect("holds");
+    assert!(matches!(attach(bed, &held, AttachedChange::Retention(None)).await, Err(Error::ObjectLocked)));
     let refused = |answer: Result<Deletion, Error>| assert!(matches!(answer, Err(Error::ObjectLocked)), "{answer:?}");
     refused(remove(bed, "k", Some(held.shown())).await);
     bed.put("k", b"newer").await.expect("overwrites");
