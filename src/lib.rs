@@ -1,4 +1,4 @@
-//! Longshore puts an S3 endpoint, and later three REST storage APIs, in front of the storage people already have.
+//! Longshore puts an S3 endpoint and three REST storage APIs in front of the storage people already have.
 //!
 //! # Layers
 //!
@@ -154,12 +154,12 @@
 //! the steps that others owe for the key before he believes it. Scans, lifecycle and each webhook are leased for ten seconds at
 //! a time.
 //!
-//! # Where this differs from the first design, and why
+//! # Choices, and why
 //!
-//! * In Postgres bytes that are kept until their file is durable stand in the outbox as in SQLite, and there are no intents.
+//! * In Postgres bytes that are kept until their file is durable stand in the outbox as in SQLite.
 //! * A delete under a role is tried, undone and then done like a write, instead of being done by the role at once: the commit
 //!   has one way to compare and swap.
-//! * SQLite keeps what the design calls facts in the row of the object instead of a table joined by version: a listing
+//! * SQLite keeps the facts of an object in its row instead of a table joined by version: a listing
 //!   page would otherwise read a thousand scattered pages.
 //! * The row of a version that is to be laid out says `natural` from its commit on, because the lay-out follows at once;
 //!   a reader in between finds the bytes at the other place. The outbox repairs what a crash leaves.
@@ -190,7 +190,7 @@
 //!   turns versioning on is told only when no write can miss it any more.
 //! * Encrypted bodies lie at managed places, also in natural layout: as a plain file at a key they would be taken for what
 //!   they are not.
-//! * Natural layout on a cloud has no intents: a body is staged and committed at its managed name as everywhere, and then
+//! * In natural layout on a cloud, too, a body is staged and committed at its managed name, and then
 //!   copied to its key under the service's condition on what lies there. A PUT at the key itself would destroy what it
 //!   displaces before the commit has decided. It costs a copy and a removal within the cloud, and no row of its own.
 //! * Attempts of parts are objects of their own on clouds too, and are joined there (UploadPartCopy, Put Block From URL,

@@ -5,7 +5,6 @@
 //! **Invariant:** it leaves no file behind and claims no container; a catalog that is not there is not made, and an old one
 //! stays old.
 
-use std::error::Error as _;
 use std::time::Duration;
 
 use clap::Args;
@@ -19,6 +18,7 @@ use crate::config::root::RootKeys;
 use crate::config::state::{State, StateError};
 use crate::config::{Config, ProviderConfig, ProviderKind};
 use crate::model::bucket::BucketRule;
+use crate::model::causes::causes;
 use crate::model::place::Layout;
 use crate::provider::Provider;
 
@@ -85,15 +85,9 @@ async fn describe(settings: &ProviderConfig, config: &Config) -> Result<String, 
         return Err(problem);
     }
     let listing = timeout(ANSWER_LIMIT, opened.containers()).await;
-    let containers = listing.map_err(|_| "it does not answer".to_owned())?.map_err(|error| told(&error))?;
+    let containers = listing.map_err(|_| "it does not answer".to_owned())?.map_err(|error| causes(&error))?;
     let read_only = containers.iter().filter(|container| !container.writable).count();
     Ok(format!("{kind}, {} containers, {read_only} of them read-only", containers.len()))
-}
-
-/// An error of a provider with its cause.
-fn told(error: &crate::provider::Error) -> String {
-    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-    format!("{error}{cause}")
 }
 
 /// A layout that is asked for where it cannot be kept.

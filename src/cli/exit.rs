@@ -4,8 +4,9 @@
 //! ours holds one.
 
 use std::error::Error;
-use std::fmt::Write as _;
 use std::process::ExitCode;
+
+use crate::model::causes::causes;
 
 /// The exit codes, as the help lists them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,14 +54,7 @@ impl Failure {
 
     /// What went wrong, with all its causes.
     pub(super) fn text(&self) -> String {
-        let mut text = self.error.to_string();
-        let mut cause = self.error.source();
-        while let Some(error) = cause {
-            // Writing to a text cannot fail.
-            let _ = write!(text, ": {error}");
-            cause = error.source();
-        }
-        text
+        causes(self.error.as_ref())
     }
 
     /// Prints it and gives its code.

@@ -46,12 +46,12 @@ struct Cli {
 enum Command {
     /// Serve a directory until SIGTERM or SIGINT.
     Serve(serve::Arguments),
-    /// Read the configuration, open what it names, and print what is found. Changes nothing.
+    /// Read the configuration, open what it names, and print what is found. Leaves everything as it is.
     Check(check::Arguments),
     /// Make, list and delete users.
     #[command(subcommand)]
     User(user::Command),
-    /// Make, list and delete access keys of users.
+    /// Make, list and delete access keys of users and roles.
     #[command(subcommand)]
     Key(key::Command),
     /// Make tokens for the REST interfaces.
@@ -85,7 +85,7 @@ struct Places {
     /// Configuration file, in TOML.
     #[arg(long, value_name = "FILE", env = "LONGSHORE_CONFIG")]
     config: Option<PathBuf>,
-    /// State directory: catalog, master key, root credentials. [default: DIR/.longshore]
+    /// State directory: catalog, master key, root credentials, secret of tokens. [default: DIR/.longshore]
     #[arg(long, value_name = "DIR", env = "LONGSHORE_STATE")]
     state: Option<PathBuf>,
     /// Catalog in Postgres: postgres://USER:PASSWORD@HOST/DATABASE, with ?sslmode=require to encrypt. Others can see flags:

@@ -17,7 +17,7 @@ pub(super) struct Arguments {
     /// Address of the S3 listener; port 0 takes a free one. [default: 127.0.0.1:9000]
     #[arg(long, value_name = "ADDR", env = "LONGSHORE_S3_LISTEN")]
     s3_listen: Option<SocketAddr>,
-    /// Address of the listener for health and metrics; port 0 takes a free one. [default: 127.0.0.1:9001]
+    /// Address of the listener of the REST interfaces, health and metrics; port 0 takes a free one. [default: 127.0.0.1:9001]
     #[arg(long, value_name = "ADDR", env = "LONGSHORE_REST_LISTEN")]
     rest_listen: Option<SocketAddr>,
     /// What an acknowledged write survives. [default: fsync]

@@ -1,4 +1,4 @@
-//! Every limit, with its unit in its name and the reason beside it.
+//! The limits of the server, with their units in their names and the reasons beside them. Those of one protocol stand with it.
 
 /// Largest body of one PutObject or UploadPart, in bytes (the S3 limit).
 pub const PUT_BYTES_MAX: u64 = 5 * 1024 * 1024 * 1024;
@@ -232,9 +232,11 @@ pub const SWIFT_REFUSAL_SECONDS: u64 = 5;
 pub const SWIFT_SEGMENTS_MAX: usize = 1000;
 /// Bytes of a segment that Swift makes by copying: few segments, and none that takes longer than anybody waits.
 pub const SWIFT_PIECE_BYTES: u64 = 256 * 1024 * 1024;
+/// Rounds in which what is in the reserved tree of a container of a cloud is removed: a listing may lag behind them.
+pub const CLOUD_CLEAR_ROUNDS_MAX: usize = 10_000;
 /// Pages of a listing of a cloud in a row that may be empty and yet say that more follow.
 pub const CLOUD_EMPTY_PAGES_MAX: usize = 1000;
-/// Most pages of a listing of containers.
+/// Most pages of a listing of containers; then it is refused.
 pub const CLOUD_CONTAINER_PAGES_MAX: usize = 1000;
 /// Bytes that Google moves in one request of a copy between places or storage classes, so that it answers in time; a
 /// multiple of a mebibyte.
@@ -351,3 +353,7 @@ pub const ITEM_CACHE_BYTES_MAX: usize = 256;
 pub const ITEM_BATCH_MAX: u64 = 1000;
 /// Items of a batch unless it is asked for otherwise.
 pub const ITEM_BATCH: u64 = 20;
+/// Rows that a scan or a repair may drop without being asked for it, however few there are; else one in a hundred.
+pub const REMOVED_UNASKED_MIN: u64 = 100;
+/// Seconds for which an upload that has ended is remembered, so that a repeated request is answered alike.
+pub const UPLOADS_KEPT_SECONDS: u64 = 24 * 60 * 60;

@@ -233,6 +233,11 @@ impl Config {
             limits: LimitsConfig::read(top.section("limits")),
             dir,
         };
+        let hidden = |name: &str| config.loopback.iter().any(|mount| mount.path.split('/').nth(1) == Some(name));
+        for service in config.filestore.services.iter().filter(|service| hidden(&service.name)) {
+            let what = format!("the path of {:?} is one of [[loopback.mount]], too", service.name);
+            Section::new("filestore.service", toml::Table::new(), problems).problem("name", &what);
+        }
         if config.default_provider().is_none() {
             let what = format!("there is no provider of the name {:?}", config.server.default_provider);
             Section::new("server", toml::Table::new(), problems).problem("default_provider", &what);

@@ -7,6 +7,7 @@ pub mod acl;
 pub mod action;
 pub mod bucket;
 pub mod caller;
+pub mod causes;
 pub mod checksum;
 pub mod condition;
 pub mod context;

@@ -60,6 +60,15 @@ impl ByteRange {
     }
 }
 
+/// The bytes that a `Content-Range` of an answer names, end excluded, and the size of the whole; `None`: it is none.
+#[must_use]
+pub fn content_range(text: &str) -> Option<(Range<u64>, u64)> {
+    let (range, size) = text.trim().strip_prefix("bytes ")?.split_once('/')?;
+    let (first, last) = range.split_once('-')?;
+    let (first, last, size): (u64, u64, u64) = (first.parse().ok()?, last.parse().ok()?, size.parse().ok()?);
+    (first <= last && last < size).then(|| (first..last + 1, size))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,6 +104,15 @@ mod tests {
             (ByteRange::FromTo(0, u64::MAX), 3, Ok(0..3)),
         ] {
             assert_eq!(range.resolve(size), bytes, "{range:?} of {size}");
+        }
+    }
+
+    #[test]
+    fn ranges_of_answers() {
+        assert_eq!(content_range("bytes 0-9/10"), Some((0..10, 10)));
+        assert_eq!(content_range("bytes 3-3/4"), Some((3..4, 4)));
+        for wrong in ["", "bytes */10", "bytes 5-4/10", "bytes 0-10/10", "bytes 0-9/*", "items 0-9/10", "bytes 1-2"] {
+            assert_eq!(content_range(wrong), None, "{wrong}");
         }
     }
 }

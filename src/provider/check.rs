@@ -6,12 +6,12 @@
 //! **Invariant:** nothing outside of the scratch container is touched, and that is removed whatever failed; if it cannot
 //! be removed, that is the last thing told.
 
-use std::error::Error as _;
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::TryStreamExt as _;
 
+use crate::model::causes::causes;
 use crate::model::id::{VersionId, hex, random};
 use crate::model::name::{BucketName, ObjectKey};
 use crate::model::object::{Attached, Content};
@@ -336,11 +336,5 @@ fn same(what: &str, as_expected: bool) -> Tried<()> {
 
 /// An error with its causes.
 fn why(error: Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
+    causes(&error)
 }

@@ -6,13 +6,12 @@ use crate::auth::decide::Target;
 use crate::auth::policy;
 use crate::auth::secret::Secret;
 use crate::catalog::{self, AccessKey};
+use crate::config::root::SECRET_CHARS_MIN;
 use crate::model::action::Action;
 use crate::model::caller::{Caller, ROOT, User};
 use crate::store::Store;
 use crate::store::error::{Error, Result};
 
-/// Shortest secret key that is taken, in characters.
-const SECRET_CHARS_MIN: usize = 16;
 /// Shortest and longest access key id, in characters.
 const ACCESS_KEY_CHARS: std::ops::RangeInclusive<usize> = 3..=128;
 

@@ -3,7 +3,6 @@
 //! **Invariant:** a body that does not end exactly as declared (length, MD5, checksum, trailer) never reaches
 //! [`crate::provider::Stage::publish`]. Memory is a few blocks, whatever the body's size.
 
-use base64::Engine as _;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use md5::{Digest as _, Md5};
@@ -177,10 +176,4 @@ async fn write_and_hash(block: Vec<Bytes>, len: usize, stage: &mut dyn Stage, mu
         stage.write(frame).await?;
     }
     hashing.await.map_err(|error| Error::Internal(error.into()))
-}
-
-/// The MD5 that a `Content-MD5` header says, if it is one.
-#[must_use]
-pub fn parse_md5(header: &str) -> Option<[u8; 16]> {
-    base64::engine::general_purpose::STANDARD.decode(header).ok()?.try_into().ok()
 }

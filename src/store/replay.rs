@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::Task;
+use crate::config::limits::UPLOADS_KEPT_SECONDS;
 use crate::model::id::BucketId;
 use crate::model::name::BucketName;
 use crate::model::time::{Clock, Timestamp};
@@ -23,8 +24,6 @@ const SETTLE_INTERVAL: Duration = Duration::from_millis(500);
 const PASSES_BETWEEN_REPLAYS: u32 = 10;
 /// Rows read from the outbox at a time.
 pub(super) const TASKS_PAGE: usize = 1000;
-/// A finished or given up upload is remembered this long, so that a repeated Complete is answered alike.
-const UPLOADS_KEPT_NANOS: i64 = 24 * 3600 * 1_000_000_000;
 
 /// The steps of a replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,7 +148,7 @@ impl Store {
                 if let Err(error) = self.take_what_is_left().await {
                     tracing::warn!(%error, "what other processes left could not be read");
                 }
-                let before = Timestamp(Clock::now().0.saturating_sub(UPLOADS_KEPT_NANOS));
+                let before = Timestamp(Clock::now().0.saturating_sub(UPLOADS_KEPT_SECONDS.cast_signed() * 1_000_000_000));
                 if let Err(error) = self.catalog().tidy_uploads(&SERVICE, false, before).await {
                     tracing::warn!(%error, "old uploads could not be forgotten");
                 }

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::front::bearer::BearerError;
 use crate::front::facts::RequestFacts;
+use crate::model::causes::causes;
 use crate::store::{BodyError, Error, ItemError};
 
 /// Why a request is refused.
@@ -83,8 +84,8 @@ impl Refusal {
     /// The answer.
     pub(super) fn answer(self, facts: &RequestFacts) -> Response {
         if let Some(cause) = &self.cause {
-            let cause = cause.as_ref() as &(dyn std::error::Error + 'static);
-            tracing::error!(id = facts.id().as_str(), error = cause, "the request failed");
+            let text = causes(cause.as_ref());
+            tracing::error!(request = facts.id().as_str(), status = self.status, cause = text, "a request failed");
         }
         let mut body = json!({ "result": self.result, "message": self.message });
         if !self.invalid.is_empty() {

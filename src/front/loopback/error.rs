@@ -3,7 +3,6 @@
 //! **Invariant:** paths that are told are those of the interface, never of a storage; causes go to the log.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 use axum::body::Body;
 use axum::response::Response;
@@ -16,6 +15,7 @@ use super::tree::{Tree, escaped};
 use crate::auth::jwt::TokenError;
 use crate::front::facts::RequestFacts;
 use crate::front::wire::put;
+use crate::model::causes::causes;
 use crate::store::{BodyError, Error};
 
 /// The result of what serves a request.
@@ -93,13 +93,7 @@ impl Refusal {
     /// Writes the cause to the log.
     fn log(&self, facts: &RequestFacts) {
         let Some(cause) = &self.cause else { return };
-        let mut text = cause.to_string();
-        let mut next = cause.source();
-        while let Some(source) = next {
-            // Writing to a text cannot fail.
-            let _ = write!(text, ": {source}");
-            next = source.source();
-        }
+        let text = causes(cause.as_ref());
         tracing::error!(request = facts.id().as_str(), status = self.status, cause = text, "a request failed");
     }
 

@@ -6,12 +6,12 @@
 //! **Invariant:** nothing of the inside is in a [`Refusal`] but its cause, which is never printed to a client.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_RANGE, ETAG, LAST_MODIFIED};
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::config::limits::PART_BYTES_MIN;
+use crate::model::causes::causes;
 use crate::model::name::NameError;
 use crate::model::time::Timestamp;
 use crate::model::versioning::VersionRef;
@@ -100,15 +100,7 @@ impl Refusal {
 
     /// The cause with its own causes, for the log.
     pub(super) fn cause_text(&self) -> Option<String> {
-        let cause = self.cause.as_deref()?;
-        let mut text = cause.to_string();
-        let mut next = cause.source();
-        while let Some(source) = next {
-            // Writing to a String does not fail.
-            let _ = write!(text, ": {source}");
-            next = source.source();
-        }
-        Some(text)
+        self.cause.as_deref().map(|cause| causes(cause))
     }
 }
 

@@ -3,13 +3,13 @@
 //! **Invariant:** what is told holds no path, no query and no cause; causes go to the log.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderValue, StatusCode, header};
 
 use crate::auth::jwt::TokenError;
 use crate::front::facts::RequestFacts;
+use crate::model::causes::causes;
 use crate::store::{BodyError, Error};
 
 /// The result of what serves a request.
@@ -135,13 +135,7 @@ impl Refusal {
     /// Writes the cause to the log.
     pub(super) fn log(&self, facts: &RequestFacts) {
         let Some(cause) = &self.cause else { return };
-        let mut text = cause.to_string();
-        let mut next = cause.source();
-        while let Some(source) = next {
-            // Writing to a text cannot fail.
-            let _ = write!(text, ": {source}");
-            next = source.source();
-        }
+        let text = causes(cause.as_ref());
         tracing::error!(request = facts.id().as_str(), code = self.code, cause = text, "a request failed");
     }
 

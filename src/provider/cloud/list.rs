@@ -8,7 +8,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use super::mark::listed_stamp;
 use super::service::{Entry, Page};
 use super::space::Space;
-use crate::config::limits::{CLOUD_PIECES_AT_ONCE, LIST_KEYS_MAX};
+use crate::config::limits::{CLOUD_CLEAR_ROUNDS_MAX, CLOUD_PIECES_AT_ONCE, LIST_KEYS_MAX};
 use crate::model::id::VersionId;
 use crate::model::name::ObjectKey;
 use crate::model::time::Timestamp;
@@ -120,13 +120,14 @@ impl Space {
 
     /// Removes everything in the reserved tree.
     pub(super) async fn clear_reserved(&self, container: &str) -> Result<()> {
-        loop {
+        for _ in 0..CLOUD_CLEAR_ROUNDS_MAX {
             let page = self.service.list(container, &Self::reserved(), None, LIST_KEYS_MAX).await?;
             if page.entries.is_empty() {
                 return Ok(());
             }
             self.remove_all(container, page.entries.into_iter().map(|entry| entry.name).collect()).await?;
         }
+        Err(Error::NotEmpty)
     }
 
     async fn remove_all(&self, container: &str, names: Vec<String>) -> Result<()> {

@@ -33,6 +33,7 @@ use crate::config::limits::{
     CLOUD_ANSWER_BYTES_MAX, CLOUD_HEADERS_MAX, CLOUD_IDLE_PER_HOST_MAX, CLOUD_MOVE_SECONDS_MAX,
     CLOUD_RETRY_SECONDS_MAX, CLOUD_WAIT_MILLIS_FIRST,
 };
+use crate::model::causes::causes;
 use crate::provider::settings::TransportConfig;
 use crate::provider::{Blocks, Error, Result};
 
@@ -363,18 +364,6 @@ impl Transport {
 
 fn is_failure(ended: &Result<Reply>) -> bool {
     ended.as_ref().is_ok_and(|reply| matches!(reply.status.as_u16(), 500 | 502..=504))
-}
-
-/// An error with what lies under it, in one line.
-pub(in crate::provider) fn causes(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    text
 }
 
 /// The certificates that are trusted: those of the bundle that was configured, else those of the system.

@@ -30,7 +30,7 @@ use self::routes::strange;
 use self::slip::Slots;
 use self::stage::{Beside, RemoteStage};
 use self::wire::Wire;
-use crate::config::limits::{LIST_KEYS_MAX, REMOTE_CONTAINERS_MAX, REMOTE_FILES_AT_ONCE};
+use crate::config::limits::{CLOUD_CLEAR_ROUNDS_MAX, LIST_KEYS_MAX, REMOTE_CONTAINERS_MAX, REMOTE_FILES_AT_ONCE};
 use crate::model::id::VersionId;
 use crate::model::name::{BucketName, ObjectKey};
 use crate::model::place::{Place, Stamp};
@@ -223,7 +223,7 @@ impl Remote {
 
     /// Removes all files of ours from a container.
     async fn clear_reserved(&self, container: &str) -> Result<()> {
-        loop {
+        for _ in 0..CLOUD_CLEAR_ROUNDS_MAX {
             let page = self.reserved(container, names::RESERVED, None, LIST_KEYS_MAX).await?;
             if page.is_empty() {
                 return Ok(());
@@ -231,6 +231,7 @@ impl Remote {
             let removals: Vec<_> = page.iter().map(|entry| self.wire.remove(container, &entry.name, None)).collect();
             stream::iter(removals).buffer_unordered(REMOTE_FILES_AT_ONCE).try_collect::<()>().await?;
         }
+        Err(Error::NotEmpty)
     }
 }
 

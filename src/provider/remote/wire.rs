@@ -31,8 +31,9 @@ use tokio::time::{Instant, timeout};
 use crate::config::limits::{
     CLOUD_HEADERS_MAX, CLOUD_IDLE_PER_HOST_MAX, CLOUD_RETRY_SECONDS_MAX, CLOUD_WAIT_MILLIS_FIRST, REMOTE_VIA_BYTES_MAX,
 };
+use crate::model::causes::causes;
 use crate::provider::cloud::breaker::Breaker;
-use crate::provider::cloud::transport::{Reply, causes, failed, tls};
+use crate::provider::cloud::transport::{Reply, failed, tls};
 use crate::provider::settings::{RemoteConfig, TransportConfig};
 use crate::provider::via::came_by;
 use crate::provider::{Error, Result};

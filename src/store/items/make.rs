@@ -54,16 +54,11 @@ pub(super) fn only_new(beside: Option<&ObjectKey>) -> Conditions {
 }
 
 impl Store {
-    /// Whether an item can be made: its directory is there, the caller may, and nothing has its path.
+    /// The bucket, if an item can be made: its directory is there, the caller may, and nothing has its path.
     ///
     /// # Errors
     /// [`ItemError::Exists`], [`ItemError::NotDirectory`], [`ItemError::TooManyLevels`], [`Error::NoSuchKey`] without the
     /// directory, refusals.
-    pub async fn may_make(&self, caller: &Caller, bucket: &BucketName, path: &ItemPath) -> ItemResult<()> {
-        self.room_for(caller, bucket, path).await.map(|_| ())
-    }
-
-    /// The same, with the bucket.
     pub(super) async fn room_for(
         &self,
         caller: &Caller,
@@ -102,7 +97,7 @@ impl Store {
     /// Makes a directory.
     ///
     /// # Errors
-    /// As [`Store::may_make`].
+    /// Those of a path that is taken or has no directory.
     pub async fn make_directory(&self, caller: &Caller, bucket: &BucketName, path: &ItemPath) -> ItemResult<()> {
         self.ask_for_item(caller, bucket, path.mark(), (&content_of_mark(), Some(0))).await?;
         let bound = self.room_for(caller, bucket, path).await?;
@@ -157,7 +152,7 @@ impl Store {
     /// Makes a file.
     ///
     /// # Errors
-    /// As [`Store::may_make`], and those of its bytes.
+    /// Those of a path that is taken or has no directory, and those of its bytes.
     pub async fn make_file(
         &self,
         caller: &Caller,

@@ -14,7 +14,7 @@ use super::gc::{is_object, is_older, older_than};
 use super::progress::Ticker;
 use super::{BATCH, MANAGED_PAGE, Met, Seen, Sides};
 use crate::catalog::{Step, Task, VersionWindow};
-use crate::config::limits::{FINDINGS_LISTED_MAX, GC_GRACE_SECONDS, LIST_KEYS_MAX, PART_NUMBER_MAX};
+use crate::config::limits::{FINDINGS_LISTED_MAX, GC_GRACE_SECONDS, LIST_KEYS_MAX, PART_NUMBER_MAX, REMOVED_UNASKED_MIN};
 use crate::model::action::Action;
 use crate::model::caller::Caller;
 use crate::model::id::VersionId;
@@ -32,8 +32,6 @@ use crate::store::error::Result;
 use crate::store::request::{Finding, FindingKind, FsckOptions, FsckReport};
 use crate::store::{SERVICE, Store};
 
-/// Rows that a repair may drop, however few rows there are.
-const REMOVED_UNASKED_MIN: u64 = 100;
 /// Steps read at a time.
 const TASKS_PAGE: usize = 1000;
 

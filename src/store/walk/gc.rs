@@ -17,6 +17,7 @@ use std::time::Duration;
 use super::progress::Ticker;
 use super::{MANAGED_PAGE, Seen};
 use crate::catalog::{self, Unnamed};
+use crate::config::limits::UPLOADS_KEPT_SECONDS;
 use crate::model::action::Action;
 use crate::model::caller::Caller;
 use crate::model::id::VersionId;
@@ -31,8 +32,6 @@ use crate::store::{SERVICE, Store};
 
 /// Files that look like objects and may be freed unasked, however few managed files there are.
 const FREED_UNASKED_MIN: u64 = 100;
-/// Ended uploads are remembered this long, so that a repeated Complete is answered alike.
-const UPLOADS_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Store {
     /// Frees what nothing names in one bucket; administrators only.
@@ -81,7 +80,7 @@ impl Store {
         }
         if !options.dry_run {
             report.staged = bound.provider.sweep_staged(bound.place(), before).await?;
-            self.catalog().tidy_uploads(&SERVICE, false, older_than(UPLOADS_KEPT)).await?;
+            self.catalog().tidy_uploads(&SERVICE, false, older_than(Duration::from_secs(UPLOADS_KEPT_SECONDS))).await?;
         }
         ticker.end(0).await?;
         Ok(report)

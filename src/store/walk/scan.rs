@@ -13,6 +13,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use super::progress::Ticker;
 use super::{BATCH, LOOKS_AT_ONCE, Met, Seen, Sides};
 use crate::catalog::{self, Change, Commit, History, NewTask};
+use crate::config::limits::REMOVED_UNASKED_MIN;
 use crate::model::action::Action;
 use crate::model::caller::Caller;
 use crate::model::id::VersionId;
@@ -27,8 +28,6 @@ use crate::store::error::{Error, Result};
 use crate::store::request::{ScanOptions, ScanReport};
 use crate::store::{SERVICE, Store};
 
-/// Rows that may go without being asked about, however few there are.
-const REMOVED_UNASKED_MIN: u64 = 100;
 /// Rows without a file that are remembered. If more of them may go, a second walk finds them again.
 const MISSING_KEPT_MAX: usize = 10_000;
 

@@ -1,6 +1,6 @@
 //! Races and failures in the middle of the protocols: each test makes one happen at the call where it would hurt.
 //!
-//! The names begin with the number that the design gives to the hole that the protocol closes. A second store over the
+//! The number that a name begins with is that of the hole in the protocols which it keeps closed. A second store over the
 //! same catalog and provider stands for another process: it shares no locks with the first one.
 
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ use longshore::store::{Error, Store};
 use super::hooked::{Hooked, Hooks};
 use super::{Bed, Kind, ROOT, incoming, key, md5_hex, pattern};
 
-/// Every provider with every layout.
+/// In memory and on files, in each layout.
 pub(super) const ALL: [(Kind, Layout); 4] = [
     (Kind::Fs, Layout::Natural),
     (Kind::Fs, Layout::Managed),

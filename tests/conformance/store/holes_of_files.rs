@@ -1,6 +1,6 @@
 //! What files say about themselves and may not be believed in: records, mtimes, links, names that fold.
 //!
-//! The names begin with the number that the design gives to the hole that the protocol closes.
+//! The number that a name begins with is that of the hole in the protocols which it keeps closed.
 
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;

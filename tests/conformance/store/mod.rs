@@ -1,4 +1,4 @@
-//! The store's suite: each behaviour runs over every provider and layout.
+//! The store's suite: each behaviour runs in memory and on files, in each layout.
 //!
 //! What the store wrote is checked another way wherever there is one: by hashing here, by reading the directory.
 

@@ -8,19 +8,17 @@ use super::address::value;
 use super::facts::{listed_date, odd};
 use super::refusal::{Refusal, document, expect};
 use super::{Amazon, FIRST_REGION};
+use crate::config::limits::CLOUD_CONTAINER_PAGES_MAX;
 use crate::model::time::Timestamp;
 use crate::provider::cloud::transport::Call;
 use crate::provider::{Error, Result};
-
-/// Most pages of the list of containers: Amazon lets an account have a million.
-const PAGES_MAX: usize = 1000;
 
 impl Amazon {
     /// Those whose names begin with `prefix`; services other than Amazon's give all.
     pub(super) async fn all_containers(&self, prefix: &str) -> Result<Vec<(String, Timestamp)>> {
         let mut all = Vec::new();
         let mut token = String::new();
-        for _ in 0..PAGES_MAX {
+        for _ in 0..CLOUD_CONTAINER_PAGES_MAX {
             let mut query = String::new();
             if self.address.amazon {
                 // Those of other regions are served at other addresses.

@@ -16,7 +16,9 @@ use super::address::{decoded, value};
 use super::facts::{digest, facts, listed_date, odd, tag, with_content};
 use super::refusal::{Refusal, Refused, document, expect};
 use super::xml::Element;
+use crate::config::limits::CLOUD_EMPTY_PAGES_MAX;
 use crate::model::object::Content;
+use crate::model::range::content_range;
 use crate::provider::cloud::payload::Payload;
 use crate::provider::cloud::service::{At, Entry, Facts, Page, When};
 use crate::provider::cloud::transport::{Call, Reply};
@@ -26,8 +28,6 @@ use crate::provider::{Blocks, Error, Result};
 const CONFLICTS_MAX: u32 = 4;
 /// Milliseconds between them, the first time.
 const CONFLICT_MILLIS: u64 = 40;
-/// Most pages in a row in which nothing is.
-const EMPTY_PAGES_MAX: usize = 1000;
 
 impl Amazon {
     pub(super) async fn look(&self, at: At<'_>) -> Result<Facts> {
@@ -153,7 +153,7 @@ impl Amazon {
             query.push_str(&format!("&prefix={}", value(prefix)));
         }
         let mut place = after.filter(|after| !after.is_empty()).map(|after| format!("&start-after={}", value(after)));
-        for _ in 0..EMPTY_PAGES_MAX {
+        for _ in 0..CLOUD_EMPTY_PAGES_MAX {
             let query = format!("{query}{}", place.unwrap_or_default());
             let call = Call::new(Method::GET, self.address.container(container, &query));
             let root = document(self.send(&call).await?).await?;
@@ -185,7 +185,6 @@ pub(super) fn etag(reply: &Reply) -> Result<String> {
 }
 
 /// The part of an object that an answer holds.
-#[derive(Debug, PartialEq, Eq)]
 struct Span {
     start: u64,
     end: u64,
@@ -196,7 +195,7 @@ struct Span {
 fn span(reply: &Reply) -> Result<Span> {
     let length: Option<u64> = reply.header("content-length").parse().ok();
     let span = if reply.status == StatusCode::PARTIAL_CONTENT {
-        content_range(reply.header("content-range"))
+        content_range(reply.header("content-range")).map(|(Range { start, end }, size)| Span { start, end, size })
     } else {
         length.map(|size| Span { start: 0, end: size, size })
     };
@@ -205,13 +204,6 @@ fn span(reply: &Reply) -> Result<Span> {
         Some(length) if length != span.end - span.start => Err(odd("its length is not that of its range")),
         Some(_) | None => Ok(span),
     }
-}
-
-fn content_range(text: &str) -> Option<Span> {
-    let (range, size) = text.trim().strip_prefix("bytes ")?.split_once('/')?;
-    let (first, last) = range.split_once('-')?;
-    let (start, last, size): (u64, u64, u64) = (first.parse().ok()?, last.parse().ok()?, size.parse().ok()?);
-    (start <= last && last < size).then(|| Span { start, end: last + 1, size })
 }
 
 fn entries(root: &Element) -> Result<Vec<Entry>> {
@@ -233,14 +225,6 @@ fn entries(root: &Element) -> Result<Vec<Entry>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ranges() {
-        assert_eq!(content_range("bytes 0-9/10"), Some(Span { start: 0, end: 10, size: 10 }));
-        for wrong in ["", "bytes */10", "bytes 5-4/10", "bytes 0-10/10", "bytes 0-9/*", "items 0-9/10", "bytes 1-2"] {
-            assert_eq!(content_range(wrong), None, "{wrong}");
-        }
-    }
 
     #[test]
     fn pages() {

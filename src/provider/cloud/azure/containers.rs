@@ -8,17 +8,15 @@ use std::io;
 use http::Method;
 
 use super::{Azure, date, names, refusal, xml};
+use crate::config::limits::CLOUD_CONTAINER_PAGES_MAX;
 use crate::model::time::Timestamp;
 use crate::provider::cloud::transport::Call;
 use crate::provider::{Error, Result};
 
-/// Most pages of containers, of 5,000 each.
-const PAGES_MAX: usize = 1000;
-
 impl Azure {
     pub(super) async fn all_containers(&self) -> Result<Vec<(String, Timestamp)>> {
         let (mut all, mut marker) = (Vec::new(), None::<String>);
-        for _ in 0..PAGES_MAX {
+        for _ in 0..CLOUD_CONTAINER_PAGES_MAX {
             let mut uri = format!("{}/?comp=list", self.base);
             if let Some(marker) = &marker {
                 uri.push_str(&format!("&marker={}", names::query(marker)));

@@ -34,10 +34,10 @@ impl Google {
             }
             token = page.next_page_token.filter(|token| !token.is_empty());
             if token.is_none() {
-                break;
+                return Ok(found);
             }
         }
-        Ok(found)
+        Err(Error::Failed(std::io::Error::other("the list of containers does not end")))
     }
 
     pub(super) async fn look_at_container(&self, container: &str) -> Result<Option<Timestamp>> {

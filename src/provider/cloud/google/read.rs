@@ -16,6 +16,7 @@ use time::macros::format_description;
 use super::Google;
 use super::json::{digest, number, strange};
 use crate::model::object::Content;
+use crate::model::range::content_range;
 use crate::model::time::Timestamp;
 use crate::provider::cloud::service::{At, Facts};
 use crate::provider::cloud::transport::Call;
@@ -44,10 +45,9 @@ impl Google {
 fn whole_size(status: StatusCode, headers: &HeaderMap, range: &Range<u64>) -> Result<u64> {
     let length = number(text(headers, CONTENT_LENGTH.as_str()))?;
     if status == StatusCode::PARTIAL_CONTENT {
-        let (first, last, size) = content_range(text(headers, CONTENT_RANGE.as_str()))
+        let (came, size) = content_range(text(headers, CONTENT_RANGE.as_str()))
             .ok_or_else(|| strange("a part of the body has no range"))?;
-        let end = range.end.min(size);
-        if first != range.start || last.checked_add(1) != Some(end) || length != end - first {
+        if came != (range.start..range.end.min(size)) || length != came.end - came.start {
             return Err(strange("another range than was asked for"));
         }
         return Ok(size);
@@ -58,13 +58,6 @@ fn whole_size(status: StatusCode, headers: &HeaderMap, range: &Range<u64>) -> Re
     }
     let stored = text(headers, "x-goog-stored-content-length");
     if stored.is_empty() || number(stored)? == length { Ok(length) } else { Err(strange("the body was transformed")) }
-}
-
-/// `bytes first-last/size`.
-fn content_range(value: &str) -> Option<(u64, u64, u64)> {
-    let (range, size) = value.trim().strip_prefix("bytes ")?.split_once('/')?;
-    let (first, last) = range.split_once('-')?;
-    Some((first.parse().ok()?, last.parse().ok()?, size.parse().ok()?)).filter(|(first, last, _)| first <= last)
 }
 
 fn facts(headers: &HeaderMap, size: u64) -> Result<Facts> {

@@ -6,6 +6,7 @@ use super::Swift;
 use super::call::{is_missing, query, refusal};
 use super::headers::modified;
 use super::json::{Row, rows};
+use crate::config::limits::CLOUD_CONTAINER_PAGES_MAX;
 use crate::model::time::Timestamp;
 use crate::provider::cloud::service::{Entry, Page};
 use crate::provider::{Error, Result};
@@ -14,7 +15,7 @@ impl Swift {
     pub(super) async fn all_containers(&self) -> Result<Vec<(String, Timestamp)>> {
         let limit = self.limits().await?.containers_page.min(1000);
         let mut all: Vec<(String, Timestamp)> = Vec::new();
-        loop {
+        for _ in 0..CLOUD_CONTAINER_PAGES_MAX {
             let text = limit.to_string();
             let marker = all.last().map(|(name, _)| name.clone()).unwrap_or_default();
             let query = query(&[("format", "json"), ("limit", &text), ("marker", &marker)]);
@@ -26,6 +27,7 @@ impl Swift {
                 return Ok(all);
             }
         }
+        Err(Error::Failed(std::io::Error::other("the list of containers does not end")))
     }
 
     pub(super) async fn one_container(&self, container: &str) -> Result<Option<Timestamp>> {
