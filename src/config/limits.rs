@@ -279,8 +279,14 @@ pub const PIECE_BYTES: u64 = 16 * 1024 * 1024;
 pub const TURN_SECONDS_MAX: u64 = 10;
 /// Largest image that is transformed, in bytes.
 pub const RENDER_BYTES_MAX: u64 = 25 * 1024 * 1024;
-/// Most pixels of an image that is transformed: four bytes each, and as much again while it is resized.
+/// Most pixels of an image that is transformed.
 pub const RENDER_PIXELS_MAX: u32 = 32 * 1024 * 1024;
+/// Most bytes of one of them: four channels of sixteen bits.
+pub const RENDER_PIXEL_BYTES_MAX: u64 = 8;
+/// Most bytes that the pixels of one image take in memory: as it was, in floats while it is resized, and as it becomes. The
+/// largest image of eight bits that is made a little smaller fits; the bytes that are read, and what the codecs take for
+/// themselves, come beside it and are a few for each pixel.
+pub const RENDER_WORK_BYTES_MAX: u64 = 768 * 1024 * 1024;
 /// Longest side of an image that is made, in pixels.
 pub const RENDER_SIDE_MAX: u32 = 2500;
 /// Most pixels of an image that is made as AVIF, which takes about a second a million of them; larger ones come in their own

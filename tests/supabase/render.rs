@@ -60,6 +60,20 @@ async fn images_are_made_as_they_are_asked_for() {
     assert_eq!(site.plain(SERVICE, "HEAD", path).await.expect(200).header("content-type"), Some("image/png"));
 }
 
+/// Scaled as a whole this one would take 80 GB, and the program ended where it could not have them.
+#[tokio::test]
+async fn a_strip_that_becomes_a_square_ends_nothing() {
+    let site = with_image().await;
+    let mut strip = Vec::new();
+    DynamicImage::new_luma8(2_000_000, 16).write_to(&mut Cursor::new(&mut strip), ImageFormat::Png).expect("written");
+    let call = site.call(SERVICE, "POST", "/object/pub/strip.png").header("content-type", "image/png");
+    call.body(strip).send().await.expect(200);
+    let path = "/render/image/public/pub/strip.png?width=2500&height=2500";
+    assert_eq!(size(&site.plain(As::Nobody, "GET", path).await.expect(200)), (2500, 2500));
+    let refusal = site.plain(As::Nobody, "GET", &format!("{path}&resize=fill")).await;
+    refused(&refusal, "400", "InvalidRequest", "The source image is invalid or unsupported for rendering");
+}
+
 #[tokio::test]
 async fn an_image_is_shown_to_who_may_read_it() {
     let site = with_image().await;
