@@ -294,6 +294,8 @@ pub const RENDER_SIDE_MAX: u32 = 2500;
 pub const RENDER_AVIF_PIXELS_MAX: u32 = 4_000_000;
 /// Images that are transformed at a time: their pixels are in memory.
 pub const RENDERS_AT_ONCE: usize = 2;
+/// Seconds that one waits for its turn.
+pub const RENDER_WAIT_SECONDS_MAX: u64 = 20;
 /// Most bytes of one entry of a listing of a remote storage service: a name, and what its provider says of a file.
 pub const REMOTE_ENTRY_BYTES_MAX: usize = 64 * 1024;
 /// Largest answer of a remote storage service that is read into memory, in bytes: a note or a record of ours fits.
@@ -339,6 +341,10 @@ pub const ITEMS_MOVED_MAX: usize = 1_000_000;
 pub const GRANTED_GROUPS_MAX: usize = 20_000;
 /// Seconds for which a sign-in counts, unless it is configured.
 pub const SIGN_IN_SECONDS: u64 = 24 * 60 * 60;
+/// Passwords that are looked at at a time: each takes 19 MiB and a processor.
+pub const PASSWORDS_AT_ONCE: usize = 2;
+/// Seconds that a sign-in waits for its turn.
+pub const PASSWORD_WAIT_SECONDS_MAX: u64 = 10;
 /// Bytes of a body of the FileStore interface that holds parameters and is read without waiting for a turn.
 pub const ITEM_BODY_BYTES_FREE: usize = 64 * 1024;
 /// Most bytes of such a body: contents may be in it, as text or in base64.
