@@ -281,8 +281,14 @@ pub const PIECE_BYTES: u64 = 16 * 1024 * 1024;
 pub const TURN_SECONDS_MAX: u64 = 10;
 /// Largest image that is transformed, in bytes.
 pub const RENDER_BYTES_MAX: u64 = 25 * 1024 * 1024;
-/// Most pixels of an image that is transformed: four bytes each, and as much again while it is resized.
+/// Most pixels of an image that is transformed.
 pub const RENDER_PIXELS_MAX: u32 = 32 * 1024 * 1024;
+/// Most bytes of one of them: four channels of sixteen bits.
+pub const RENDER_PIXEL_BYTES_MAX: u64 = 8;
+/// Most bytes that the pixels of one image take in memory: as it was, in floats while it is resized, and as it becomes. The
+/// largest image of eight bits that is made a little smaller fits; the bytes that are read, and what the codecs take for
+/// themselves, come beside it and are a few for each pixel.
+pub const RENDER_WORK_BYTES_MAX: u64 = 768 * 1024 * 1024;
 /// Longest side of an image that is made, in pixels.
 pub const RENDER_SIDE_MAX: u32 = 2500;
 /// Most pixels of an image that is made as AVIF, which takes about a second a million of them; larger ones come in their own
@@ -290,6 +296,8 @@ pub const RENDER_SIDE_MAX: u32 = 2500;
 pub const RENDER_AVIF_PIXELS_MAX: u32 = 4_000_000;
 /// Images that are transformed at a time: their pixels are in memory.
 pub const RENDERS_AT_ONCE: usize = 2;
+/// Seconds that one waits for its turn.
+pub const RENDER_WAIT_SECONDS_MAX: u64 = 20;
 /// Most bytes of one entry of a listing of a remote storage service: a name, and what its provider says of a file.
 pub const REMOTE_ENTRY_BYTES_MAX: usize = 64 * 1024;
 /// Largest answer of a remote storage service that is read into memory, in bytes: a note or a record of ours fits.
@@ -335,6 +343,10 @@ pub const ITEMS_MOVED_MAX: usize = 1_000_000;
 pub const GRANTED_GROUPS_MAX: usize = 20_000;
 /// Seconds for which a sign-in counts, unless it is configured.
 pub const SIGN_IN_SECONDS: u64 = 24 * 60 * 60;
+/// Passwords that are looked at at a time: each takes 19 MiB and a processor.
+pub const PASSWORDS_AT_ONCE: usize = 2;
+/// Seconds that a sign-in waits for its turn.
+pub const PASSWORD_WAIT_SECONDS_MAX: u64 = 10;
 /// Bytes of a body of the FileStore interface that holds parameters and is read without waiting for a turn.
 pub const ITEM_BODY_BYTES_FREE: usize = 64 * 1024;
 /// Most bytes of such a body: contents may be in it, as text or in base64.

@@ -9,4 +9,5 @@ pub mod loopback;
 pub mod ops;
 pub mod s3;
 pub mod supabase;
+mod turn;
 mod wire;

@@ -3,6 +3,8 @@
 //! **Invariant:** an unknown user and a wrong password look the same, in time, too; a token that was given back makes
 //! nobody any more, on any front.
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use crate::auth::jwt::UserToken;
 use crate::auth::password::{self, PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN};
 use crate::auth::secret::Secret;
@@ -35,17 +37,22 @@ impl Store {
         }
     }
 
-    /// Whether a password is a user's.
+    /// Whether a password is a user's. The turn to look at one is over when that is done.
+    ///
+    /// On cancellation: it is looked at all the same, unheard, and the turn lasts until then.
     ///
     /// # Errors
     /// Failures of the catalog.
-    pub async fn knows_password(&self, user: &str, password: Secret) -> Result<bool> {
+    pub async fn knows_password(&self, user: &str, password: Secret, turn: OwnedSemaphorePermit) -> Result<bool> {
         if password.expose().len() > PASSWORD_BYTES_MAX {
             return Ok(false);
         }
         let hash = self.catalog().password(user).await?;
-        let verified = tokio::task::spawn_blocking(move || password::verify(&password, hash.as_deref())).await;
-        verified.map_err(|error| Error::Internal(error.into()))
+        let verified = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            password::verify(&password, hash.as_deref())
+        });
+        verified.await.map_err(|error| Error::Internal(error.into()))
     }
 
     /// The caller of a token of a user that was verified; `None` if there is no such user now, or it was given back.

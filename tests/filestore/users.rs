@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -46,6 +47,29 @@ async fn a_user_signs_in_and_out() {
     refused(&site.call(Some(&token), "list", "", json!({})).await, 401, "unauthorized", &[]);
     let log = site.server.log();
     assert!(!log.contains("correct horse") && !log.contains(&token));
+}
+
+/// Each look at a password takes 19 MiB, and few are taken at a time. Who left made room for the next look while the one
+/// at his own password went on.
+#[tokio::test]
+async fn sign_ins_that_are_cut_are_few_at_a_time() {
+    let site = Site::start();
+    assert!(with_password(&site, "ann", "correct horse"));
+    let asked = json!({"identity": "ann", "password": "correct horse"});
+    ask(&site, "token", asked.clone()).await.expect(200);
+    let memory = site.server.peak_memory_bytes();
+    let call = site.request(None, "POST", "/users/api/token").header("content-type", "application/json");
+    site.rest.leave(&call.body(asked.to_string()).signed(), 64, Duration::from_millis(2)).await;
+    // Those who left before their turn cost nobody else's.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let mut answer = ask(&site, "token", asked.clone()).await;
+    while answer.status == 429 {
+        assert!(Instant::now() < deadline, "nobody gets a turn any more");
+        answer = ask(&site, "token", asked.clone()).await;
+    }
+    answer.expect(200);
+    let rise = site.server.peak_memory_bytes().saturating_sub(memory);
+    assert!(rise < 400 << 20, "memory rose by {} MiB", rise >> 20);
 }
 
 #[tokio::test]

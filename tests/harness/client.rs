@@ -3,6 +3,7 @@
 //! **Invariant:** an answer is read to its end, so that a cut body is an error and never a short one.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request};
@@ -177,6 +178,21 @@ impl Client {
         }
         let _ = socket.read_to_end(&mut answer).await;
         answer
+    }
+
+    /// Sends the same request on many connections, and then leaves one after another, in their order, unanswered.
+    pub(crate) async fn leave(&self, signed: &Signed, connections: usize, between: Duration) {
+        let bytes = [signed.head().as_bytes(), &signed.body].concat();
+        let mut sockets = Vec::new();
+        for _ in 0..connections {
+            let mut socket = TcpStream::connect(self.address).await.expect("a connection");
+            socket.write_all(&bytes).await.expect("written");
+            sockets.push(socket);
+        }
+        for socket in sockets {
+            drop(socket);
+            tokio::time::sleep(between).await;
+        }
     }
 
     /// Sends what was signed.

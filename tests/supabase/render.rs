@@ -1,6 +1,7 @@
 //! Images in other sizes and formats.
 
 use std::io::Cursor;
+use std::time::{Duration, Instant};
 
 use image::{DynamicImage, ImageFormat};
 use serde_json::json;
@@ -58,6 +59,44 @@ async fn images_are_made_as_they_are_asked_for() {
     let other = site.call(SERVICE, "GET", &path.replace("10", "11")).header("if-none-match", &etag).send().await;
     other.expect(200);
     assert_eq!(site.plain(SERVICE, "HEAD", path).await.expect(200).header("content-type"), Some("image/png"));
+}
+
+/// The pixels of this one take some 80 MiB on their way. Who left made room for the next while the work for him went on.
+#[tokio::test]
+async fn images_that_nobody_waits_for_are_made_few_at_a_time() {
+    let site = with_image().await;
+    let mut bytes = Vec::new();
+    DynamicImage::new_rgb8(2000, 2000).write_to(&mut Cursor::new(&mut bytes), ImageFormat::Png).expect("written");
+    let call = site.call(SERVICE, "POST", "/object/pub/large.png").header("content-type", "image/png");
+    call.body(bytes).send().await.expect(200);
+    let path = "/render/image/public/pub/large.png?width=1800";
+    site.plain(As::Nobody, "GET", path).await.expect(200);
+    let memory = site.server.peak_memory_bytes();
+    site.rest.leave(&site.call(As::Nobody, "GET", path).signed(), 24, Duration::from_millis(10)).await;
+    // Those who left before their turn cost nobody else's.
+    let deadline = Instant::now() + Duration::from_secs(120);
+    let mut answer = site.plain(As::Nobody, "GET", path).await;
+    while answer.status == 429 {
+        assert!(Instant::now() < deadline, "nobody gets a turn any more");
+        answer = site.plain(As::Nobody, "GET", path).await;
+    }
+    assert_eq!(size(&answer.expect(200)), (1800, 1800));
+    let rise = site.server.peak_memory_bytes().saturating_sub(memory);
+    assert!(rise < 500 << 20, "memory rose by {} MiB", rise >> 20);
+}
+
+/// Scaled as a whole this one would take 80 GB, and the program ended where it could not have them.
+#[tokio::test]
+async fn a_strip_that_becomes_a_square_ends_nothing() {
+    let site = with_image().await;
+    let mut strip = Vec::new();
+    DynamicImage::new_luma8(2_000_000, 16).write_to(&mut Cursor::new(&mut strip), ImageFormat::Png).expect("written");
+    let call = site.call(SERVICE, "POST", "/object/pub/strip.png").header("content-type", "image/png");
+    call.body(strip).send().await.expect(200);
+    let path = "/render/image/public/pub/strip.png?width=2500&height=2500";
+    assert_eq!(size(&site.plain(As::Nobody, "GET", path).await.expect(200)), (2500, 2500));
+    let refusal = site.plain(As::Nobody, "GET", &format!("{path}&resize=fill")).await;
+    refused(&refusal, "400", "InvalidRequest", "The source image is invalid or unsupported for rendering");
 }
 
 #[tokio::test]

@@ -1,7 +1,9 @@
 //! Contents on their way into an item: as they came, or out of base64.
 //!
 //! **Invariant:** what is no base64 to its end becomes no item; of a body that is decoded no more is held than a frame
-//! and three characters.
+//! and three characters. What had to wait for its turn to be in memory keeps it until it is gone from there.
+
+use std::sync::Arc;
 
 use axum::body::Bytes;
 use base64::Engine as _;
@@ -9,6 +11,7 @@ use base64::engine::general_purpose::GeneralPurpose;
 use base64::engine::{DecodePaddingMode, GeneralPurposeConfig};
 use base64::{alphabet, engine};
 use futures_util::{StreamExt as _, stream};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::store::BodyError;
 use crate::store::request::{Behind, Frames, Incoming};
@@ -19,10 +22,25 @@ const BASE64: GeneralPurpose = engine::GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
+/// Which lets a large body be in memory.
+pub(super) type Turn = Option<Arc<OwnedSemaphorePermit>>;
+
+/// Bytes that the store may still read, or hash, when the client has left.
+struct Held {
+    bytes: Bytes,
+    _turn: Turn,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 /// Bytes that were sent.
 pub(super) enum Contents {
-    /// In memory.
-    Whole(Bytes),
+    /// In memory, with the turn of the body that they came in.
+    Whole(Bytes, Turn),
     /// As they come.
     Stream {
         /// The bytes.
@@ -38,7 +56,7 @@ impl Contents {
     /// Whether there are none.
     pub(super) fn is_empty(&self) -> bool {
         match self {
-            Self::Whole(bytes) => bytes.is_empty(),
+            Self::Whole(bytes, _) => bytes.is_empty(),
             Self::Stream { length, .. } => *length == Some(0),
         }
     }
@@ -49,9 +67,10 @@ impl Contents {
     /// [`BodyError::Malformed`] if they are in memory and no base64.
     pub(super) fn incoming(self, decode: bool) -> Result<(Incoming, Option<Behind>), BodyError> {
         let (frames, length, behind): (Frames, _, _) = match self {
-            Self::Whole(bytes) => {
+            Self::Whole(bytes, turn) => {
                 let bytes = if decode { decoded(&bytes)? } else { bytes };
                 let length = Some(bytes.len() as u64);
+                let bytes = Bytes::from_owner(Held { bytes, _turn: turn });
                 (Box::pin(stream::iter([Ok(bytes)])), length, None)
             }
             Self::Stream { frames, behind, .. } if decode => (decoding(frames), None, behind),
@@ -126,6 +145,22 @@ mod tests {
             all.extend_from_slice(&frame?);
         }
         Ok(all)
+    }
+
+    #[tokio::test]
+    async fn a_turn_lasts_as_long_as_what_it_was_for() {
+        let turns = Arc::new(tokio::sync::Semaphore::new(1));
+        for decode in [false, true] {
+            let turn = Arc::clone(&turns).acquire_owned().await.expect("a turn");
+            let contents = Contents::Whole("aGVsbG8=".into(), Some(Arc::new(turn)));
+            let (mut incoming, _) = contents.incoming(decode).expect("base64");
+            let frame = incoming.frames.next().await.expect("a frame").expect("bytes");
+            assert_eq!(frame, if decode { "hello" } else { "aGVsbG8=" });
+            drop(incoming);
+            assert_eq!(turns.available_permits(), 0);
+            drop(frame);
+            assert_eq!(turns.available_permits(), 1);
+        }
     }
 
     #[tokio::test]

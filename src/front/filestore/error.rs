@@ -77,6 +77,11 @@ impl Refusal {
         Self::new(401, "unauthorized")
     }
 
+    /// Others are served first, for longer than one waits.
+    pub(super) fn busy() -> Self {
+        Self::new(429, "too_many_requests")
+    }
+
     fn failure(cause: Box<dyn std::error::Error + Send + Sync>) -> Self {
         Self { cause: Some(cause), ..Self::new(500, "service_failure") }
     }

@@ -7,21 +7,21 @@
 //! streamed. What a form says behind its file must not change where the file goes.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use axum::body::Body;
 use futures_util::{StreamExt as _, stream};
 use http::{HeaderMap, Method, header};
 use serde_json::{Map, Value};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
-use super::contents::Contents;
+use super::contents::{Contents, Turn};
 use super::error::{Refusal, Result};
 use super::meta;
 use super::params::Params;
 use super::route::Function;
 use crate::config::limits::{ITEM_BODY_BYTES_FREE, ITEM_BODY_BYTES_MAX, ITEM_BODY_WAIT_SECONDS_MAX, ITEM_FIELDS_MAX};
 use crate::front::form::{Event, Head, Parser};
+use crate::front::turn;
 use crate::front::wire;
 use crate::store::BodyError;
 use crate::store::request::{Behind, Frames};
@@ -35,12 +35,12 @@ pub(super) struct Input {
     /// The name of the file that was sent.
     pub(super) filename: Option<String>,
     /// For as long as a large body is in memory.
-    _turn: Option<OwnedSemaphorePermit>,
+    turn: Turn,
 }
 
 impl Input {
     fn of(params: Params) -> Self {
-        Self { params, contents: None, kind: None, filename: None, _turn: None }
+        Self { params, contents: None, kind: None, filename: None, turn: None }
     }
 }
 
@@ -66,7 +66,7 @@ pub(super) async fn read(
             let (text, turn) = collect(wire::frames(body), turns).await?;
             let text = std::str::from_utf8(&text).map_err(|_| Refusal::new(422, "invalid_parameter"))?;
             let params = Params::of_pairs(wire::parameters(Some(text)))?.or(queried);
-            Ok(with_contents(Input { _turn: turn, ..Input::of(params) }))
+            Ok(with_contents(Input { turn, ..Input::of(params) }))
         }
         kind if kind != "application/json" && function == Function::Write => {
             let contents = stream_of(headers, body);
@@ -80,7 +80,7 @@ pub(super) async fn read(
             }
             let map: Map<String, Value> =
                 serde_json::from_slice(&text).map_err(|_| Refusal::new(422, "invalid_json"))?;
-            Ok(with_contents(Input { _turn: turn, ..Input::of(Params::of_map(map).or(queried)) }))
+            Ok(with_contents(Input { turn, ..Input::of(Params::of_map(map).or(queried)) }))
         }
     }
 }
@@ -103,7 +103,7 @@ fn of_query(query: Option<&str>) -> Result<Params> {
 fn with_contents(mut input: Input) -> Input {
     match input.params.take("contents") {
         None => {}
-        Some(Value::String(text)) => input.contents = Some(Contents::Whole(text.into())),
+        Some(Value::String(text)) => input.contents = Some(Contents::Whole(text.into(), input.turn.clone())),
         Some(_) => input.params.wrong("contents"),
     }
     input
@@ -116,7 +116,7 @@ fn stream_of(headers: &HeaderMap, body: Body) -> Contents {
 }
 
 /// A body in memory.
-async fn collect(mut frames: Frames, turns: &Arc<Semaphore>) -> Result<(Vec<u8>, Option<OwnedSemaphorePermit>)> {
+async fn collect(mut frames: Frames, turns: &Arc<Semaphore>) -> Result<(Vec<u8>, Turn)> {
     let (mut all, mut turn) = (Vec::new(), None);
     while let Some(frame) = frames.next().await {
         let frame = frame?;
@@ -124,9 +124,8 @@ async fn collect(mut frames: Frames, turns: &Arc<Semaphore>) -> Result<(Vec<u8>,
             return Err(BodyError::TooLarge.into());
         }
         if turn.is_none() && all.len() + frame.len() > ITEM_BODY_BYTES_FREE {
-            let wait = Duration::from_secs(ITEM_BODY_WAIT_SECONDS_MAX);
-            let waited = tokio::time::timeout(wait, Arc::clone(turns).acquire_owned()).await;
-            turn = Some(waited.ok().and_then(std::result::Result::ok).ok_or(Refusal::new(429, "too_many_requests"))?);
+            let permit = turn::turn(turns, ITEM_BODY_WAIT_SECONDS_MAX).await.ok_or_else(Refusal::busy)?;
+            turn = Some(Arc::new(permit));
         }
         all.extend_from_slice(&frame);
     }

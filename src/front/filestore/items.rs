@@ -95,7 +95,7 @@ pub(super) async fn make(asked: &Asked<'_>, mut input: Input) -> Result<Response
         store.make_directory(caller, bucket, &path).await?;
         return Ok(error::result(true));
     }
-    let body = contents.unwrap_or(Contents::Whole(axum::body::Bytes::new())).incoming(decode)?;
+    let body = contents.unwrap_or(Contents::Whole(axum::body::Bytes::new(), None)).incoming(decode)?;
     let content = said.typed(input.kind, path.name()).apply(Content::default());
     store.make_file(caller, bucket, &path, content, body).await?;
     Ok(error::result(true))

@@ -19,7 +19,7 @@ use http::request::Parts;
 use tokio::sync::Semaphore;
 
 use crate::auth::jwt::Tokens;
-use crate::config::limits::ITEM_BODIES_AT_ONCE;
+use crate::config::limits::{ITEM_BODIES_AT_ONCE, PASSWORDS_AT_ONCE};
 use crate::front::facts::RequestFacts;
 use crate::model::caller::Caller;
 use crate::model::item::ItemPath;
@@ -87,7 +87,7 @@ impl Filestore {
     /// Over a store, for callers with these tokens.
     #[must_use]
     pub fn new(store: Store, tokens: Tokens, options: FilestoreOptions) -> Self {
-        let (bodies, passwords) = (Semaphore::new(ITEM_BODIES_AT_ONCE), Semaphore::new(users::PASSWORDS_AT_ONCE));
+        let (bodies, passwords) = (Semaphore::new(ITEM_BODIES_AT_ONCE), Semaphore::new(PASSWORDS_AT_ONCE));
         Self { store, tokens, options: Arc::new(options), bodies: Arc::new(bodies), passwords: Arc::new(passwords) }
     }
 }

@@ -1,10 +1,7 @@
 //! The users' own service: signing in for a token or a cookie, signing out, and who one is.
 //!
-//! **Invariant:** an unknown user and a wrong password look the same; few passwords are looked at at a time. What is
-//! signed out counts no more, on any front.
-
-use std::sync::Arc;
-use std::time::Duration;
+//! **Invariant:** an unknown user and a wrong password look the same; few passwords are looked at at a time, also
+//! where clients leave. What is signed out counts no more, on any front.
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -20,14 +17,11 @@ use super::who::{COOKIE_NAME, token};
 use super::{Filestore, cors, input};
 use crate::auth::jwt::{Meaning, UserToken};
 use crate::auth::secret::Secret;
+use crate::config::limits::PASSWORD_WAIT_SECONDS_MAX;
 use crate::front::facts::RequestFacts;
+use crate::front::turn::turn;
 use crate::front::wire;
 use crate::model::caller::{Caller, Who};
-
-/// Passwords that are looked at at a time: each takes memory and a processor.
-pub(super) const PASSWORDS_AT_ONCE: usize = 2;
-/// How long one waits for its turn.
-const TURN: Duration = Duration::from_secs(10);
 
 pub(super) async fn serve(State(front): State<Filestore>, request: Request) -> Response {
     let (head, body) = request.into_parts();
@@ -93,9 +87,8 @@ impl Filestore {
     }
 
     async fn sign_in(&self, facts: &RequestFacts, identity: &str, password: Secret) -> Result<String> {
-        let waited = tokio::time::timeout(TURN, Arc::clone(&self.passwords).acquire_owned()).await;
-        let _turn = waited.ok().and_then(std::result::Result::ok).ok_or(Refusal::new(429, "too_many_requests"))?;
-        if !self.store.knows_password(identity, password).await? {
+        let turn = turn(&self.passwords, PASSWORD_WAIT_SECONDS_MAX).await.ok_or_else(Refusal::busy)?;
+        if !self.store.knows_password(identity, password, turn).await? {
             return Err(Refusal::unauthorized());
         }
         let caller = self.store.caller_of_user(identity).await?.ok_or_else(Refusal::unauthorized)?;

@@ -106,6 +106,11 @@ impl Refusal {
         Self::new(413, "Payload too large", "The object exceeded the maximum allowed size", "EntityTooLarge")
     }
 
+    /// Others are served first, for longer than one waits.
+    pub(super) fn busy(message: &'static str) -> Self {
+        Self::new(429, "too_many_connections", message, "SlowDown").plainly(429)
+    }
+
     pub(super) fn media_type(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(415, "invalid_mime_type", message, "InvalidMimeType")
     }

@@ -32,6 +32,7 @@ mod bucket;
 mod change;
 mod cors;
 mod error;
+mod fit;
 mod form;
 mod health;
 mod intake;

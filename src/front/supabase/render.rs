@@ -1,7 +1,8 @@
 //! Images in another size or format, made when they are asked for.
 //!
 //! **Invariant:** what is read is bounded in bytes and in pixels before it is decoded; the work is done on a thread that
-//! may block, by few at a time; who may not read an image learns nothing of it here either.
+//! may block, by few at a time, also where clients leave; who may not read an image learns nothing of it here either, and
+//! takes nobody's turn.
 
 use axum::body::Body;
 use axum::response::Response;
@@ -20,7 +21,8 @@ use super::sign::Scope;
 use super::transform::Transform;
 use super::who::Known;
 use super::{Asked, Supabase, dates, names, row, upload};
-use crate::config::limits::RENDER_BYTES_MAX;
+use crate::config::limits::{RENDER_BYTES_MAX, RENDER_WAIT_SECONDS_MAX};
+use crate::front::turn::turn;
 use crate::front::wire::{conditions, put};
 use crate::model::condition::{Conditions, Current, ReadVerdict};
 use crate::model::object::Object;
@@ -67,8 +69,6 @@ pub(super) async fn serve(front: &Supabase, asked: &Asked) -> Result<Response> {
         conditions: Conditions::default(),
         customer_key: None,
     };
-    // Held while the image is in memory.
-    let _permit = front.renders.acquire().await.map_err(|error| Refusal::from(Error::Internal(error.into())))?;
     let served = match front.store.get(&known.caller, whole).await {
         Ok(served) => served,
         Err(error) => return Err(front.unread(&known, &bucket, error).await),
@@ -79,7 +79,7 @@ pub(super) async fn serve(front: &Supabase, asked: &Asked) -> Result<Response> {
     let mut answer = Response::new(Body::empty());
     match conditions(&asked.head.headers).read(current) {
         ReadVerdict::Proceed => {
-            let made = made(served.body, &object, transform).await?;
+            let made = made(front, served.body, &object, transform).await?;
             let headers = answer.headers_mut();
             put(headers, CONTENT_TYPE, made.1);
             put(headers, CONTENT_LENGTH, &made.0.len().to_string());
@@ -113,11 +113,13 @@ fn variant(object: &Object, transform: Transform) -> String {
     format!("{}-{}", object.etag, transform.mark())
 }
 
-/// Reads an image and makes what is asked for of it.
-async fn made(body: Bytes, object: &Object, transform: Transform) -> Result<(Vec<u8>, &'static str)> {
+/// Reads an image and makes what is asked for of it, when it is its turn.
+async fn made(front: &Supabase, body: Bytes, object: &Object, transform: Transform) -> Result<(Vec<u8>, &'static str)> {
     if object.size > RENDER_BYTES_MAX {
         return Err(Refusal::too_large());
     }
+    let turn = turn(&front.renders, RENDER_WAIT_SECONDS_MAX).await;
+    let turn = turn.ok_or_else(|| Refusal::busy("Too many images are being transformed"))?;
     let mut bytes = Vec::new();
     match body {
         Bytes::Whole(whole) => bytes.extend_from_slice(&whole),
@@ -127,7 +129,11 @@ async fn made(body: Bytes, object: &Object, transform: Transform) -> Result<(Vec
             }
         }
     }
-    let work = tokio::task::spawn_blocking(move || transform.make(&bytes));
+    let work = tokio::task::spawn_blocking(move || {
+        // Nothing cuts this short, so the turn lasts as long.
+        let _turn = turn;
+        transform.make(&bytes)
+    });
     let made = work.await.map_err(|error| Refusal::from(Error::Internal(error.into())))?;
     made.map_err(|error| {
         tracing::debug!(%error, "an image is not made");

@@ -2,7 +2,8 @@
 //!
 //! The words are those of imgproxy, which Supabase has in front of its storage.
 //!
-//! **Invariant:** an image is known to have no more pixels than the limit before it is decoded.
+//! **Invariant:** before an image is decoded, it is known to have no more pixels than the limit, and to need no more memory
+//! on its way to the size that is asked for.
 
 use std::fmt;
 use std::io::Cursor;
@@ -11,12 +12,14 @@ use image::codecs::avif::AvifEncoder;
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::webp::WebPEncoder;
 use image::error::{LimitError, LimitErrorKind};
-use image::imageops::FilterType;
-use image::{DynamicImage, ImageError, ImageFormat, ImageReader, Limits};
+use image::{DynamicImage, ImageDecoder as _, ImageError, ImageFormat, ImageReader, Limits};
 
 use super::error::Result;
+use super::fit::{Fitting, proportional};
 use super::schema::Fields;
-use crate::config::limits::{RENDER_AVIF_PIXELS_MAX, RENDER_PIXELS_MAX, RENDER_SIDE_MAX};
+use crate::config::limits::{
+    RENDER_AVIF_PIXELS_MAX, RENDER_PIXEL_BYTES_MAX, RENDER_PIXELS_MAX, RENDER_SIDE_MAX, RENDER_WORK_BYTES_MAX,
+};
 
 /// How an image is fitted into what was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,12 +91,10 @@ impl Gravity {
         begin
     }
 
-    /// The part of this size.
-    fn crop(self, image: &DynamicImage, (width, height): (u32, u32)) -> DynamicImage {
+    /// Where the part of a size begins in an image of another.
+    fn part(self, (width, height): (u32, u32), kept: (u32, u32)) -> (u32, u32) {
         let (x, y) = self.offsets.filter(|_| self.word != "sm").unwrap_or((0.0, 0.0));
-        let left = self.begin(("we", "ea"), x, (image.width(), width));
-        let top = self.begin(("no", "so"), y, (image.height(), height));
-        image.crop_imm(left, top, width, height)
+        (self.begin(("we", "ea"), x, (width, kept.0)), self.begin(("no", "so"), y, (height, kept.1)))
     }
 }
 
@@ -186,23 +187,27 @@ impl Transform {
         Self::of(&mut Fields::of_map(map))
     }
 
-    fn resize(self, image: &DynamicImage) -> DynamicImage {
-        let (width, height) = (image.width(), image.height());
+    /// How an image of a size comes to the one that is asked for.
+    fn fitting(self, (width, height): (u32, u32)) -> Fitting {
+        let size = (width.max(1), height.max(1));
         let scaled = |side: u32, by: u32, of: u32| {
-            u32::try_from((u64::from(side) * u64::from(by)).div_ceil(u64::from(of.max(1)))).unwrap_or(1).max(1)
+            let scaled = u32::try_from((u64::from(side) * u64::from(by)).div_ceil(u64::from(of)));
+            scaled.unwrap_or(u32::MAX).clamp(1, RENDER_SIDE_MAX * 4)
         };
-        let filter = FilterType::CatmullRom;
-        match (self.width, self.height) {
-            (0, 0) => image.clone(),
-            (w, 0) => image.resize_exact(w, scaled(height, w, width).min(RENDER_SIDE_MAX * 4), filter),
-            (0, h) => image.resize_exact(scaled(width, h, height).min(RENDER_SIDE_MAX * 4), h, filter),
-            (w, h) => match self.fit {
-                Fit::Cover => match self.gravity {
-                    None => image.resize_to_fill(w, h, filter),
-                    Some(gravity) => gravity.crop(&covering(image, (w, h), filter), (w, h)),
-                },
-                Fit::Contain => image.resize(w, h, filter),
-                Fit::Fill => image.resize_exact(w, h, filter),
+        let asked = (self.width, self.height);
+        match asked {
+            (0, 0) => Fitting::whole(size, size),
+            (w, 0) => Fitting::whole(size, (w, scaled(size.1, w, size.0))),
+            (0, h) => Fitting::whole(size, (scaled(size.0, h, size.1), h)),
+            _ => match self.fit {
+                Fit::Cover => {
+                    let full = proportional(size, asked, true);
+                    let middle = ((full.0 - asked.0) / 2, (full.1 - asked.1) / 2);
+                    let begin = self.gravity.map_or(middle, |gravity| gravity.part(full, asked));
+                    Fitting::part(size, full, begin, asked)
+                }
+                Fit::Contain => Fitting::whole(size, proportional(size, asked, false)),
+                Fit::Fill => Fitting::whole(size, asked),
             },
         }
     }
@@ -210,22 +215,42 @@ impl Transform {
     /// Makes it of the bytes of an image, and says its type.
     ///
     /// # Errors
-    /// It is no image of a known format, or too large.
+    /// It is no image of a known format; [`ImageError::Limits`] if it is too large, or would need too much memory.
     pub(super) fn make(self, bytes: &[u8]) -> std::result::Result<(Vec<u8>, &'static str), ImageError> {
         let mended = mended(bytes);
-        let bytes = mended.as_deref().unwrap_or(bytes);
-        let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
+        let (image, format) = self.resized(mended.as_deref().unwrap_or(bytes))?;
+        self.encoded(&image, format)
+    }
+
+    /// The image in its new size, and the format that it had.
+    fn resized(self, bytes: &[u8]) -> std::result::Result<(DynamicImage, Option<ImageFormat>), ImageError> {
         let mut limits = Limits::default();
         limits.max_image_width = Some(RENDER_PIXELS_MAX);
         limits.max_image_height = Some(RENDER_PIXELS_MAX);
-        limits.max_alloc = Some(u64::from(RENDER_PIXELS_MAX) * 8);
-        reader.limits(limits);
+        limits.max_alloc = Some(u64::from(RENDER_PIXELS_MAX) * RENDER_PIXEL_BYTES_MAX);
+        let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
+        reader.limits(limits.clone());
         let format = reader.format();
-        let (width, height) = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?.into_dimensions()?;
-        if u64::from(width) * u64::from(height) > u64::from(RENDER_PIXELS_MAX) {
+        let mut decoder = reader.into_decoder()?;
+        let (width, height) = decoder.dimensions();
+        let fitting = self.fitting((width, height));
+        let pixel_bytes = u64::from(decoder.color_type().bytes_per_pixel());
+        if u64::from(width) * u64::from(height) > u64::from(RENDER_PIXELS_MAX)
+            || fitting.bytes(decoder.total_bytes(), pixel_bytes) > RENDER_WORK_BYTES_MAX
+        {
             return Err(ImageError::Limits(LimitError::from_kind(LimitErrorKind::DimensionError)));
         }
-        let image = self.resize(&reader.decode()?);
+        // What the decoder takes for itself is counted beside what comes out of it.
+        limits.reserve(decoder.total_bytes())?;
+        decoder.set_limits(limits)?;
+        Ok((fitting.apply(DynamicImage::from_decoder(decoder)?), format))
+    }
+
+    fn encoded(
+        self,
+        image: &DynamicImage,
+        format: Option<ImageFormat>,
+    ) -> std::result::Result<(Vec<u8>, &'static str), ImageError> {
         let pixels = u64::from(image.width()) * u64::from(image.height());
         let mut made = Vec::new();
         let kind = match format {
@@ -254,19 +279,6 @@ impl Transform {
         };
         Ok((made, kind))
     }
-}
-
-/// The image in the smallest size that covers `width` and `height`.
-fn covering(image: &DynamicImage, (width, height): (u32, u32), filter: FilterType) -> DynamicImage {
-    let (w, h) = (u64::from(image.width().max(1)), u64::from(image.height().max(1)));
-    let scaled = |by: u32, over: u64, of: u64| u32::try_from((u64::from(by) * of).div_ceil(over)).unwrap_or(u32::MAX);
-    let bound = RENDER_SIDE_MAX.saturating_mul(4);
-    let (full_w, full_h) = if u64::from(width) * h >= u64::from(height) * w {
-        (width, scaled(width, w, h).clamp(height, bound.max(height)))
-    } else {
-        (scaled(height, h, w).clamp(width, bound.max(width)), height)
-    };
-    image.resize_exact(full_w, full_h, filter)
 }
 
 /// A PNG with the checksums that its chunks should have, if one of them is wrong: other readers show such images, too.
@@ -416,5 +428,36 @@ mod tests {
         bytes[29..33].copy_from_slice(&(!sum).to_be_bytes());
         let error = transform("width:1", None).make(&bytes).expect_err("too many");
         assert!(matches!(error, ImageError::Limits(_)), "{error}");
+    }
+
+    #[test]
+    fn a_strip_becomes_what_fits_into_memory() {
+        let strip = png(100_000, 16);
+        for (text, size) in [
+            ("width:2500,height:2500", (2500, 2500)),
+            ("width:2500,height:2500,gravity:ea", (2500, 2500)),
+            ("width:2500,height:2500,resize:contain", (2500, 1)),
+            ("width:2500", (2500, 1)),
+        ] {
+            let (bytes, _) = transform(text, None).make(&strip).expect("an image");
+            let image = image::load_from_memory(&bytes).expect("an image");
+            assert_eq!((image.width(), image.height()), size, "{text}");
+        }
+        for text in ["width:2500,height:2500,resize:fill", "height:2500"] {
+            let error = transform(text, None).make(&strip).expect_err("too much memory");
+            assert!(matches!(error, ImageError::Limits(_)), "{text}: {error}");
+        }
+    }
+
+    /// What a large photograph or a long page becomes is not refused.
+    #[test]
+    fn ordinary_images_have_the_memory_they_need() {
+        for (size, pixel_bytes) in [((5792, 5792), 8), ((8000, 4000), 4), ((2500, 13_000), 4), ((3000, 10_000), 4)] {
+            let bytes = u64::from(size.0) * u64::from(size.1) * pixel_bytes;
+            for text in ["", "width:2500,height:2500", "width:2500,height:2500,resize:contain", "width:2400"] {
+                let fitting = transform(text, None).fitting(size);
+                assert!(fitting.bytes(bytes, pixel_bytes) <= RENDER_WORK_BYTES_MAX, "{size:?} for {text:?}");
+            }
+        }
     }
 }
