@@ -1,4 +1,5 @@
-//! What fronts of one listener take from requests and give to answers alike: bodies in frames, conditions, escapes.
+//! What fronts of one listener take from requests and give to answers alike: bodies in frames, conditions, escapes, and
+//! what browsers may do with what is stored.
 //!
 //! **Invariant:** a body that breaks off or stands still ends in an error and never early; a text with a broken escape is
 //! no text.
@@ -9,7 +10,8 @@ use std::time::Duration;
 use axum::body::Body;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use http::header::{
-    CONTENT_LENGTH, CONTENT_SECURITY_POLICY, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE,
+    CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH,
+    IF_UNMODIFIED_SINCE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::percent_decode_str;
@@ -81,10 +83,30 @@ pub(crate) fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     }
 }
 
-/// What a browser shows of this may have styles of its own, and can run and load nothing.
-pub(crate) fn confine(headers: &mut HeaderMap) {
-    let rights = HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; sandbox");
-    headers.insert(CONTENT_SECURITY_POLICY, rights);
+/// The rights of a stored page that is only shown: it may have styles of its own, and can run and load nothing.
+pub(crate) const STILL: &str = "default-src 'none'; style-src 'unsafe-inline'; sandbox";
+/// The rights of a stored page that works: it runs, but in an origin that no other page has, so whoever opens it, it cannot
+/// act in his name at the interfaces of the listener.
+pub(crate) const APART: &str = "sandbox allow-downloads allow-forms allow-modals allow-popups \
+                                allow-popups-to-escape-sandbox allow-scripts allow-top-navigation-by-user-activation";
+
+/// Gives stored bytes these rights and no more, where a browser would run what is of the type that the headers say. A policy
+/// that is there stays beside them: a browser holds a page to both.
+pub(crate) fn confine(headers: &mut HeaderMap, rights: &'static str) {
+    if headers.get(CONTENT_TYPE).is_some_and(|kind| may_run(kind.as_bytes())) {
+        headers.append(CONTENT_SECURITY_POLICY, HeaderValue::from_static(rights));
+    }
+}
+
+/// Types that browsers run, beside those that end in `xml`.
+const RUN: [&[u8]; 4] = [b"text/html", b"text/xsl", b"text/rdf", b"multipart/x-mixed-replace"];
+
+/// Whether browsers run what is of a type. Each word is looked at, as of several types a browser takes one, and does not
+/// ask what stands behind it.
+fn may_run(kind: &[u8]) -> bool {
+    let kind = kind.to_ascii_lowercase();
+    let mut words = kind.split(|byte| !byte.is_ascii_alphanumeric() && !b"/+-._".contains(byte));
+    words.any(|word| word.ends_with(b"xml") || RUN.contains(&word))
 }
 
 /// A text without its escapes; `None` if one of them is none, or what comes out is no text.
@@ -106,4 +128,49 @@ pub(crate) fn parameters(query: Option<&str>) -> impl Iterator<Item = (String, S
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         (plain(name), plain(value))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_browsers_run_is_known_by_its_type() {
+        for kind in [
+            "text/html",
+            "Text/HTML; charset=x",
+            "text/plain, text/html",
+            "text/html(x",
+            "text/html; x=\u{fc}",
+            "text/xml",
+            "text/xsl",
+            "application/xhtml+xml",
+            "image/svg+xml;charset=utf-8",
+        ] {
+            assert!(may_run(kind.as_bytes()), "{kind}");
+        }
+        for kind in [
+            "",
+            "text/plain",
+            "text/javascript",
+            "application/pdf",
+            "image/png",
+            "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+        ] {
+            assert!(!may_run(kind.as_bytes()), "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_policy_of_its_own_stays_beside_the_rights() {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src *"));
+        confine(&mut headers, APART);
+        assert_eq!(headers.get_all(CONTENT_SECURITY_POLICY).iter().count(), 1);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html"));
+        confine(&mut headers, APART);
+        let policies: Vec<_> = headers.get_all(CONTENT_SECURITY_POLICY).iter().collect();
+        assert_eq!(policies, ["default-src *", APART]);
+        assert!(!APART.contains("allow-same-origin"));
+    }
 }

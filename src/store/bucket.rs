@@ -237,12 +237,17 @@ impl Store {
         Ok(bound.bucket.clone())
     }
 
-    /// The canonical id of a bucket's owner, to hold a request's expectation against. It reveals nothing else.
+    /// The canonical id of a bucket's owner, to hold a request's expectation against. It reveals nothing else. `None`: there
+    /// is no such bucket; a container of the name, if there is one, would be root's.
     ///
     /// # Errors
-    /// [`Error::NoSuchBucket`] and failures of the catalog.
-    pub async fn owner_of_bucket(&self, name: &BucketName) -> Result<String> {
-        Ok(self.bound(name).await?.bucket.owner.clone())
+    /// Failures of the catalog.
+    pub async fn owner_of_bucket(&self, name: &BucketName) -> Result<Option<String>> {
+        // Nothing is decided yet, so nobody's question makes us look at, and adopt, a container.
+        if let Some(bound) = self.0.bounds.get(name) {
+            return Ok(Some(bound.bucket.owner.clone()));
+        }
+        Ok(self.catalog().bucket(&SERVICE, name).await?.map(|bucket| bucket.owner))
     }
 
     /// Whether everyone may read the objects of a bucket. It reveals nothing else.

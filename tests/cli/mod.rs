@@ -190,6 +190,35 @@ async fn the_rest_listener_tells_health_and_metrics() {
     assert_eq!(missing.header("content-type"), Some("application/json"));
 }
 
+/// Behind a proxy on the same machine everyone came from there.
+#[tokio::test]
+async fn metrics_are_not_told_to_a_proxy_or_under_another_name() {
+    let server = Server::start();
+    let rest = crate::harness::Client::new(server.rest, None);
+    for (name, value) in [
+        ("Forwarded", "for=192.0.2.1"),
+        ("X-Forwarded-For", "127.0.0.1"),
+        ("X-Forwarded-Host", "localhost"),
+        ("X-Forwarded-Proto", "https"),
+        ("X-Real-IP", "127.0.0.1"),
+        ("Via", "1.1 Caddy"),
+    ] {
+        rest.call("GET", "/metrics").header(name, value).send().await.expect(403);
+        rest.call("GET", "/healthz").header(name, value).send().await.expect(200);
+    }
+    for (host, status) in [
+        ("localhost", 200),
+        ("127.0.0.1", 200),
+        ("[::1]:9001", 200),
+        ("files.example", 403),
+        ("localhost.example:9001", 403),
+        ("192.0.2.1:9001", 403),
+    ] {
+        let call = rest.call("GET", "/metrics").spoil(move |signed| signed.set_header("host", host));
+        assert_eq!(call.send().await.status, status, "{host}");
+    }
+}
+
 #[tokio::test]
 async fn metrics_ask_for_their_token() {
     let token = "scrape-token-0123456789";

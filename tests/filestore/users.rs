@@ -124,3 +124,88 @@ async fn pages_of_other_origins_ask_with_tokens() {
     assert_eq!(answer.header("access-control-allow-origin"), Some("https://evil.example"));
     assert!(answer.header("vary").is_some_and(|vary| vary.contains("Origin")));
 }
+
+/// A page that somebody wrote acted for whoever opened it, as its script had the origin of the interface.
+#[tokio::test]
+async fn a_stored_page_has_an_origin_of_its_own() {
+    let site = Site::start();
+    for (kind, runs) in [
+        ("text/html", true),
+        ("Text/HTML; charset=utf-8", true),
+        ("application/xhtml+xml", true),
+        ("image/svg+xml", true),
+        ("application/xml", true),
+        ("text/xsl", true),
+        ("text/plain", false),
+        ("text/javascript", false),
+        ("application/pdf", false),
+        ("image/png", false),
+    ] {
+        let item = json!({"name": "x", "mime": kind, "contents": "<script>", "header": {"x-own": "1"}});
+        done(&site.act("newItem", "", item).await, true);
+        for (method, path) in [("GET", "x"), ("HEAD", "x"), ("GET", "x/@read")] {
+            let answer = site.request(None, method, &format!("/mystorage/{path}")).send().await.expect(200);
+            assert_eq!((answer.header("content-type"), answer.header("x-own")), (Some(kind), Some("1")));
+            let policy = answer.header("content-security-policy").unwrap_or_default();
+            assert_eq!(policy.starts_with("sandbox allow-"), runs, "{kind} at {path}: {policy}");
+            assert_eq!(policy.is_empty(), !runs, "{kind} at {path}: {policy}");
+            assert!(!policy.contains("allow-same-origin"), "{policy}");
+        }
+        done(&site.act("removeItem", "x", json!({})).await, 1);
+    }
+    // Neither a part of it, nor the index of a directory, nor a policy that it brings gives it more.
+    let own = json!({"Content-Security-Policy": "sandbox allow-same-origin allow-scripts"});
+    let item = json!({"name": "index.html", "contents": "<script>", "header": own});
+    site.directory("d").await;
+    done(&site.act("newItem", "d", item).await, true);
+    for range in [None, Some("bytes=0-3")] {
+        let call = site.request(None, "GET", "/mystorage/d/");
+        let call = if let Some(range) = range { call.header("range", range) } else { call };
+        let answer = call.send().await;
+        assert_eq!(answer.status, if range.is_some() { 206 } else { 200 });
+        let policies = answer.headers.get_all("content-security-policy").iter();
+        let apart = policies.filter(|policy| !policy.to_str().expect("ASCII").contains("allow-same-origin")).count();
+        assert_eq!(apart, 1, "{:?}", answer.headers);
+    }
+}
+
+/// A form of another page signed its visitor in as its author.
+#[tokio::test]
+async fn a_form_of_another_page_signs_nobody_in() {
+    let site = Site::start();
+    assert!(with_password(&site, "ann", "correct horse"));
+    let signin = || site.rest.call("POST", "/users/api/signin");
+    let json = r#"{"identity":"ann","password":"correct horse"}"#;
+    let pairs = "identity=ann&password=correct+horse";
+    let form = "--x\r\nContent-Disposition: form-data; name=\"identity\"\r\n\r\nann\r\n\
+                --x\r\nContent-Disposition: form-data; name=\"password\"\r\n\r\ncorrect horse\r\n--x--\r\n";
+    for (kind, body) in [
+        ("application/x-www-form-urlencoded", pairs),
+        ("multipart/form-data; boundary=x", form),
+        ("text/plain", json),
+        ("text/plain; x=application/json", json),
+    ] {
+        let call = signin().header("content-type", kind).header("origin", "https://evil.example");
+        let answer = call.body(body).send().await;
+        refused(&answer, 403, "forbidden", &[]);
+        assert_eq!(answer.header("set-cookie"), None, "{kind}");
+    }
+    let queried = signin().query("identity", "ann").query("password", "correct horse").send().await;
+    refused(&queried, 403, "forbidden", &[]);
+    assert_eq!(queried.header("set-cookie"), None);
+    // What a page of the same origin sends is let in, and its cookie stays on TLS if the page came by it.
+    for (origin, secure) in
+        [(None, false), (Some("http://localhost:9001"), false), (Some("https://a.nive.local"), true)]
+    {
+        let by_json = signin().header("content-type", "application/json; charset=UTF-8").body(json);
+        let by_script = signin().header("content-type", "application/x-www-form-urlencoded").body(pairs);
+        for call in [by_json, by_script.header("x-requested-with", "XMLHttpRequest")] {
+            let call = if let Some(origin) = origin { call.header("origin", origin) } else { call };
+            let answer = call.send().await;
+            done(&answer, true);
+            let cookie = answer.header("set-cookie").expect("a cookie");
+            assert!(cookie.starts_with("nive_auth="), "{cookie}");
+            assert_eq!(cookie.contains("; Secure"), secure, "{origin:?}: {cookie}");
+        }
+    }
+}

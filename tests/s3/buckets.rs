@@ -91,3 +91,30 @@ async fn the_expected_owner_is_held_against_the_real_one() {
     let copy = root.call("PUT", "/photos/copy").header("x-amz-copy-source", "photos/k");
     copy.header("x-amz-source-expected-bucket-owner", "else").send().await.refused(403, "AccessDenied");
 }
+
+/// The header had a directory adopted before anything was decided, and told whoever sent it which directories there are.
+#[tokio::test]
+async fn an_expected_owner_makes_a_bucket_of_no_directory() {
+    let (server, root) = served("photos").await;
+    std::fs::create_dir(server.data().join("somedir")).expect("a directory");
+    let nobody = server.anonymous();
+    for path in ["/somedir", "/somedir/k", "/nowhere", "/nowhere/k"] {
+        let plain = nobody.call("GET", path).send().await.refused(404, "NoSuchBucket");
+        for expected in ["x", "root"] {
+            let asked = nobody.call("GET", path).header("x-amz-expected-bucket-owner", expected);
+            let asked = asked.send().await.refused(404, "NoSuchBucket");
+            assert_eq!(asked.elements("Message"), plain.elements("Message"), "{path} {expected}");
+        }
+    }
+    let copy = root.call("PUT", "/photos/copy").header("x-amz-copy-source", "somedir/k");
+    copy.header("x-amz-source-expected-bucket-owner", "x").send().await.refused(404, "NoSuchBucket");
+    let mark = server.data().join("somedir/.longshore");
+    assert!(!mark.exists() && !server.log().contains("a container is served as a bucket"));
+    // Who may have it served has it served, for whom it belongs to then.
+    let ask = |expected: &str| root.call("GET", "/somedir").header("x-amz-expected-bucket-owner", expected).send();
+    ask("x").await.refused(404, "NoSuchBucket");
+    assert!(!mark.exists());
+    ask("root").await.expect(200);
+    assert!(mark.exists());
+    ask("x").await.refused(403, "AccessDenied");
+}

@@ -54,6 +54,30 @@ async fn what_is_written_there_is_read_everywhere() {
     s3.call("GET", "/b-1").query("intelligent-tiering", "").send().await.expect(501);
 }
 
+/// Below a path a stored page had the origin of the other interfaces, and acted for whoever opened it.
+#[tokio::test]
+async fn a_stored_page_has_an_origin_of_its_own_there() {
+    let (site, s3) = site().await;
+    site.bucket(json!({"name": "open", "public": true})).await;
+    let (root, nobody) = (site.server.root(), Client::new(site.server.rest, None).below(BASE));
+    for (kind, runs) in
+        [("text/html", true), ("image/svg+xml", true), ("text/xsl", true), ("text/plain", false), ("image/png", false)]
+    {
+        let put = s3.call("PUT", "/open/x").header("content-type", kind).body("<script>");
+        put.send().await.expect(200);
+        for answer in [s3.get("open", "x").await, s3.head("open", "x").await, nobody.get("open", "x").await] {
+            let answer = answer.expect(200);
+            assert_eq!(answer.header("content-type"), Some(kind));
+            let policy = answer.header("content-security-policy").unwrap_or_default();
+            assert_eq!(policy.starts_with("sandbox allow-"), runs, "{kind}: {policy}");
+            assert_eq!(policy.is_empty(), !runs, "{kind}: {policy}");
+            assert!(!policy.contains("allow-same-origin"), "{policy}");
+        }
+        // The other listener has an origin at which nobody is known by a cookie.
+        assert_eq!(root.get("open", "x").await.expect(200).header("content-security-policy"), None, "{kind}");
+    }
+}
+
 /// The trailer with the checksum of a body.
 fn sum(body: &[u8]) -> Option<(String, String)> {
     Some(("x-amz-checksum-sha256".to_owned(), base64(&Sha256::digest(body))))

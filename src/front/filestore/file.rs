@@ -1,7 +1,7 @@
 //! Files as they are: `@read`, and the plain address of an item.
 //!
-//! **Invariant:** what a browser is sent is of the type that the item says and is not sniffed for another one; what not
-//! everyone may read is kept by no cache without asking again.
+//! **Invariant:** what a browser is sent is of the type that the item says and is not sniffed for another one, and what it
+//! runs of it acts as nobody; what not everyone may read is kept by no cache without asking again.
 
 use axum::body::Body;
 use axum::response::Response;
@@ -139,6 +139,8 @@ impl Asked<'_> {
 
 fn show(headers: &mut HeaderMap, object: &Object, kept: Option<&'static str>) {
     wire::put(headers, CONTENT_TYPE, items::mime(Some(object)));
+    // Users write what others open, at an origin where these are known by their cookies.
+    wire::confine(headers, wire::APART);
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     wire::put(headers, ETAG, &format!("\"{}\"", object.etag));

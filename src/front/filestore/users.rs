@@ -6,14 +6,14 @@
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use http::header::SET_COOKIE;
+use http::header::{ORIGIN, SET_COOKIE};
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::error::{self, Refusal, Result};
 use super::route::Function;
-use super::who::{COOKIE_NAME, token};
+use super::who::{COOKIE_NAME, is_made_by_page, token};
 use super::{Filestore, cors, input};
 use crate::auth::jwt::{Meaning, UserToken};
 use crate::auth::secret::Secret;
@@ -53,6 +53,10 @@ impl Filestore {
         if head.method != Method::POST && !(reads && reading) {
             return Err(Refusal::method(if reads { "GET, HEAD, POST, OPTIONS" } else { "POST, OPTIONS" }));
         }
+        // A form of another page could sign somebody in as somebody else, to whom he would give what he writes.
+        if function == "signin" && !is_made_by_page(&head.headers) {
+            return Err(Refusal::forbidden());
+        }
         let request = (&head.method, &head.headers, head.uri.query());
         let mut input = input::read(Function::Ping, request, body, &self.bodies).await?;
         let params = &mut input.params;
@@ -64,14 +68,14 @@ impl Filestore {
                 let text = self.sign_in(facts, &identity, password).await?;
                 match function {
                     "token" => Ok(error::json(StatusCode::OK, &json!({ "token": text }))),
-                    _ => Ok(with_cookie(error::result(true), &text, self.options.sign_in.as_secs())),
+                    _ => Ok(with_cookie(error::result(true), &head.headers, &text, self.options.sign_in.as_secs())),
                 }
             }
             "signout" => {
                 facts.set_operation("filestore.sign_out");
                 // Another page could sign somebody out, which is all.
                 self.sign_out(&head.headers).await?;
-                Ok(with_cookie(error::result(true), "", 0))
+                Ok(with_cookie(error::result(true), &head.headers, "", 0))
             }
             _ => {
                 facts.set_operation("filestore.identity");
@@ -111,9 +115,12 @@ impl Filestore {
     }
 }
 
-/// With a cookie that lives so many seconds.
-fn with_cookie(mut answer: Response, value: &str, seconds: u64) -> Response {
-    let text = format!("{COOKIE_NAME}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={seconds}");
+/// With a cookie that lives so many seconds. The page that asked says whether it came over TLS; nothing else here does, as
+/// TLS ends at a proxy in front.
+fn with_cookie(mut answer: Response, asked: &HeaderMap, value: &str, seconds: u64) -> Response {
+    let over_tls = asked.get(ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https://"));
+    let secure = if over_tls { "; Secure" } else { "" };
+    let text = format!("{COOKIE_NAME}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={seconds}{secure}");
     wire::put(answer.headers_mut(), SET_COOKIE, &text);
     answer
 }

@@ -1,7 +1,7 @@
 //! Who asks: a token in a header, or the cookie that a sign-in left.
 //!
 //! **Invariant:** a token that does not count ends the request, also where everyone is let in. A cookie, which browsers
-//! send by themselves, changes something only where the request shows that a page of the same origin made it.
+//! send by themselves, is given and changes something only where the request shows that a page of the same origin made it.
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, REFERER, USER_AGENT};
 use http::request::Parts;
@@ -38,7 +38,7 @@ pub(super) fn token(headers: &HeaderMap) -> Option<(&str, bool)> {
 
 /// Whether a request shows that a page of the same origin, or no page at all, made it: a form of another page can do
 /// neither.
-fn is_made_by_page(headers: &HeaderMap) -> bool {
+pub(super) fn is_made_by_page(headers: &HeaderMap) -> bool {
     let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let json = kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
     json || headers.contains_key("x-requested-with")

@@ -18,7 +18,7 @@ use super::route::Route;
 use super::who::Known;
 use super::{Asked, Loopback, file, media};
 use crate::front::dates;
-use crate::front::wire::{conditions, confine, outgoing, put};
+use crate::front::wire::{STILL, conditions, confine, outgoing, put};
 use crate::model::caller::Caller;
 use crate::model::condition::{Conditions, TagMatch};
 use crate::model::object::Object;
@@ -99,11 +99,8 @@ fn answer(asked: &Asked, found: &Found, body: Body) -> Response {
     if *partial && start < end {
         put(headers, CONTENT_RANGE, &format!("bytes {start}-{}/{}", end - 1, object.size));
     }
-    let kind = kind(asked, object);
-    if media::may_run(&kind) {
-        confine(headers);
-    }
-    put(headers, CONTENT_TYPE, &kind);
+    put(headers, CONTENT_TYPE, &kind(asked, object));
+    confine(headers, STILL);
     put(headers, ETAG, &format!("\"{}\"", object.etag));
     put(headers, LAST_MODIFIED, &dates::header(object.modified));
     let content = &object.content;

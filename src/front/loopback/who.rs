@@ -74,11 +74,11 @@ impl Loopback {
         if !known.guest {
             return Ok(known.caller.clone());
         }
-        match self.store.owner_of_bucket(container).await {
-            Ok(owner) if owner != ROOT => Ok(Caller { context: known.caller.context.clone(), ..Caller::ANONYMOUS }),
-            Ok(_) | Err(Error::NoSuchBucket) => Ok(known.caller.clone()),
-            Err(error) => Err(error),
-        }
+        let owner = self.store.owner_of_bucket(container).await?;
+        Ok(match owner.is_some_and(|owner| owner != ROOT) {
+            true => Caller { context: known.caller.context.clone(), ..Caller::ANONYMOUS },
+            false => known.caller.clone(),
+        })
     }
 }
 

@@ -11,10 +11,10 @@ use super::error::{Refusal, Result};
 use super::exchange::Exchange;
 use super::rewrite::{SourceHeader, Verified};
 use super::{context, guard, operation};
-use crate::model::caller::{Caller, Who};
+use crate::model::caller::{Caller, ROOT, Who};
 use crate::model::context::RequestContext;
 use crate::model::name::BucketName;
-use crate::store::Store;
+use crate::store::{Error, Store};
 
 /// The check.
 pub(super) struct Gate(pub(super) Store);
@@ -90,9 +90,14 @@ impl Gate {
     }
 }
 
-/// Refuses unless the bucket belongs to whom the client expects.
+/// Refuses unless the bucket belongs to whom the client expects. A container that is no bucket yet would be root's, for whom
+/// may make it one; whoever expects somebody else is told what all others are told of it, whether or not it is there.
 pub(super) async fn owned_by(store: &Store, bucket: &str, expected: &[u8]) -> Result<()> {
-    let name = BucketName::new(bucket).map_err(|_| Refusal::from(crate::store::Error::NoSuchBucket))?;
-    let owner = store.owner_of_bucket(&name).await?;
-    if owner.as_bytes() == expected { Ok(()) } else { Err(Refusal::denied("Access Denied")) }
+    let name = BucketName::new(bucket).map_err(|_| Error::NoSuchBucket)?;
+    match store.owner_of_bucket(&name).await? {
+        Some(owner) if owner.as_bytes() == expected => Ok(()),
+        Some(_) => Err(Refusal::denied("Access Denied")),
+        None if expected == ROOT.as_bytes() => Ok(()),
+        None => Err(Error::NoSuchBucket.into()),
+    }
 }

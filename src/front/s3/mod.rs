@@ -21,6 +21,7 @@ use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::validation::NameValidation;
 
 use crate::front::facts::RequestFacts;
+use crate::front::wire::{APART, confine};
 use crate::model::name::BucketName;
 use crate::store::Store;
 
@@ -199,6 +200,10 @@ impl S3Front {
         };
         if let Some(page) = page.filter(|_| !preflight) {
             page.tell(&self.store, response.headers_mut()).await;
+        }
+        // Below a path it has the origin of interfaces that know a browser by its cookie.
+        if !self.base.is_empty() {
+            confine(response.headers_mut(), APART);
         }
         if let Some(visit) = visit {
             visit.log(&self.store, exchange.facts(), &response);

@@ -20,7 +20,7 @@ use super::schema::Fields;
 use super::sign::Scope;
 use super::who::Known;
 use super::{Asked, Supabase, dates, names, row, upload};
-use crate::front::wire::{conditions, confine, outgoing, put};
+use crate::front::wire::{STILL, conditions, confine, outgoing, put};
 use crate::model::caller::Caller;
 use crate::model::condition::{Conditions, TagMatch};
 use crate::model::name::BucketName;
@@ -236,14 +236,9 @@ impl Shown<'_> {
 /// The type, unless a browser would run what is of it.
 fn show_type(headers: &mut HeaderMap, kind: &str) {
     let plain = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    if plain == "text/html" {
-        return put(headers, CONTENT_TYPE, "text/plain");
-    }
-    put(headers, CONTENT_TYPE, kind);
+    put(headers, CONTENT_TYPE, if plain == "text/html" { "text/plain" } else { kind });
     // Drawings, among others.
-    if plain.ends_with("xml") {
-        confine(headers);
-    }
+    confine(headers, STILL);
 }
 
 pub(super) fn disposition(name: &str) -> String {
