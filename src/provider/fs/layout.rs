@@ -145,14 +145,20 @@ pub(super) fn lay_out(space: &Space, step: &Step) -> Result<LaidOut> {
             alone = Some(space.alone()?);
         }
         let home = match space.natural(path, false) {
-            Ok(home) => Some(home),
-            Err(Errno::NOENT) => None,
-            Err(errno) => return Err(clash_or(errno, "open the directory of a key")),
+            Err(Errno::NOENT) => Ok(None),
+            home => home.map(Some),
         };
-        let (Ok(out), Ok(top)) = (step.look(space, managed.as_ref())?, step.look(space, home.as_ref())?) else {
+        let at_key = home.as_ref().ok().and_then(Option::as_ref);
+        let (Ok(out), Ok(top)) = (step.look(space, managed.as_ref())?, step.look(space, at_key)?) else {
             continue;
         };
         let act = next(out.map(|(_, seen)| seen), top.map(|(_, seen)| seen));
+        // What came out of a key that cannot be reached any more is still put away.
+        if let Err(errno) = home
+            && !matches!(act, Act::Drop | Act::Home(_) | Act::Keep)
+        {
+            return Err(clash_or(errno, "open the directory of a key"));
+        }
         let (Some(managed), Some((facts, seen))) = (&managed, out) else {
             return match act {
                 Act::Done => Ok(kept.map_or(LaidOut::Done, LaidOut::DoneKeeping)),
@@ -167,7 +173,7 @@ pub(super) fn lay_out(space: &Space, step: &Step) -> Result<LaidOut> {
                 }
             }
             Act::Swap => {
-                if let Some(home) = &home {
+                if let Some(home) = at_key {
                     kept = swap(space, step, managed, home)?.or(kept);
                 }
             }

@@ -26,6 +26,7 @@ behaviours![
     links_to_directories_are_no_containers,
     a_container_that_was_replaced_is_noticed,
     a_lay_out_that_died_half_way_is_finished,
+    what_came_out_of_a_key_is_put_away_though_the_key_is_gone,
     two_names_of_one_file_become_one,
     the_reserved_tree_is_private,
     a_clash_leaves_no_directories_behind,
@@ -35,6 +36,11 @@ behaviours![
 
 fn home(bed: &Bed<'_>) -> std::path::PathBuf {
     bed.outside.directory(&bed.container)
+}
+
+/// Where a version lies that is not at its key.
+fn managed_file(bed: &Bed<'_>, version: VersionId) -> std::path::PathBuf {
+    home(bed).join(".longshore/objects").join(version.shard()).join(version.to_string())
 }
 
 /// How many files lie beneath.
@@ -248,6 +254,26 @@ async fn a_lay_out_that_died_half_way_is_finished(bed: &Bed<'_>) {
         }
         assert_eq!(bed.read(&natural(&name), &new.stamp, 3).await.expect("there"), b"new");
         assert_error!(bed.provider.stat(&bed.container, &new.managed()).await, Error::NotFound);
+    }
+}
+
+/// The same, and then somebody made a file where the directory of the key was.
+async fn what_came_out_of_a_key_is_put_away_though_the_key_is_gone(bed: &Bed<'_>) {
+    for foreign in [false, true] {
+        let dir = format!("d-{foreign}");
+        let name = format!("{dir}/k");
+        let old = bed.place(&name, b"old", 1).await;
+        if foreign {
+            bed.outside_write(&name, b"somebody's work");
+        }
+        let new = bed.publish(&name, b"new", 2).await;
+        fs::rename(home(bed).join(&name), managed_file(bed, new.version)).unwrap();
+        fs::remove_dir(home(bed).join(&dir)).unwrap();
+        bed.outside_write(&dir, b"a file");
+        assert_error!(bed.lay_out(&new, Some(&old.stamp)).await, Error::Clash);
+        assert_eq!(bed.managed_count().await, 0);
+        let lost = bed.outside.lost(&bed.container, &format!("{}-0", new.version));
+        assert_eq!(lost.as_deref(), foreign.then_some(&b"somebody's work"[..]));
     }
 }
 

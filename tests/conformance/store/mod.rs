@@ -2,6 +2,7 @@
 //!
 //! What the store wrote is checked another way wherever there is one: by hashing here, by reading the directory.
 
+mod anew;
 mod edits;
 mod holes;
 mod holes_of_files;
