@@ -20,7 +20,7 @@ use crate::model::place::{Displaced, Place, Placed, Stamp};
 use crate::model::record::Record;
 use crate::model::versioning::VersionRef;
 use crate::provider::{self, LayOut, Seal};
-use crate::store::bound::Bound;
+use crate::store::bound::{Bound, is_absent};
 use crate::store::error::{Error, Result};
 use crate::store::{SERVICE, Store};
 
@@ -158,6 +158,14 @@ impl Store {
                 }
                 Err(error) => return Err(error.into()),
             }
+        }
+        // Left at the key, the old file would come to the managed place by a step that is still owed, and push the new
+        // one out.
+        if stays_aside
+            && let Err(error) = bound.provider.take_aside(bound.place(), key, version, &row.stamp).await
+            && !is_absent(&error)
+        {
+            return Err(error.into());
         }
         Ok(bound.provider.delete_managed(bound.place(), version, None).await?)
     }

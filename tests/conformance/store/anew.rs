@@ -2,6 +2,7 @@
 //!
 //! A crash is a second store over the same catalog and storage: nothing of the first one is stopped or settled.
 
+use longshore::model::encryption::EncryptionRequest;
 use longshore::model::place::Layout;
 use longshore::model::versioning::Versioning;
 use longshore::provider::Error;
@@ -10,7 +11,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::holes::Site;
 use super::versions::{read, set};
-use super::{Kind, pattern, walk};
+use super::{Kind, pattern, sealed, walk};
 
 fn slow() -> Error {
     Error::Unavailable(std::io::Error::other("slow"))
@@ -65,4 +66,33 @@ async fn what_came_out_of_a_key_outlives_a_lay_out_that_fails() {
             assert_eq!(site.bed.kept(), 0, "a step stays owed");
         }
     }
+}
+
+/// A version went behind one that has no file at the key, and nobody has brought it from there when it is written anew.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_version_that_is_still_to_be_set_aside_is_written_anew_once() {
+    let mut site = Site::new(Kind::Synced, Layout::Natural).await;
+    set(&site.bed, Versioning::Enabled).await;
+    let first = site.bed.put("k", b"first").await.expect("puts");
+    assert!(site.file("k").exists());
+    site.hooks.fail("take_aside", 1, slow);
+    sealed::put(&site.bed, "k", b"second", EncryptionRequest::Server).await;
+    // It is set aside behind the answer.
+    while !site.hooks.are_done() {
+        tokio::task::yield_now().await;
+    }
+    assert!(site.file("k").exists(), "the test rests on a step that is still owed");
+    crash(&mut site).await;
+    for settled in [false, true] {
+        if settled {
+            site.bed.store.release().await.expect("a clean stop");
+            assert_eq!(site.bed.kept(), 0, "a step stays owed");
+            crash(&mut site).await;
+        }
+        assert_eq!(read(&site.bed, "k", Some(first.shown())).await.expect("reads"), b"first", "settled: {settled}");
+        assert_eq!(read(&site.bed, "k", None).await.expect("reads"), b"second", "settled: {settled}");
+    }
+    assert!(!site.file("k").exists());
+    assert_eq!(walk(&site.file(".longshore/lost")), Vec::<std::path::PathBuf>::new());
+    site.bed.assert_managed(2);
 }
