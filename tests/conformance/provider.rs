@@ -135,6 +135,21 @@ async fn what_clouds_have_in_common_behaves() {
     }
 }
 
+/// The copy at the managed place may be all that is left of a version that is kept.
+#[tokio::test]
+async fn what_was_copied_aside_outlives_an_edit_at_the_key() {
+    let objects = Objects::new(false, true, 1700);
+    let provider = CloudProvider::new(Arc::new(objects.clone()));
+    let bed = Bed::new(&provider, &objects, "bed").await;
+    let put = bed.place("k", b"bytes", 1).await;
+    objects.edit_before_removal("k", b"somebody's work");
+    for _ in 0..2 {
+        provider.take_aside(&bed.container, &put.key, put.version, &put.stamp).await.expect("it is aside");
+        assert_eq!(bed.read(&put.managed(), &put.stamp, 5).await.expect("kept"), b"bytes");
+        assert_eq!(bed.outside_read("k").expect("untouched"), b"somebody's work");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_directory_behaves_when_synced() {
     let root = tempfile::tempdir().unwrap();
