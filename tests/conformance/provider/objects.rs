@@ -45,6 +45,7 @@ impl Objects {
         let rules = Rules {
             conditions: true,
             conditional_delete: true,
+            unique_tags: true,
             late_headers,
             md5,
             mark_bytes_max,
@@ -74,6 +75,11 @@ impl Objects {
     fn thing(&self, at: At<'_>) -> Result<Thing> {
         let inside = self.lock();
         inside.containers.get(at.container).and_then(|things| things.get(at.name)).cloned().ok_or(Error::NotFound)
+    }
+
+    /// Such a storage whose tags are made of the bytes.
+    pub(crate) fn with_tags_of_bytes(self) -> Self {
+        Self { rules: Rules { unique_tags: false, ..self.rules }, ..self }
     }
 
     /// Somebody else writes this just before the name is removed.
