@@ -198,7 +198,8 @@
 //! * A cloud stamps nothing that survives a copy, so a version carries its stamp in its metadata, with the MD5 and size
 //!   that it speaks for. Records that do not fit there, and changes of records, are objects beside the bytes.
 //! * Where a storage does not judge conditions itself, new buckets are laid out at managed names, and natural layout is for
-//!   one gateway alone, by configuration.
+//!   one gateway alone, by configuration. So it is at Amazon where several gateways serve one catalog: a condition there
+//!   names an ETag, which two writes of equal bytes share, so one gateway could remove what another has just written.
 //! * ctime is not kept. An edit of the same length whose mtime was put back is read, under the old ETag, until its bytes
 //!   are compared with it.
 

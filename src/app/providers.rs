@@ -126,7 +126,7 @@ pub async fn open_provider(
 
 async fn open_kind(
     config: &ProviderConfig,
-    durability: (Durability, bool),
+    (durability, several): (Durability, bool),
     to: Opening,
     notes: Option<PathBuf>,
 ) -> io::Result<Arc<dyn Provider>> {
@@ -136,34 +136,35 @@ async fn open_kind(
             if to == Opening::Serve {
                 std::fs::create_dir_all(root)?;
             }
-            let (durability, shared) = durability;
             let durability = match durability {
                 Durability::Fsync => fs::Durability::Fsync,
                 Durability::Os => fs::Durability::Os,
             };
             let looks = to == Opening::Look;
-            let options = fs::OpenOptions { notes, shared, looks, ..fs::OpenOptions::default() };
+            let options = fs::OpenOptions { notes, shared: several, looks, ..fs::OpenOptions::default() };
             Ok(Arc::new(FsProvider::open_with(root, durability, options)?))
         }
         ProviderKind::Memory => Ok(Arc::new(MemoryProvider::new())),
         ProviderKind::Amazon(amazon) => {
             let service = Arc::new(Amazon::open(&config.name, amazon, config.transport.clone()).await?);
             Ok(Arc::new(match &config.common.shared {
-                None => CloudProvider::new(service),
-                Some(shared) => CloudProvider::new(Arc::new(Beneath::new(service, &shared.bucket, &shared.tenant))),
+                None => CloudProvider::new(service, several),
+                Some(shared) => {
+                    CloudProvider::new(Arc::new(Beneath::new(service, &shared.bucket, &shared.tenant)), several)
+                }
             }))
         }
         ProviderKind::Azure(azure) => {
             let service = Azure::open(&config.name, azure, config.transport.clone()).await?;
-            Ok(Arc::new(CloudProvider::new(Arc::new(service))))
+            Ok(Arc::new(CloudProvider::new(Arc::new(service), several)))
         }
         ProviderKind::Google(google) => {
             let service = Google::open(&config.name, google, config.transport.clone()).await?;
-            Ok(Arc::new(CloudProvider::new(Arc::new(service))))
+            Ok(Arc::new(CloudProvider::new(Arc::new(service), several)))
         }
         ProviderKind::Swift(swift) => {
             let service = Swift::open(&config.name, swift, config.transport.clone()).await?;
-            Ok(Arc::new(CloudProvider::new(Arc::new(service))))
+            Ok(Arc::new(CloudProvider::new(Arc::new(service), several)))
         }
         ProviderKind::Remote(remote) => {
             Ok(Arc::new(RemoteProvider::open(&config.name, remote, config.transport.clone())?))

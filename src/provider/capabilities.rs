@@ -25,8 +25,8 @@ pub struct Capabilities {
     /// Names are flat: any key can be one, beside any other, and a move is a copy. What a version displaces is copied
     /// only where it must be, so buckets that keep versions have them all at managed places.
     pub flat: bool,
-    /// The storage itself judges what a replacement at a key displaces, so natural layout is sound with several gateways
-    /// at one storage. Without it only one may write.
+    /// The storage itself judges what a replacement at a key displaces, so natural layout is sound with all gateways that
+    /// may be at the storage. Without it only one may write.
     pub conditional: bool,
 }
 

@@ -374,10 +374,12 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
     async fn lay_out(&self, container: &BucketName, step: LayOut<'_>) -> Result<LaidOut>;
 
     /// Moves the bytes of `stamp` from the key to `managed(version)`. `Ok` also if they are at that managed place
-    /// already. Parent directories that became empty stay until [`Provider::prune`].
+    /// already, whatever is at the key: where there are no renames, other bytes may come there behind the copy, and
+    /// stay. Parent directories that became empty stay until [`Provider::prune`].
     ///
     /// # Errors
     /// [`Error::StampMismatch`]: other bytes are at the key, and they are there again. [`Error::NotFound`]: nothing.
+    /// In both cases the bytes of `stamp` are at neither place.
     async fn take_aside(
         &self,
         container: &BucketName,

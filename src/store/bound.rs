@@ -34,6 +34,8 @@ pub(super) struct Bound {
     pub(super) provider: Arc<dyn Provider>,
     /// `None`: the container is not there now, so nothing can be said about its objects.
     pub(super) container: Option<Container>,
+    /// No other gateway writes there: the catalog is this one's alone, or the configuration says so.
+    alone: bool,
 }
 
 impl Bound {
@@ -43,17 +45,20 @@ impl Bound {
     }
 
     /// Where new bytes of a key end up. Where names fold, two keys may be one path: new bytes go to managed places. So do
-    /// those of a bucket with object lock, where nobody else can get at them.
+    /// those of a bucket with object lock, where nobody else can get at them, and those that a gateway might replace at a
+    /// key without knowing of them.
     pub(super) fn placed(&self, key: &ObjectKey) -> Placed {
         if let Some(shared) = self.bucket.settings.layout.shared() {
             let fits = shared.path(key, VersionId::fresh()).is_some();
             return if fits { shared } else { Placed::Managed };
         }
+        let can = self.provider.capabilities();
         let natural = self.bucket.settings.layout == Layout::Natural
-            && self.provider.capabilities().natural
+            && can.natural
+            && (can.conditional || self.alone)
             && !self.folds()
             && self.bucket.config.lock.is_none()
-            && !(self.bucket.config.versioning.ever() && self.provider.capabilities().flat)
+            && !(self.bucket.config.versioning.ever() && can.flat)
             && self.can_lie_at(key);
         if natural { Placed::Natural } else { Placed::Managed }
     }
@@ -324,10 +329,13 @@ impl Store {
 
     /// Also while its provider is not attached: requests go by [`Store::bound`].
     pub(super) async fn bind(&self, bucket: Bucket) -> Result<Bound> {
-        let provider = self.mount_named(&bucket.provider)?.opened()?;
+        let mount = self.mount_named(&bucket.provider)?;
+        let provider = mount.opened()?;
         let container = provider.container(&bucket.container).await?;
         let rules = Rules::of(&bucket);
-        Ok(Bound { bucket, rules, provider, container })
+        let told = self.0.bucket_rules.settings(&bucket.name, mount.layout.unwrap_or(Layout::Managed)).layout;
+        let alone = !self.catalog().is_shared() || told == Layout::Natural;
+        Ok(Bound { bucket, rules, provider, container, alone })
     }
 
     /// A bucket for a container that has none: somebody made a directory.

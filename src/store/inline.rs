@@ -20,7 +20,7 @@ use crate::model::place::{Displaced, Place, Placed, Stamp};
 use crate::model::record::Record;
 use crate::model::versioning::VersionRef;
 use crate::provider::{self, LayOut, Seal};
-use crate::store::bound::Bound;
+use crate::store::bound::{Bound, is_absent};
 use crate::store::error::{Error, Result};
 use crate::store::{SERVICE, Store};
 
@@ -138,25 +138,45 @@ impl Store {
     }
 
     /// Frees the managed place of a version. What a lay-out that was cut short left there may be somebody's edit or an
-    /// older version, so the lay-out is finished first: it judges what came out, and keeps what is not ours.
+    /// older version, so the lay-out is finished first: it judges what came out, and keeps what is not ours. While it
+    /// cannot, nothing is freed: the bytes are in the catalog, so the step can wait.
     async fn clear(&self, bound: &Bound, row: &Object, step: &Step) -> Result<()> {
-        let its_own = match bound.provider.stat(bound.place(), &Place::Managed(row.version)).await {
-            Ok(stat) => stat.stamp == row.stamp,
-            Err(provider::Error::NotFound) => true,
-            Err(error) => return Err(error.into()),
-        };
+        let version = row.version;
+        let key = &bound.home(&row.key, version);
+        let stays_aside = row.placed == Placed::Managed;
         // Laid out although its row says that it stays aside, it would be a second file, which no deletion knows.
-        if (row.placed != Placed::Managed || !its_own)
+        if (!self.is_its_own(bound, row).await? || !stays_aside)
             && let Step::LayOut { stamp, over, displaced, counter } = step
         {
-            let version = row.version;
-            let key = &bound.home(&row.key, version);
             let step = LayOut { version, stamp, key, over: over.as_ref(), displaced: *displaced, counter: *counter };
-            if let Err(error) = bound.provider.lay_out(bound.place(), step).await {
-                tracing::debug!(bucket = %bound.bucket.name, key = %row.key, %error, "nothing to lay out before it is written anew");
+            match bound.provider.lay_out(bound.place(), step).await {
+                Ok(_) | Err(provider::Error::NotFound) => {}
+                Err(provider::Error::Clash | provider::Error::Denied) => {
+                    if !self.is_its_own(bound, row).await? {
+                        return Err(Error::Unavailable("what lies at a managed place cannot be judged now".into()));
+                    }
+                }
+                Err(error) => return Err(error.into()),
             }
         }
-        Ok(bound.provider.delete_managed(bound.place(), row.version, None).await?)
+        // Left at the key, the old file would come to the managed place by a step that is still owed, and push the new
+        // one out.
+        if stays_aside
+            && let Err(error) = bound.provider.take_aside(bound.place(), key, version, &row.stamp).await
+            && !is_absent(&error)
+        {
+            return Err(error.into());
+        }
+        Ok(bound.provider.delete_managed(bound.place(), version, None).await?)
+    }
+
+    /// Whether nothing lies at the managed place of a version but its own file.
+    async fn is_its_own(&self, bound: &Bound, row: &Object) -> Result<bool> {
+        match bound.provider.stat(bound.place(), &Place::Managed(row.version)).await {
+            Ok(stat) => Ok(stat.stamp == row.stamp),
+            Err(provider::Error::NotFound) => Ok(true),
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn publish_kept(&self, bound: &Bound, row: &Object, bytes: &Bytes) -> Result<Stamp> {

@@ -14,7 +14,7 @@ mod foreign;
 mod layouts;
 mod listings;
 mod multipart;
-mod objects;
+pub(crate) mod objects;
 mod outside;
 mod remote;
 
@@ -25,6 +25,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use longshore::model::name::BucketName;
+use longshore::model::place::Layout;
 use longshore::provider::cloud::CloudProvider;
 use longshore::provider::fs::{Durability, FsProvider, Without};
 use longshore::provider::memory::MemoryProvider;
@@ -129,9 +130,36 @@ async fn what_clouds_have_in_common_behaves() {
         [(false, true, 1700), (true, true, 300), (true, false, 1700), (false, false, 300)]
     {
         let objects = Objects::new(late_headers, md5, mark_bytes_max);
-        let provider = CloudProvider::new(Arc::new(objects.clone()));
+        let provider = CloudProvider::new(Arc::new(objects.clone()), false);
         run(all(), &provider, &objects).await;
         assert_eq!(objects.blocks(), 0, "no body was left half sent");
+    }
+}
+
+/// A condition on a tag that another gateway's write has as well says nothing of whose it is.
+#[test]
+fn where_gateways_cannot_be_told_apart_keys_are_no_places_by_default() {
+    let usual = |unique: bool, shared: bool| {
+        let objects = Objects::new(false, true, 1700);
+        let objects = if unique { objects } else { objects.with_tags_of_bytes() };
+        CloudProvider::new(Arc::new(objects), shared).capabilities().usual_layout()
+    };
+    assert_eq!([usual(true, false), usual(true, true), usual(false, false)], [Layout::Natural; 3]);
+    assert_eq!(usual(false, true), Layout::Managed);
+}
+
+/// The copy at the managed place may be all that is left of a version that is kept.
+#[tokio::test]
+async fn what_was_copied_aside_outlives_an_edit_at_the_key() {
+    let objects = Objects::new(false, true, 1700);
+    let provider = CloudProvider::new(Arc::new(objects.clone()), false);
+    let bed = Bed::new(&provider, &objects, "bed").await;
+    let put = bed.place("k", b"bytes", 1).await;
+    objects.edit_before_removal("k", b"somebody's work");
+    for _ in 0..2 {
+        provider.take_aside(&bed.container, &put.key, put.version, &put.stamp).await.expect("it is aside");
+        assert_eq!(bed.read(&put.managed(), &put.stamp, 5).await.expect("kept"), b"bytes");
+        assert_eq!(bed.outside_read("k").expect("untouched"), b"somebody's work");
     }
 }
 

@@ -46,6 +46,8 @@ pub mod transport;
 /// An object storage.
 pub struct CloudProvider {
     space: Arc<Space>,
+    /// Several gateways may write there.
+    shared: bool,
 }
 
 impl fmt::Debug for CloudProvider {
@@ -55,10 +57,10 @@ impl fmt::Debug for CloudProvider {
 }
 
 impl CloudProvider {
-    /// Over a driver.
+    /// Over a driver; `shared`: other gateways may serve the storage, too.
     #[must_use]
-    pub fn new(service: Shared) -> Self {
-        Self { space: Arc::new(Space::new(service)) }
+    pub fn new(service: Shared, shared: bool) -> Self {
+        Self { space: Arc::new(Space::new(service)), shared }
     }
 
     fn described(name: BucketName, created: Timestamp) -> Container {
@@ -75,15 +77,16 @@ impl CloudProvider {
 impl Provider for CloudProvider {
     fn capabilities(&self) -> Capabilities {
         let rules = self.space.service.rules();
+        let judged = rules.conditions && rules.conditional_delete;
         Capabilities {
             natural: true,
-            exchange: rules.conditions && rules.conditional_delete,
+            exchange: judged,
             records: true,
             durable: true,
             reflink: true,
             inline: false,
             flat: true,
-            conditional: rules.conditions && rules.conditional_delete,
+            conditional: judged && (rules.unique_tags || !self.shared),
         }
     }
 

@@ -46,6 +46,9 @@ pub struct Rules {
     pub conditions: bool,
     /// [`When::Is`] is judged on removals.
     pub conditional_delete: bool,
+    /// No two writes have one [`Facts::tag`], those of equal bytes neither: a condition never takes another gateway's
+    /// write for the one that it names.
+    pub unique_tags: bool,
     /// [`Service::commit`] takes the headers; else [`Service::begin`] does and `commit` ignores them.
     pub late_headers: bool,
     /// The digest in [`Facts`] and [`Entry`] is the MD5 of the bytes for what [`Service::put`] wrote.

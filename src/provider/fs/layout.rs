@@ -145,14 +145,20 @@ pub(super) fn lay_out(space: &Space, step: &Step) -> Result<LaidOut> {
             alone = Some(space.alone()?);
         }
         let home = match space.natural(path, false) {
-            Ok(home) => Some(home),
-            Err(Errno::NOENT) => None,
-            Err(errno) => return Err(clash_or(errno, "open the directory of a key")),
+            Err(Errno::NOENT) => Ok(None),
+            home => home.map(Some),
         };
-        let (Ok(out), Ok(top)) = (step.look(space, managed.as_ref())?, step.look(space, home.as_ref())?) else {
+        let at_key = home.as_ref().ok().and_then(Option::as_ref);
+        let (Ok(out), Ok(top)) = (step.look(space, managed.as_ref())?, step.look(space, at_key)?) else {
             continue;
         };
         let act = next(out.map(|(_, seen)| seen), top.map(|(_, seen)| seen));
+        // What came out of a key that cannot be reached any more is still put away.
+        if let Err(errno) = home
+            && !matches!(act, Act::Drop | Act::Home(_) | Act::Keep)
+        {
+            return Err(clash_or(errno, "open the directory of a key"));
+        }
         let (Some(managed), Some((facts, seen))) = (&managed, out) else {
             return match act {
                 Act::Done => Ok(kept.map_or(LaidOut::Done, LaidOut::DoneKeeping)),
@@ -167,14 +173,16 @@ pub(super) fn lay_out(space: &Space, step: &Step) -> Result<LaidOut> {
                 }
             }
             Act::Swap => {
-                if let Some(home) = &home {
+                if let Some(home) = at_key {
                     kept = swap(space, step, managed, home)?.or(kept);
                 }
             }
             Act::Drop => {
                 space.discard(managed, &facts)?;
             }
-            Act::Home(own) => kept = home_of(space, step, managed, &facts, own)?.or(kept),
+            Act::Home(own) => {
+                kept = home_of(space, step, managed, &facts, own)?.and_then(Rest::kept).or(kept);
+            }
             Act::Keep => kept = space.keep(managed, &facts, step.version)?.or(kept),
             Act::Superseded => return Ok(LaidOut::Superseded),
             Act::Clash => return Err(Error::Clash),
@@ -225,8 +233,10 @@ fn swap(space: &Space, step: &Step, managed: &Spot, home: &Spot) -> Result<Optio
     }
 }
 
-/// The same without an exchange: what is at the key gets a second name and is judged there, then the version goes over
-/// the first. Steps of ours are kept apart by a lock. Another program that replaces the file in the microseconds between has its edit lost; `Capabilities` says so.
+/// The same without an exchange: what is at the key gets a second name and is judged there, and what stays gets the name
+/// under which it is found; then the version goes over the first. So a crash leaves it a name that says what it is.
+/// Steps of ours are kept apart by a lock. Another program that replaces the file in the microseconds between has its
+/// edit lost; `Capabilities` says so.
 fn replace(space: &Space, step: &Step, managed: &Spot, home: &Spot) -> Result<Option<String>> {
     let aside = Space::aside(managed);
     match home.link(&aside) {
@@ -252,35 +262,69 @@ fn replace(space: &Space, step: &Step, managed: &Spot, home: &Spot) -> Result<Op
             return other.map(|_| None);
         }
     };
-    match managed.rename_over(home) {
-        Ok(()) => {}
-        Err(errno) => {
-            aside.unlink()?;
-            return if errno == Errno::NOENT {
-                Ok(None)
-            } else {
-                Err(clash_or(errno, "rename a version over its key"))
-            };
-        }
-    }
-    match seen {
-        Seen::Foreign => space.keep(&aside, &facts, step.version),
-        // A newer version went back to the key: this one waits at its managed place for whoever frees it.
-        Seen::This => aside.rename_new(managed).doing("put a superseded version back").map(|()| None),
+    let rest = match seen {
         Seen::Older(Some(own)) => home_of(space, step, &aside, &facts, own),
-        Seen::Older(None) | Seen::Newer(_) | Seen::Odd => aside.unlink().map(|()| None),
+        Seen::Foreign => space.keep(&aside, &facts, step.version).map(|name| name.map(Rest::Lost)),
+        Seen::This | Seen::Older(None) | Seen::Newer(_) | Seen::Odd => Ok(Some(Rest::Aside)),
+    };
+    let rest = match rest {
+        Ok(Some(rest)) => rest,
+        other => {
+            aside.unlink()?;
+            return other.map(|_| None);
+        }
+    };
+    if let Err(errno) = managed.rename_over(home) {
+        aside.unlink()?;
+        // Its own place it may keep as a second name: another process may rest on it by now.
+        if let Rest::Lost(name) = &rest
+            && home.look()?.is_some_and(|there| there.same_file(&facts))
+        {
+            space.unkeep(name)?;
+        }
+        return if errno == Errno::NOENT { Ok(None) } else { Err(clash_or(errno, "rename a version over its key")) };
+    }
+    match (rest, seen) {
+        (Rest::Home, _) => Ok(None),
+        (Rest::Lost(name), _) => Ok(Some(name)),
+        // A newer version went back to the key: this one waits at its managed place for whoever frees it.
+        (Rest::Aside, Seen::This) => aside.rename_new(managed).doing("put a superseded version back").map(|()| None),
+        (Rest::Aside, _) => aside.unlink().map(|()| None),
     }
 }
 
-/// Moves a displaced version to its own managed place. Returns the name under which it was kept if that is taken.
-fn home_of(space: &Space, step: &Step, spot: &Spot, facts: &Facts, own: VersionId) -> Result<Option<String>> {
+/// Where a displaced file is.
+#[derive(Debug)]
+enum Rest {
+    /// Where it was linked aside.
+    Aside,
+    /// At the managed place of its own version.
+    Home,
+    /// Among the lost, under this name.
+    Lost(String),
+}
+
+impl Rest {
+    /// The name under which it was kept, if it was.
+    fn kept(self) -> Option<String> {
+        match self {
+            Self::Lost(name) => Some(name),
+            Self::Aside | Self::Home => None,
+        }
+    }
+}
+
+/// Moves a displaced version to its own managed place, or among the lost if that is taken. `None`: it has changed or
+/// gone, and nothing was moved.
+fn home_of(space: &Space, step: &Step, spot: &Spot, facts: &Facts, own: VersionId) -> Result<Option<Rest>> {
     let home = space.managed_made(own)?;
     match spot.take(&home, facts) {
-        Ok(_) | Err(Errno::NOENT) => Ok(None),
+        Ok(taken) => Ok(taken.then_some(Rest::Home)),
+        Err(Errno::NOENT) => Ok(None),
         Err(Errno::EXIST) => match home.look()? {
             // Its second name, which a step that died half-way left.
-            Some(there) if there.same_file(facts) => space.discard(spot, facts).map(|_| None),
-            _ => space.keep(spot, facts, step.version),
+            Some(there) if there.same_file(facts) => Ok(space.discard(spot, facts)?.then_some(Rest::Home)),
+            _ => Ok(space.keep(spot, facts, step.version)?.map(Rest::Lost)),
         },
         Err(errno) => Err(meaning(errno, "move a displaced version to its place")),
     }

@@ -415,6 +415,10 @@ impl Space {
         for n in 0..1000 {
             to.name = format!("{version}-{n}");
             match from.take(&to, facts) {
+                // Its second name, which a step that died half-way left.
+                Err(Errno::EXIST) if to.look()?.is_some_and(|there| there.same_file(facts)) => {
+                    return Ok(self.discard(from, facts)?.then_some(to.name));
+                }
                 Err(Errno::EXIST) => {}
                 Err(Errno::NOENT) | Ok(false) => return Ok(None),
                 Err(errno) => return Err(super::error::meaning(errno, "keep an outside edit")),
@@ -422,6 +426,12 @@ impl Space {
             }
         }
         Err(failed("too many outside edits of one version are kept"))
+    }
+
+    /// Takes a name away that [`Space::keep`] gave.
+    pub(super) fn unkeep(&self, name: &str) -> Result<()> {
+        let dir = self.make_dir(LOST, open::PLACE, Make::Reserved).doing("open the directory of lost files")?;
+        Spot { dir: Arc::new(dir), name: name.to_owned() }.unlink()
     }
 
     /// Frees the file at `spot`, a managed place, if it still is what `facts` describe.

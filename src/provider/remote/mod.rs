@@ -209,16 +209,14 @@ impl Remote {
                 let etag = entry.etag.as_deref().filter(|_| fuller);
                 self.wire.remove(container, name, etag).await
             }
-            Ok(_) => Err(Error::StampMismatch),
-            // Somebody else has removed it, and the bytes are aside.
-            Err(Error::NotFound) => Ok(()),
+            // Somebody else has replaced or removed it, and the bytes are aside.
+            Ok(_) | Err(Error::NotFound) => Ok(()),
             Err(error) => Err(error),
         };
-        if matches!(removed, Err(Error::StampMismatch)) {
-            // What is there now stays, and the copy says nothing: what it was made of was replaced outside.
-            self.free(container, version, None).await?;
+        match removed {
+            Err(Error::StampMismatch) => Ok(()),
+            removed => removed,
         }
-        removed
     }
 
     /// Removes all files of ours from a container.

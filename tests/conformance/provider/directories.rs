@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,7 +11,8 @@ use bytes::Bytes;
 use longshore::config::limits::BLOCK_BYTES;
 use longshore::model::id::VersionId;
 use longshore::model::name::BucketName;
-use longshore::provider::{Error, LaidOut, Note};
+use longshore::model::place::Displaced;
+use longshore::provider::{Error, LaidOut, LayOut, Note};
 
 use super::bed::{Bed, assert_error, behaviours, key, natural, pattern};
 
@@ -26,6 +27,9 @@ behaviours![
     links_to_directories_are_no_containers,
     a_container_that_was_replaced_is_noticed,
     a_lay_out_that_died_half_way_is_finished,
+    what_came_out_of_a_key_is_put_away_though_the_key_is_gone,
+    what_a_lay_out_displaces_is_found_after_a_failure,
+    a_displaced_file_with_two_names_keeps_one,
     two_names_of_one_file_become_one,
     the_reserved_tree_is_private,
     a_clash_leaves_no_directories_behind,
@@ -35,6 +39,11 @@ behaviours![
 
 fn home(bed: &Bed<'_>) -> std::path::PathBuf {
     bed.outside.directory(&bed.container)
+}
+
+/// Where a version lies that is not at its key.
+fn managed_file(bed: &Bed<'_>, version: VersionId) -> std::path::PathBuf {
+    home(bed).join(".longshore/objects").join(version.shard()).join(version.to_string())
 }
 
 /// How many files lie beneath.
@@ -248,6 +257,91 @@ async fn a_lay_out_that_died_half_way_is_finished(bed: &Bed<'_>) {
         }
         assert_eq!(bed.read(&natural(&name), &new.stamp, 3).await.expect("there"), b"new");
         assert_error!(bed.provider.stat(&bed.container, &new.managed()).await, Error::NotFound);
+    }
+}
+
+/// The same, and then somebody made a file where the directory of the key was.
+async fn what_came_out_of_a_key_is_put_away_though_the_key_is_gone(bed: &Bed<'_>) {
+    for foreign in [false, true] {
+        let dir = format!("d-{foreign}");
+        let name = format!("{dir}/k");
+        let old = bed.place(&name, b"old", 1).await;
+        if foreign {
+            bed.outside_write(&name, b"somebody's work");
+        }
+        let new = bed.publish(&name, b"new", 2).await;
+        fs::rename(home(bed).join(&name), managed_file(bed, new.version)).unwrap();
+        fs::remove_dir(home(bed).join(&dir)).unwrap();
+        bed.outside_write(&dir, b"a file");
+        assert_error!(bed.lay_out(&new, Some(&old.stamp)).await, Error::Clash);
+        assert_eq!(bed.managed_count().await, 0);
+        let lost = bed.outside.lost(&bed.container, &format!("{}-0", new.version));
+        assert_eq!(lost.as_deref(), foreign.then_some(&b"somebody's work"[..]));
+    }
+}
+
+/// What is displaced and stays cannot be brought to its place. It must not be left under a name that says nothing.
+async fn what_a_lay_out_displaces_is_found_after_a_failure(bed: &Bed<'_>) {
+    for foreign in [false, true] {
+        let name = format!("k-{foreign}");
+        let old = bed.place(&name, b"old", 1).await;
+        if foreign {
+            bed.outside_write(&name, b"somebody's work");
+        }
+        let mut new = bed.publish(&name, b"new", 2).await;
+        while new.version.shard() == old.version.shard() {
+            new = bed.publish(&name, b"new", 2).await;
+        }
+        let reserved = home(bed).join(".longshore");
+        let place = if foreign { reserved.join("lost") } else { reserved.join("objects").join(old.version.shard()) };
+        let aside = reserved.join("aside");
+        let was_there = fs::rename(&place, &aside).is_ok();
+        fs::write(&place, "in the way").unwrap();
+        let step = LayOut { displaced: Displaced::Keep(Some(old.version)), ..new.step(Some(&old.stamp)) };
+        let failed = bed.provider.lay_out(&bed.container, step.clone()).await;
+        assert!(failed.is_err(), "{failed:?}");
+        fs::remove_file(&place).unwrap();
+        if was_there {
+            fs::rename(&aside, &place).unwrap();
+        }
+        match (foreign, bed.provider.lay_out(&bed.container, step).await.expect("finished")) {
+            (false, LaidOut::Done) => {
+                assert_eq!(bed.read(&old.managed(), &old.stamp, 3).await.expect("at its own place"), b"old");
+            }
+            (true, LaidOut::DoneKeeping(lost)) => {
+                assert_eq!(bed.outside.lost(&bed.container, &lost).expect("kept"), b"somebody's work");
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(bed.read(&natural(&name), &new.stamp, 3).await.expect("there"), b"new");
+    }
+}
+
+/// What a lay-out without an exchange leaves when the process ends before the version is at its key: the displaced file
+/// there, and under the name where it is to stay.
+async fn a_displaced_file_with_two_names_keeps_one(bed: &Bed<'_>) {
+    for foreign in [false, true] {
+        let name = format!("k-{foreign}");
+        let old = bed.place(&name, b"old", 1).await;
+        if foreign {
+            bed.outside_write(&name, b"somebody's work");
+        }
+        let new = bed.publish(&name, b"new", 2).await;
+        let kept = format!("{}-0", new.version);
+        let second = match foreign {
+            true => home(bed).join(".longshore/lost").join(&kept),
+            false => managed_file(bed, old.version),
+        };
+        fs::create_dir_all(second.parent().unwrap()).unwrap();
+        fs::hard_link(home(bed).join(&name), &second).unwrap();
+        let step = LayOut { displaced: Displaced::Keep(Some(old.version)), ..new.step(Some(&old.stamp)) };
+        let expected = if foreign { LaidOut::DoneKeeping(kept) } else { LaidOut::Done };
+        assert_eq!(bed.provider.lay_out(&bed.container, step).await.expect("finished"), expected);
+        let body: &[u8] = if foreign { b"somebody's work" } else { b"old" };
+        assert_eq!(fs::read(&second).expect("it stays"), body);
+        assert_eq!(bed.managed_count().await, 1, "the older version alone");
+        assert_eq!(fs::metadata(&second).unwrap().nlink(), 1);
+        assert_eq!(bed.read(&natural(&name), &new.stamp, 3).await.expect("there"), b"new");
     }
 }
 

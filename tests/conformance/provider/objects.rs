@@ -29,6 +29,8 @@ struct Inside {
     containers: BTreeMap<String, BTreeMap<String, Thing>>,
     blocks: BTreeMap<String, (Content, BTreeMap<u32, Bytes>)>,
     writes: u64,
+    /// What somebody writes just before this name is removed.
+    edit: Option<(String, Bytes)>,
 }
 
 /// The storage.
@@ -43,6 +45,7 @@ impl Objects {
         let rules = Rules {
             conditions: true,
             conditional_delete: true,
+            unique_tags: true,
             late_headers,
             md5,
             mark_bytes_max,
@@ -72,6 +75,16 @@ impl Objects {
     fn thing(&self, at: At<'_>) -> Result<Thing> {
         let inside = self.lock();
         inside.containers.get(at.container).and_then(|things| things.get(at.name)).cloned().ok_or(Error::NotFound)
+    }
+
+    /// Such a storage whose tags are made of the bytes.
+    pub(crate) fn with_tags_of_bytes(self) -> Self {
+        Self { rules: Rules { unique_tags: false, ..self.rules }, ..self }
+    }
+
+    /// Somebody else writes this just before the name is removed.
+    pub(crate) fn edit_before_removal(&self, name: &str, bytes: &'static [u8]) {
+        self.lock().edit = Some((name.to_owned(), Bytes::from_static(bytes)));
     }
 
     /// What is left of bodies that were never finished.
@@ -147,6 +160,10 @@ impl Service for Objects {
     }
 
     async fn delete(&self, at: At<'_>, when: When<'_>) -> Result<()> {
+        let edit = self.lock().edit.take_if(|(name, _)| name == at.name);
+        if let Some((_, bytes)) = edit {
+            self.write(at, bytes, &Content::default(), true, When::Always)?;
+        }
         let mut inside = self.lock();
         let things = inside.containers.get_mut(at.container).ok_or(Error::NotFound)?;
         if things.contains_key(at.name) {

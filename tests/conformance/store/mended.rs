@@ -6,12 +6,14 @@ use std::process::Command;
 use std::sync::Arc;
 
 use longshore::catalog::{Catalog as _, Change, Commit, NewTask, Scope, Step};
+use longshore::model::bucket::BucketRules;
 use longshore::model::condition::Conditions;
 use longshore::model::name::BucketName;
 use longshore::model::object::Content;
 use longshore::model::place::{Displaced, Layout, Placed};
 use longshore::model::upload::UploadState;
 use longshore::provider;
+use longshore::provider::cloud::CloudProvider;
 use longshore::provider::fs::{Durability, FsProvider, OpenOptions};
 use longshore::store::request::{
     CompleteRequest, CopyContent, CopyRequest, CreateUpload, ListedPart, ScanOptions, UploadRef,
@@ -19,7 +21,8 @@ use longshore::store::request::{
 use longshore::store::{Attach, Error};
 
 use super::holes::{ALL, Site};
-use super::{Bed, Kind, ROOT, incoming, key, pattern, walk};
+use super::{Bed, Kind, ROOT, incoming, key, open_ruled, pattern, share_catalog, walk};
+use crate::conformance::provider::objects::Objects;
 
 /// A mount for as long as the value lives; `None` if this test may not mount, which it says.
 struct Mount<'a>(&'a Path);
@@ -143,6 +146,29 @@ async fn a_lay_out_that_is_denied_leaves_a_managed_object() {
         assert_eq!(site.bed.get("d/k").await.expect("gets").1, b"bytes");
         site.bed.store.release().await.expect("a clean stop");
         assert!(site.catalog().tasks(&Scope::Service, 0, 10).await.expect("answers").is_empty(), "a step stays owed");
+    }
+}
+
+/// A bucket of names that are keys, at a storage where one gateway's condition may hit what another has just written.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn gateways_that_cannot_be_told_apart_write_to_no_keys() {
+    for shared in [false, true] {
+        let dir = tempfile::tempdir().expect("a directory");
+        if shared && !share_catalog(dir.path(), "the store over a cloud with several gateways") {
+            return;
+        }
+        let objects = Objects::new(false, true, 1700).with_tags_of_bytes();
+        let provider = Arc::new(CloudProvider::new(Arc::new(objects), shared));
+        let mut bed = Bed::over(provider.clone(), Kind::Memory, Layout::Natural, dir).await;
+        // A rule of the configuration says that one gateway is alone. The bucket was made before.
+        assert_eq!(bed.put("told", b"bytes").await.expect("puts").placed, Placed::Natural);
+        bed.store = open_ruled(provider, BucketRules::default(), bed.dir.path());
+        bed.store.attach(Attach::Serve).await.expect("attaches");
+        let expected = if shared { Placed::Managed } else { Placed::Natural };
+        for name in ["k", "told"] {
+            assert_eq!(bed.put(name, b"bytes").await.expect("puts").placed, expected);
+            assert_eq!(bed.get(name).await.expect("gets").1, b"bytes");
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! What the store wrote is checked another way wherever there is one: by hashing here, by reading the directory.
 
+mod anew;
 mod edits;
 mod holes;
 mod holes_of_files;
@@ -268,16 +269,17 @@ fn open_catalog(dir: &std::path::Path) -> Arc<dyn Catalog> {
 }
 
 fn open_over(provider: Arc<dyn Provider>, layout: Layout, dir: &std::path::Path) -> Store {
+    let rule = BucketRule { pattern: "*".into(), layout: Some(layout), ..BucketRule::default() };
+    open_ruled(provider, BucketRules(vec![rule]), dir)
+}
+
+fn open_ruled(provider: Arc<dyn Provider>, bucket_rules: BucketRules, dir: &std::path::Path) -> Store {
     Store::new(StoreParts {
         catalog: open_catalog(dir),
         providers: BTreeMap::from([("default".to_owned(), provider.into())]),
         default_provider: "default".into(),
         inline_bytes_max: longshore::config::limits::INLINE_BYTES_MAX,
-        bucket_rules: BucketRules(vec![BucketRule {
-            pattern: "*".into(),
-            layout: Some(layout),
-            ..BucketRule::default()
-        }]),
+        bucket_rules,
         master_key: MasterKey::new([7; 32]),
         named_keys: Default::default(),
         targets: Vec::new(),

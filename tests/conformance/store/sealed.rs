@@ -24,7 +24,7 @@ fn customer() -> CustomerKey {
     CustomerKey::new([5; 32], "the digest that a front has compared".into())
 }
 
-async fn put(bed: &Bed, name: &str, body: &[u8], encryption: EncryptionRequest) -> Object {
+pub(super) async fn put(bed: &Bed, name: &str, body: &[u8], encryption: EncryptionRequest) -> Object {
     let request = PutRequest {
         bucket: bed.bucket.clone(),
         key: key(name),

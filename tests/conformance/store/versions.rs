@@ -14,11 +14,11 @@ use longshore::store::request::{
 
 use super::{Bed, ROOT, bytes, key, pattern};
 
-async fn set(bed: &Bed, versioning: Versioning) {
+pub(super) async fn set(bed: &Bed, versioning: Versioning) {
     bed.store.set_versioning(&ROOT, &bed.bucket, versioning).await.expect("sets");
 }
 
-async fn read(bed: &Bed, name: &str, version: Option<VersionRef>) -> Result<Vec<u8>, Error> {
+pub(super) async fn read(bed: &Bed, name: &str, version: Option<VersionRef>) -> Result<Vec<u8>, Error> {
     let request = GetRequest { version, ..bed.request(name, Portion::Whole) };
     let found = bed.store.get(&ROOT, request).await?;
     bytes(found.body).await

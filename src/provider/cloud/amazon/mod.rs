@@ -86,6 +86,8 @@ impl Service for Amazon {
             conditions: !self.unjudged.load(Ordering::Relaxed),
             // Others than Amazon may answer as if they had judged, so the driver looks before it asks them.
             conditional_delete: self.address.amazon,
+            // An ETag is made of the bytes.
+            unique_tags: false,
             late_headers: false,
             md5: true,
             mark_bytes_max: MARK_BYTES_MAX,

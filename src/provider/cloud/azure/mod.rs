@@ -95,6 +95,7 @@ impl Service for Azure {
         Rules {
             conditions: true,
             conditional_delete: true,
+            unique_tags: true,
             late_headers: true,
             md5: true,
             mark_bytes_max: MARK_BYTES_MAX,

@@ -74,6 +74,7 @@ impl Service for Swift {
         Rules {
             conditions: false,
             conditional_delete: false,
+            unique_tags: true,
             late_headers: true,
             md5: true,
             mark_bytes_max: MARK_BYTES_MAX,
