@@ -38,7 +38,7 @@ impl Store {
     pub async fn create_upload(&self, caller: &Caller, request: CreateUpload) -> Result<Upload> {
         let bound = self.enter_object(caller, &request.bucket, &request.key, Action::PutObject).await?;
         bound.writable()?;
-        self.may_give(caller, &request.given)?;
+        self.may_give(caller, &bound, &request.key, &request.given).await?;
         let scope = self.scope_to_write(caller, &request.conditions);
         self.ask(&scope, &bound, &request.key, &Intent::write(&request.content, request.length)).await?;
         takes(&bound, &request.key, &request.content, None)?;

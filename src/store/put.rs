@@ -65,7 +65,7 @@ impl Store {
     pub async fn put_with(&self, caller: &Caller, request: PutRequest, behind: Option<Behind>) -> Result<Object> {
         let bound = self.enter_object(caller, &request.bucket, &request.key, Action::PutObject).await?;
         bound.writable()?;
-        self.may_give(caller, &request.given)?;
+        self.may_give(caller, &bound, &request.key, &request.given).await?;
         let scope = self.scope_to_write(caller, &request.conditions);
         // The commit of a short body asks at once.
         if !self.0.inline.is_short(request.body.length) {
