@@ -64,6 +64,17 @@ impl Store {
     /// As [`Store::put`].
     pub async fn put_with(&self, caller: &Caller, request: PutRequest, behind: Option<Behind>) -> Result<Object> {
         let bound = self.enter_object(caller, &request.bucket, &request.key, Action::PutObject).await?;
+        self.put_into(bound, caller, request, behind).await
+    }
+
+    /// Writes an object to a bucket about which it was decided that the caller may.
+    pub(super) async fn put_into(
+        &self,
+        bound: Arc<Bound>,
+        caller: &Caller,
+        request: PutRequest,
+        behind: Option<Behind>,
+    ) -> Result<Object> {
         bound.writable()?;
         self.may_give(caller, &bound, &request.key, &request.given).await?;
         let scope = self.scope_to_write(caller, &request.conditions);
