@@ -94,7 +94,8 @@
 //!
 //! The upload goes to `completing` by compare-and-swap, so parts no longer change; the listed parts are checked and
 //! assembled (`copy_file_range`) and then everything is as for PUT. The commit also ends the upload and keeps its result
-//! for a day, so a repeated Complete is answered alike.
+//! for a day, so a repeated Complete is answered alike. A quota counts parts from then on; before, an upload holds no more
+//! of them than would fit.
 //!
 //! # What happens for a role
 //!

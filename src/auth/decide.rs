@@ -259,6 +259,20 @@ pub fn decide_said(caller: &Caller, action: Action, target: Target<'_>) -> Verdi
     }
 }
 
+/// Decides about what comes along with a write, as a list or tags do: who may write may bring it, unless a statement denies
+/// that.
+#[must_use]
+pub fn decide_along(caller: &Caller, action: Action, target: Target<'_>) -> Verdict {
+    if caller.is_unbounded() {
+        return Verdict::Allowed;
+    }
+    let question = Question::new(caller, action, target);
+    let own = own_policy(caller);
+    let mut clauses = clauses(&question, own.as_deref());
+    clauses.allow(Match::Yes, || Source::Nothing);
+    clauses.weigh().0
+}
+
 /// Decides, and says what decided.
 #[must_use]
 pub fn explain(caller: &Caller, action: Action, target: Target<'_>) -> Decision {

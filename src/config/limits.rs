@@ -8,6 +8,9 @@ pub const OBJECT_BYTES_MAX: u64 = 50 * 1024 * 1024 * 1024 * 1024;
 pub const PART_BYTES_MIN: u64 = 5 * 1024 * 1024;
 /// Highest part number (the S3 limit).
 pub const PART_NUMBER_MAX: u32 = 10_000;
+/// Most uploads at a time of a bucket with a quota, which counts parts only when they have become an object: each upload may
+/// hold as much as still fits.
+pub const QUOTA_UPLOADS_MAX: usize = 100;
 /// Most keys of a page of a listing (the S3 limit).
 pub const LIST_KEYS_MAX: usize = 1000;
 /// Most keys of one DeleteObjects (the S3 limit).

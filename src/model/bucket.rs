@@ -44,6 +44,14 @@ pub struct Bucket {
     pub indexed: Option<Timestamp>,
 }
 
+impl Bucket {
+    /// Whether its access log may go to a bucket: only to one of its owner.
+    #[must_use]
+    pub fn may_log_to(&self, target: &Self) -> bool {
+        self.owner == target.owner
+    }
+}
+
 /// What the owner of a bucket may set through a protocol. A field that is absent was never set, or was removed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]

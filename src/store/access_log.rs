@@ -4,7 +4,8 @@
 //! first is old enough, and at a stop. What a crash finds in memory is lost, and so is what does not fit: S3 promises
 //! access logs by best effort and no more.
 //!
-//! **Invariant:** the memory is bounded, and no request waits for its line.
+//! **Invariant:** the memory is bounded, and no request waits for its line. A line comes to a bucket of the owner of the one
+//! that it is about, or to none.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,9 +17,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::limits::{ACCESS_LOG_BYTES_MAX, ACCESS_LOG_OBJECT_BYTES_MAX};
 use crate::model::acl::Canned;
+use crate::model::action::Action;
 use crate::model::caller::Caller;
 use crate::model::condition::Conditions;
-use crate::model::id::RequestId;
+use crate::model::id::{BucketId, RequestId};
 use crate::model::logging::{Line, Named};
 use crate::model::name::{BucketName, ObjectKey};
 use crate::model::object::Content;
@@ -43,9 +45,12 @@ pub(super) struct AccessLog {
     batches: Mutex<Batches>,
 }
 
+/// The bucket that lines are about: a later one of its name is another.
+type About = (BucketId, BucketName);
+
 #[derive(Debug, Default)]
 struct Batches {
-    by_bucket: HashMap<BucketName, Vec<Batch>>,
+    by_bucket: HashMap<About, Vec<Batch>>,
     bytes: usize,
     lost: u64,
 }
@@ -55,7 +60,7 @@ impl AccessLog {
         self.batches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn add(&self, bucket: &BucketName, line: &str, at: Timestamp) {
+    fn add(&self, bucket: &About, line: &str, at: Timestamp) {
         let mut all = self.lock();
         if all.bytes + line.len() > ACCESS_LOG_BYTES_MAX {
             all.lost += 1;
@@ -70,7 +75,7 @@ impl AccessLog {
     }
 
     /// Takes the batches that are full or from before `before`. They no longer count.
-    fn take(&self, before: Timestamp) -> Vec<(BucketName, Batch)> {
+    fn take(&self, before: Timestamp) -> Vec<(About, Batch)> {
         let mut all = self.lock();
         let mut taken = Vec::new();
         for (bucket, batches) in &mut all.by_bucket {
@@ -104,13 +109,10 @@ impl Store {
 
     /// Logs a request to a bucket, if its owner wants it.
     pub fn log_access(&self, bucket: &BucketName, line: &Line) {
-        let owner = self
-            .0
-            .bounds
-            .get(bucket)
-            .and_then(|bound| bound.bucket.config.logging.is_some().then(|| bound.bucket.owner.clone()));
-        if let Some(owner) = owner {
-            self.0.access_log.add(bucket, &line.text(&owner, bucket), line.at);
+        let Some(bound) = self.0.bounds.get(bucket).map(|bound| bound.clone()) else { return };
+        if bound.bucket.config.logging.is_some() {
+            let text = line.text(&bound.bucket.owner, bucket);
+            self.0.access_log.add(&(bound.bucket.id, bucket.clone()), &text, line.at);
         }
     }
 
@@ -124,19 +126,19 @@ impl Store {
     }
 
     async fn write_access_logs(&self, before: Timestamp) {
-        for (bucket, batch) in self.0.access_log.take(before) {
-            match self.write_access_log(&bucket, batch).await {
-                Ok(()) => {}
-                Err(error) => tracing::warn!(%bucket, %error, "an access log could not be written and is lost"),
+        for (about, batch) in self.0.access_log.take(before) {
+            if let Err(error) = self.write_access_log(&about, batch).await {
+                let (_, bucket) = &about;
+                tracing::warn!(%bucket, %error, "an access log could not be written and is lost");
             }
         }
     }
 
-    async fn write_access_log(&self, name: &BucketName, batch: Batch) -> Result<()> {
+    async fn write_access_log(&self, (id, name): &About, batch: Batch) -> Result<()> {
         let bound = match self.bound(name).await {
-            Ok(bound) => bound,
+            Ok(bound) if bound.bucket.id == *id => bound,
             // Nobody wants it any more.
-            Err(Error::NoSuchBucket) => return Ok(()),
+            Ok(_) | Err(Error::NoSuchBucket) => return Ok(()),
             Err(error) => return Err(error),
         };
         let Some(logging) = &bound.bucket.config.logging else { return Ok(()) };
@@ -150,6 +152,13 @@ impl Store {
             unique: unique.as_str(),
         };
         let key = ObjectKey::new(&logging.key(&named))?;
+        let target = self.enter_object(&Caller::ROOT, &logging.target, &key, Action::PutObject).await?;
+        // The name may have become another owner's since it was set.
+        if !bound.bucket.may_log_to(&target.bucket) {
+            let target = &logging.target;
+            tracing::warn!(bucket = %name, %target, "the bucket for an access log has another owner, and the log is lost");
+            return Ok(());
+        }
         let lines = Bytes::from(batch.lines);
         let body = Incoming {
             length: Some(lines.len() as u64),
@@ -163,7 +172,7 @@ impl Store {
         let content = Content { content_type: Some("text/plain".to_owned()), ..Content::default() };
         let bucket = logging.target.clone();
         let request = PutRequest { bucket, key, content, given, conditions: Conditions::default(), body };
-        self.put(&Caller::ROOT, request).await?;
+        self.put_into(target, &Caller::ROOT, request, None).await?;
         Ok(())
     }
 }
@@ -172,21 +181,21 @@ impl Store {
 mod tests {
     use super::*;
 
-    fn name(text: &str) -> BucketName {
-        BucketName::new(text).expect("legal")
+    fn about(text: &str) -> About {
+        (BucketId(1), BucketName::new(text).expect("legal"))
     }
 
     #[test]
     fn batches_wait_until_they_are_old_or_full() {
         let log = AccessLog::default();
-        log.add(&name("b-1"), "one\n", Timestamp(10));
-        log.add(&name("b-1"), "two\n", Timestamp(20));
+        log.add(&about("b-1"), "one\n", Timestamp(10));
+        log.add(&about("b-1"), "two\n", Timestamp(20));
         assert!(log.take(Timestamp(9)).is_empty());
         let taken = log.take(Timestamp(10));
         assert_eq!((taken.len(), &taken[0].1.lines[..]), (1, &b"one\ntwo\n"[..]));
         let long = "x".repeat(ACCESS_LOG_OBJECT_BYTES_MAX);
-        log.add(&name("b-1"), &long, Timestamp(10));
-        log.add(&name("b-1"), "new\n", Timestamp(20));
+        log.add(&about("b-1"), &long, Timestamp(10));
+        log.add(&about("b-1"), "new\n", Timestamp(20));
         assert_eq!(log.take(Timestamp(0)).len(), 1, "the full one");
     }
 
@@ -195,7 +204,7 @@ mod tests {
         let log = AccessLog::default();
         let long = "x".repeat(ACCESS_LOG_OBJECT_BYTES_MAX);
         for n in 0..100 {
-            log.add(&name(&format!("b-{n}")), &long, Timestamp(n));
+            log.add(&about(&format!("b-{n}")), &long, Timestamp(n));
         }
         assert!(log.lock().bytes <= ACCESS_LOG_BYTES_MAX);
         assert!(log.lock().lost > 0);

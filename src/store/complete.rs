@@ -158,7 +158,8 @@ impl Store {
         Ok(Completed { version, etag: object.etag, checksum: object.checksum, sealing })
     }
 
-    async fn all_parts(&self, row: &Upload) -> Result<BTreeMap<u32, Part>> {
+    /// The parts that are stored of an upload, by number.
+    pub(super) async fn all_parts(&self, row: &Upload) -> Result<BTreeMap<u32, Part>> {
         let limit = usize::try_from(PART_NUMBER_MAX).unwrap_or(usize::MAX);
         let parts = self.catalog().parts(&SERVICE, row.id, 0, limit).await?;
         Ok(parts.into_iter().map(|part| (part.number, part)).collect())

@@ -42,7 +42,7 @@ impl Store {
         let source = self.enter_to_read(caller, &request.from_bucket, named.key, named.version, named.action).await?;
         let bound = self.enter_object(caller, &request.bucket, &request.key, Action::PutObject).await?;
         bound.writable()?;
-        self.may_give(caller, &request.given)?;
+        self.may_give(caller, &bound, &request.key, &request.given).await?;
         let onto_itself = request.from_bucket == request.bucket && request.from_key == request.key;
         // A copy of a version onto its own key makes it the current one again.
         let changes = request.from_version.is_some() || request.given.encryption != EncryptionRequest::Default;
@@ -72,7 +72,7 @@ impl Store {
         let given = given_to_copy(&bound, &opened.object, &request.given);
         let (owner, mut attached) = self.accept(&bound, &request.key, caller, &given).await?;
         if request.keep_tags {
-            attached.tags = opened.object.attached.tags.clone();
+            attached.tags = self.carried_tags(caller, (&source, &opened.object), &bound, &request).await?;
         }
         if let Some(moved) = moved {
             inherit(moved, &opened.object, &owner, &mut attached);

@@ -50,6 +50,7 @@ mod mount;
 mod multipart;
 mod outbox;
 mod put;
+mod quota;
 mod relocate;
 mod remove;
 mod replay;

@@ -38,10 +38,11 @@ impl Store {
     pub async fn create_upload(&self, caller: &Caller, request: CreateUpload) -> Result<Upload> {
         let bound = self.enter_object(caller, &request.bucket, &request.key, Action::PutObject).await?;
         bound.writable()?;
-        self.may_give(caller, &request.given)?;
+        self.may_give(caller, &bound, &request.key, &request.given).await?;
         let scope = self.scope_to_write(caller, &request.conditions);
         self.ask(&scope, &bound, &request.key, &Intent::write(&request.content, request.length)).await?;
         takes(&bound, &request.key, &request.content, None)?;
+        self.refuse_more_uploads(&bound).await?;
         let sealed = self.sealing_for(&bound, &request.key, &request.given.encryption)?;
         let (owner, attached) = self.accept(&bound, &request.key, caller, &request.given).await?;
         let handle = match bound.provider.begin_upload(bound.place(), VersionId::fresh()).await {
@@ -113,12 +114,16 @@ impl Store {
                 "Checksum Type mismatch occurred: the upload announced another algorithm.",
             ));
         }
+        let bytes_max = takes(&bound, &row.key, &row.content, None)?;
+        let room = self.room_for_part(&bound, &row, number, body.length).await?;
         let body = Incoming { algorithm: sent.or(algorithm), ..body };
         let attempt = VersionId::fresh();
         let stage = self.stage_part(&bound, &row, number, attempt).await?;
         let mut stage = SealedStage::over(stage, key.as_ref(), number);
-        let bytes_max = takes(&bound, &row.key, &row.content, None)?;
-        let digest = receive(body, &mut stage, bytes_max).await?;
+        let digest = receive(body, &mut stage, bytes_max.min(room)).await.map_err(|error| match error {
+            Error::TooLarge { .. } if room < bytes_max => Error::QuotaExceeded,
+            error => error,
+        })?;
         self.add_part(bound, row, number, attempt, (stage, key), digest, sent.or(algorithm)).await
     }
 
@@ -152,6 +157,8 @@ impl Store {
                 }
             })
             .await?;
+        let bytes = from.range.map_or(opened.object.size, |(first, last)| last - first + 1);
+        self.room_for_part(&bound, &row, number, Some(bytes)).await?;
         let algorithm = row.checksum.map(|(algorithm, _)| algorithm);
         let attempt = VersionId::fresh();
         let stage = self.stage_part(&bound, &row, number, attempt).await?;

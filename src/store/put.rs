@@ -12,7 +12,6 @@ use crate::model::name::{BucketName, ObjectKey};
 use crate::model::object::{Attached, Content, Object};
 use crate::model::place::{Placed, Stamp};
 use crate::model::time::Timestamp;
-use crate::model::versioning::Versioning;
 use crate::store::bound::Bound;
 use crate::store::error::{Error, Result};
 use crate::store::events::{Cause, How};
@@ -64,8 +63,19 @@ impl Store {
     /// As [`Store::put`].
     pub async fn put_with(&self, caller: &Caller, request: PutRequest, behind: Option<Behind>) -> Result<Object> {
         let bound = self.enter_object(caller, &request.bucket, &request.key, Action::PutObject).await?;
+        self.put_into(bound, caller, request, behind).await
+    }
+
+    /// Writes an object to a bucket about which it was decided that the caller may.
+    pub(super) async fn put_into(
+        &self,
+        bound: Arc<Bound>,
+        caller: &Caller,
+        request: PutRequest,
+        behind: Option<Behind>,
+    ) -> Result<Object> {
         bound.writable()?;
-        self.may_give(caller, &request.given)?;
+        self.may_give(caller, &bound, &request.key, &request.given).await?;
         let scope = self.scope_to_write(caller, &request.conditions);
         // The commit of a short body asks at once.
         if !self.0.inline.is_short(request.body.length) {
@@ -101,27 +111,6 @@ impl Store {
         let cause = Cause::new(caller, if request.given.posted { How::Post } else { How::Put });
         let conditions = request.conditions;
         self.write(Write { bound, stage, draft, whole, conditions, along: Along::default(), cause, scope }).await
-    }
-
-    /// A body that does not fit into the quota now is refused before it is read; the commit counts again.
-    pub(super) async fn refuse_beyond_quota(&self, bound: &Bound, key: &ObjectKey, bytes: Option<u64>) -> Result<()> {
-        if bound.bucket.config.quota.is_none() {
-            return Ok(());
-        }
-        let room = self.catalog().room(&SERVICE, bound.bucket.id).await?.and_then(|room| room.bytes);
-        let (Some(room), bytes) = (room, bytes.unwrap_or(0)) else { return Ok(()) };
-        if bytes <= room {
-            return Ok(());
-        }
-        // What the write replaces makes room for it.
-        let replaced = match bound.bucket.config.versioning {
-            Versioning::Enabled => None,
-            Versioning::Never | Versioning::Suspended => {
-                self.catalog().object(&SERVICE, bound.bucket.id, key).await?.filter(|row| row.null)
-            }
-        };
-        let freed = replaced.map_or(0, |row| row.size);
-        if bytes > room.saturating_add(freed) { Err(Error::QuotaExceeded) } else { Ok(()) }
     }
 
     /// A condition that fails now is told before the body is read; the commit checks it again.

@@ -14,7 +14,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
-use crate::auth::decide::{Target, Verdict, decide, decide_said};
+use crate::auth::decide::{Row, Target, Verdict, decide, decide_along, decide_said};
 use crate::auth::roles;
 use crate::auth::secret::Secret;
 use crate::catalog::{self, Acting, Intent, Scope};
@@ -24,16 +24,21 @@ use crate::model::action::Action;
 use crate::model::caller::{Caller, Token, Who};
 use crate::model::condition::{Conditions, TagMatch};
 use crate::model::name::{BucketName, ObjectKey};
+use crate::model::object::Object;
 use crate::model::page::PageQuery;
+use crate::model::tag::Tags;
 use crate::store::bound::Bound;
 use crate::store::error::{Error, Result};
-use crate::store::request::{AclRequest, Given};
+use crate::store::request::{AclRequest, CopyRequest, Given};
 use crate::store::{SERVICE, Store};
 
 /// For how long a page is looked for that a role sees little of.
 pub(super) const LOOK_MAX: Duration = Duration::from_secs(2);
 /// What a position begins with that is no name of a key.
 const POSITION: &str = "longshore-position-";
+
+/// A way to decide.
+type Judge = fn(&Store, &Caller, Action, Target<'_>) -> Verdict;
 
 impl Store {
     /// The token of a caller about whom the catalog decides.
@@ -166,13 +171,80 @@ impl Store {
         }
     }
 
-    /// Refuses what a role may not attach to what it writes: lists, retention and holds count past its policies.
-    pub(super) fn may_give(&self, caller: &Caller, given: &Given) -> Result<()> {
-        let usual = matches!(given.acl, AclRequest::None | AclRequest::Canned(Canned::Private));
-        if self.is_judged(caller) && !(usual && given.retention.is_none() && given.legal_hold.is_none()) {
+    /// Refuses what the caller may not attach to what it writes. A list and tags come with the right to write unless they are
+    /// denied; a lock binds whoever comes after, so it takes the right to set it. Of roles that the catalog judges, lists and
+    /// locks count past its policies.
+    ///
+    /// # Errors
+    /// [`Error::AccessDenied`].
+    pub(super) async fn may_give(&self, caller: &Caller, bound: &Bound, key: &ObjectKey, given: &Given) -> Result<()> {
+        let listed = !matches!(given.acl, AclRequest::None | AclRequest::Canned(Canned::Private));
+        let (kept, held) = (given.retention.is_some(), given.legal_hold.is_some());
+        if self.is_judged(caller) && (listed || kept || held) {
             return Err(Error::AccessDenied);
         }
+        let asked: [(bool, Action, Judge); 4] = [
+            (listed, Action::PutObjectAcl, Self::decide_along),
+            (!given.tags.is_empty(), Action::PutObjectTagging, Self::decide_along),
+            (kept, Action::PutObjectRetention, Self::decide),
+            (held, Action::PutObjectLegalHold, Self::decide),
+        ];
+        for (_, action, judge) in asked.into_iter().filter(|(given, ..)| *given) {
+            self.may_attach(caller, (bound, key), action, judge).await?;
+        }
         Ok(())
+    }
+
+    /// The tags that a copy gets from its source.
+    ///
+    /// # Errors
+    /// [`Error::AccessDenied`] if there are some that the caller is denied to read, or to give.
+    pub(super) async fn carried_tags(
+        &self,
+        caller: &Caller,
+        (source, object): (&Bound, &Object),
+        bound: &Bound,
+        request: &CopyRequest,
+    ) -> Result<Tags> {
+        let tags = &object.attached.tags;
+        if tags.is_empty() {
+            return Ok(Tags::default());
+        }
+        let read = Action::GetObjectTagging;
+        let read = if request.from_version.is_some() { read.of_version() } else { read };
+        let target = Target::Object(&source.bucket, &source.rules, &object.key, Row::Is(object));
+        if self.decide_along(caller, read, target) != Verdict::Allowed {
+            return Err(Error::AccessDenied);
+        }
+        let to = (bound, &request.key);
+        self.may_attach(&caller.bringing(tags), to, Action::PutObjectTagging, Self::decide_along).await?;
+        Ok(tags.clone())
+    }
+
+    /// The decision about what comes along with a write. Where the catalog decides, policies of buckets do not count.
+    fn decide_along(&self, caller: &Caller, action: Action, target: Target<'_>) -> Verdict {
+        let of_service = target.bucket().is_some_and(|bucket| bucket.config.bound_service().is_some());
+        if self.is_judged(caller) && !of_service {
+            return Verdict::Allowed;
+        }
+        decide_along(caller, action, target)
+    }
+
+    /// Takes a decision about a key that is written, by what is there where that bears on it.
+    async fn may_attach(
+        &self,
+        caller: &Caller,
+        (bound, key): (&Bound, &ObjectKey),
+        action: Action,
+        judge: Judge,
+    ) -> Result<()> {
+        let mut verdict = judge(self, caller, action, Target::Object(&bound.bucket, &bound.rules, key, Row::Unknown));
+        if verdict == Verdict::NeedsObject {
+            let there = self.catalog().object(&SERVICE, bound.bucket.id, key).await?;
+            let row = Row::of(there.as_ref(), None);
+            verdict = judge(self, caller, action, Target::Object(&bound.bucket, &bound.rules, key, row));
+        }
+        if verdict == Verdict::Allowed { Ok(()) } else { Err(Error::AccessDenied) }
     }
 
     /// Whether the caller may give an object another name; who goes on with it then.

@@ -4,12 +4,16 @@ use std::time::{Duration, Instant};
 
 use crate::harness::{Answer, Client, Options, Server};
 
-async fn set(client: &Client, inner: &str) -> Answer {
-    let text = format!("<BucketLoggingStatus>{inner}</BucketLoggingStatus>");
-    client.call("PUT", "/b-1").query("logging", "").body(text).send().await
+pub(super) async fn set(client: &Client, inner: &str) -> Answer {
+    set_of(client, "b-1", inner).await
 }
 
-fn enabled(target: &str, more: &str) -> String {
+async fn set_of(client: &Client, bucket: &str, inner: &str) -> Answer {
+    let text = format!("<BucketLoggingStatus>{inner}</BucketLoggingStatus>");
+    client.call("PUT", &format!("/{bucket}")).query("logging", "").body(text).send().await
+}
+
+pub(super) fn enabled(target: &str, more: &str) -> String {
     format!(
         "<LoggingEnabled><TargetBucket>{target}</TargetBucket><TargetPrefix>log/</TargetPrefix>{more}</LoggingEnabled>"
     )
@@ -25,7 +29,7 @@ async fn logged() -> (Server, Client) {
 }
 
 /// The lines that have come, once there is one that holds each of these texts.
-async fn lines(client: &Client, wanted: &[&str]) -> Vec<String> {
+pub(super) async fn lines(client: &Client, wanted: &[&str]) -> Vec<String> {
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
         let mut lines = Vec::new();
@@ -104,4 +108,50 @@ async fn a_stop_writes_what_is_left() {
     root.put("b-1", "k", "x").await.expect(200);
     let server = server.restart();
     lines(&server.root(), &["REST.PUT.OBJECT k "]).await;
+}
+
+#[tokio::test]
+async fn a_log_comes_to_no_bucket_of_another_owner() {
+    let server = Server::with(Options::default().config("[s3]\naccess_log_seconds = 1\n"));
+    let (ann, bob) = (server.user("ann", "readwrite"), server.user("bob", "readwrite"));
+    for bucket in ["src", "logs"] {
+        ann.create_bucket(bucket).await.expect(200);
+    }
+    set_of(&ann, "src", &enabled("logs", "")).await.expect(200);
+    ann.delete("src", "none").await.expect(204);
+    lines(&ann, &["REST.DELETE.OBJECT none "]).await;
+    for key in ann.keys_of("logs", "").await {
+        ann.delete("logs", &key).await.expect(204);
+    }
+    ann.call("DELETE", "/logs").send().await.expect(204);
+    bob.create_bucket("logs").await.expect(200);
+    ann.put("src", "k", "x").await.expect(200);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !server.log().contains("has another owner") {
+        assert!(bob.keys_of("logs", "").await.is_empty(), "a log of ann's came to bob");
+        assert!(Instant::now() < deadline, "nobody was told: {}", server.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(bob.keys_of("logs", "").await.is_empty(), "a log of ann's came to bob");
+}
+
+#[tokio::test]
+async fn what_was_asked_of_a_bucket_is_not_told_to_who_makes_another_of_its_name() {
+    let server = Server::with(Options::default().config("[s3]\naccess_log_seconds = 3600\n"));
+    let (ann, bob) = (server.user("ann", "readwrite"), server.user("bob", "readwrite"));
+    for bucket in ["src", "of-ann"] {
+        ann.create_bucket(bucket).await.expect(200);
+    }
+    set_of(&ann, "src", &enabled("of-ann", "")).await.expect(200);
+    ann.put("src", "anns", "x").await.expect(200);
+    ann.delete("src", "anns").await.expect(204);
+    ann.call("DELETE", "/src").send().await.expect(204);
+    for bucket in ["src", "logs"] {
+        bob.create_bucket(bucket).await.expect(200);
+    }
+    set_of(&bob, "src", &enabled("logs", "")).await.expect(200);
+    bob.put("src", "bobs", "x").await.expect(200);
+    let server = server.restart();
+    let found = lines(&server.root(), &["REST.PUT.OBJECT bobs "]).await;
+    assert!(found.iter().all(|line| !line.contains("anns")), "{found:#?}");
 }

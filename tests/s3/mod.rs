@@ -5,6 +5,7 @@
 
 mod access;
 mod attached;
+mod brought;
 mod buckets;
 mod checksums;
 mod conditions;

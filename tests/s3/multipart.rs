@@ -1,5 +1,6 @@
 //! Uploads in parts.
 
+use longshore::config::limits::QUOTA_UPLOADS_MAX;
 use md5::{Digest as _, Md5};
 
 use super::{md5_hex, pattern, served};
@@ -166,4 +167,26 @@ async fn a_composite_checksum_is_made_of_those_of_the_parts() {
     let one = one.send().await.expect(206);
     assert_eq!(one.header("x-amz-checksum-sha256"), Some(super::base64(&Sha256::digest(&b)).as_str()));
     assert_eq!(one.header("x-amz-checksum-type"), Some("COMPOSITE"));
+}
+
+#[tokio::test]
+async fn a_quota_bounds_the_uploads_of_a_bucket() {
+    let (server, root) = served("b-1").await;
+    server.run(&["bucket", "set", "b-1", "--quota-bytes", "10"]);
+    // The commit of a write meets the quota, and then it is known.
+    root.put("b-1", "empty", "").await.expect(200);
+    let first = begin(&root, &[]).await;
+    part(&root, &first, 1, b"eleven more".to_vec()).await.refused(403, "QuotaExceeded");
+    part(&root, &first, 1, b"sixsix".to_vec()).await.expect(200);
+    part(&root, &first, 2, b"sixsix".to_vec()).await.refused(403, "QuotaExceeded");
+    let listed = root.call("GET", "/b-1/k").query("uploadId", &first).send().await.expect(200);
+    assert_eq!(listed.elements("Size"), ["6"]);
+    for _ in 1..QUOTA_UPLOADS_MAX {
+        begin(&root, &[]).await;
+    }
+    let more = || root.call("POST", "/b-1/k").query("uploads", "").send();
+    more().await.refused(403, "QuotaExceeded");
+    root.call("DELETE", "/b-1/k").query("uploadId", &first).send().await.expect(204);
+    more().await.expect(200);
+    more().await.refused(403, "QuotaExceeded");
 }

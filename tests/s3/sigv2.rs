@@ -7,6 +7,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha1::Sha1;
 use time::macros::format_description;
 
+use super::logging;
 use crate::harness::sign::{escape, now_plus};
 use crate::harness::{Client, Options, Server};
 
@@ -172,4 +173,25 @@ async fn policies_hold_for_whoever_signed() {
     assert_eq!(call("GET").send().await.expect(200).text(), "hello");
     call("DELETE").send().await.refused(403, "AccessDenied");
     call("PUT").body("other").send().await.refused(403, "AccessDenied");
+}
+
+#[tokio::test]
+async fn a_signed_url_is_logged_without_its_signature() {
+    let server = Server::with(Options::default().config("[s3]\nsigv2 = true\naccess_log_seconds = 1\n"));
+    let (root, bare) = (server.root(), server.anonymous());
+    for bucket in ["b-1", "logs"] {
+        root.create_bucket(bucket).await.expect(200);
+    }
+    logging::set(&root, &logging::enabled("logs", "")).await.expect(200);
+    root.put("b-1", "k", "hello").await.expect(200);
+    let signed = url(&root, "GET", "/b-1/k", 60);
+    let (shown, signature) = signed.split_once("Signature=").expect("a signature");
+    let query = signed.clone();
+    let call = bare.call("GET", "/b-1/k").spoil(move |sent| sent.target = format!("{}?{query}", sent.target));
+    call.send().await.expect(200);
+    let lines = logging::lines(&root, &["REST.GET.OBJECT k "]).await;
+    let line = lines.iter().find(|line| line.contains("REST.GET.OBJECT k ")).expect("the line of the URL");
+    assert!(line.contains(&format!("\"GET /b-1/k?{shown}Signature=- HTTP/1.1\"")), "{line}");
+    assert!(lines.iter().all(|line| !line.contains(signature)), "{lines:#?}");
+    assert!(!server.log().contains(signature), "{}", server.log());
 }

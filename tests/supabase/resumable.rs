@@ -208,3 +208,19 @@ async fn what_came_of_an_upload_that_ended_is_freed() {
     let files = shards.flat_map(|shard| std::fs::read_dir(shard.expect("a shard").path()).expect("files")).count();
     assert_eq!(files, 0, "its pieces are gone");
 }
+
+#[tokio::test]
+async fn an_upload_fits_into_the_quota_before_it_is_complete() {
+    let site = with_bucket().await;
+    site.server.run(&["bucket", "set", "priv", "--quota-bytes", "10"]);
+    // The commit of a write meets the quota, and then it is known.
+    let root = site.server.root();
+    root.call("PUT", "/priv/empty").header("content-type", "text/plain").send().await.expect(200);
+    let at = location(&create(&site, SERVICE, "tus/a.txt", "12").send().await.expect(201));
+    let told = patch(&site, SERVICE, &at, "0", "eleven more").await.expect(413);
+    assert_eq!(told.text(), "Maximum size exceeded");
+    assert_eq!(offset(&tus(&site, SERVICE, "HEAD", &at).send().await.expect(200)), Some("0"));
+    assert_eq!(offset(&patch(&site, SERVICE, &at, "0", "sixsix").await.expect(204)), Some("6"));
+    patch(&site, SERVICE, &at, "6", "sixsix").await.expect(413);
+    assert_eq!(offset(&tus(&site, SERVICE, "HEAD", &at).send().await.expect(200)), Some("6"));
+}

@@ -40,7 +40,7 @@ pub(super) async fn put(
             Error::NoSuchBucket => invalid("The target bucket for logging does not exist"),
             error => error.into(),
         })?;
-        if target.owner != source.owner {
+        if !source.may_log_to(&target) {
             return Err(invalid("The owner for the bucket to be logged and the target bucket must be the same."));
         }
     }
@@ -222,11 +222,16 @@ fn header(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
 
 /// A target whose signature cannot be used again.
 fn without_signature(target: &str) -> String {
+    // The first is that of the second version.
+    const SECRET: [&str; 3] = ["Signature", "X-Amz-Signature", "X-Amz-Security-Token"];
     let Some((path, query)) = target.split_once('?') else { return target.to_owned() };
     let hidden = |pair: &str| {
         let name = query::decoded(pair.split('=').next().unwrap_or_default());
-        let secret = name.eq_ignore_ascii_case("X-Amz-Signature") || name.eq_ignore_ascii_case("X-Amz-Security-Token");
-        if secret { format!("{name}=-") } else { pair.to_owned() }
+        if SECRET.iter().any(|secret| name.eq_ignore_ascii_case(secret)) {
+            format!("{name}=-")
+        } else {
+            pair.to_owned()
+        }
     };
     let pairs: Vec<_> = query.split('&').map(hidden).collect();
     format!("{path}?{}", pairs.join("&"))
@@ -241,5 +246,6 @@ mod tests {
         assert_eq!(without_signature("/b/k"), "/b/k");
         assert_eq!(without_signature("/b/k?a=1&X-Amz-Signature=abc&b"), "/b/k?a=1&X-Amz-Signature=-&b");
         assert_eq!(without_signature("/b?X%2DAmz-Signature=abc"), "/b?X-Amz-Signature=-");
+        assert_eq!(without_signature("/b/k?Expires=1&Signature=a%3D"), "/b/k?Expires=1&Signature=-");
     }
 }

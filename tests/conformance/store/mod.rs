@@ -364,6 +364,7 @@ const EVERYWHERE: &[Behaviour] = behaviours![
     multipart::abort_frees_parts,
     multipart::resent_parts_count_last,
     multipart::uploads_are_listed,
+    multipart::parts_fit_into_the_quota,
     sealed::ranges_of_sealed_bodies_are_exact,
     sealed::parts_are_sealed_one_by_one,
     sealed::older_versions_come_back_plain,

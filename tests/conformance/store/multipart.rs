@@ -1,11 +1,13 @@
 //! Multipart uploads.
 
+use longshore::model::action::Action;
+use longshore::model::bucket::{Bucket, BucketConfig, Quota};
 use longshore::model::checksum::{Algorithm, ChecksumKind};
 use longshore::model::condition::Conditions;
 use longshore::model::object::Content;
 use longshore::store::Error;
 use longshore::store::request::{
-    CompleteRequest, CreateUpload, ListedPart, PartCopy, PartStored, Portion, UploadQuery, UploadRef,
+    CompleteRequest, CreateUpload, Incoming, ListedPart, PartCopy, PartStored, Portion, UploadQuery, UploadRef,
 };
 
 use super::{Bed, ROOT, incoming, key, md5_hex, pattern};
@@ -138,20 +140,25 @@ pub(super) async fn abort_frees_parts(bed: &mut Bed) {
     bed.assert_managed(0);
 }
 
+/// A part of the object `source`.
+fn part_copy(bed: &Bed, range: Option<(u64, u64)>) -> PartCopy {
+    PartCopy {
+        from_version: None,
+        from_bucket: bed.bucket.clone(),
+        from_key: key("source"),
+        source_conditions: Conditions::default(),
+        source_key: None,
+        range,
+    }
+}
+
 pub(super) async fn resent_parts_count_last(bed: &mut Bed) {
     let upload = begin(bed, "k", None).await;
     let old = part(bed, &upload, 1, b"old").await;
     let new = part(bed, &upload, 1, b"new").await;
     let stale = bed.store.complete_upload(&ROOT, complete(&upload, listed(&[(1, &old)]))).await;
     assert!(matches!(stale, Err(Error::InvalidPart { number: 1 })));
-    let part_copy = PartCopy {
-        from_version: None,
-        from_bucket: bed.bucket.clone(),
-        from_key: key("source"),
-        source_conditions: Conditions::default(),
-        source_key: None,
-        range: Some((1, 3)),
-    };
+    let part_copy = part_copy(bed, Some((1, 3)));
     bed.put("source", b"abcde").await.expect("puts");
     let copied = bed.store.copy_part(&ROOT, &upload, 2, None, part_copy.clone()).await.expect("copies");
     assert_eq!(copied.etag, md5_hex(b"bcd"));
@@ -183,4 +190,51 @@ pub(super) async fn uploads_are_listed(bed: &mut Bed) {
         }
     }
     assert_eq!(seen, 4);
+}
+
+/// Until an upload is complete nothing counts its parts, so they must fit by themselves.
+pub(super) async fn parts_fit_into_the_quota(bed: &mut Bed) {
+    bed.put("source", &pattern(11, 1)).await.expect("puts");
+    let ten_more = |config: &mut BucketConfig, _: &Bucket| {
+        config.quota = Quota { objects: None, bytes: Some(21) };
+        Ok(())
+    };
+    bed.store.change_config(&ROOT, &bed.bucket, Action::Administer, ten_more).await.expect("sets");
+    let upload = begin(bed, "k", None).await;
+    let unfit = async |number: u32, bytes: usize| {
+        for length in [Some(bytes as u64), None] {
+            let body = Incoming { length, ..incoming(&pattern(bytes, 2)) };
+            let refused = bed.store.upload_part(&ROOT, &upload, number, None, body).await;
+            assert!(matches!(refused, Err(Error::QuotaExceeded)), "{bytes} bytes, {length:?}: {refused:?}");
+        }
+        let copy = part_copy(bed, Some((0, bytes as u64 - 1)));
+        let refused = bed.store.copy_part(&ROOT, &upload, number, None, copy).await;
+        assert!(matches!(refused, Err(Error::QuotaExceeded)), "a copy of {bytes} bytes: {refused:?}");
+    };
+    unfit(1, 11).await;
+    let whole = bed.store.copy_part(&ROOT, &upload, 1, None, part_copy(bed, None)).await;
+    assert!(matches!(whole, Err(Error::QuotaExceeded)), "{whole:?}");
+    assert!(bed.store.list_parts(&ROOT, &upload, 0, 10).await.expect("lists").parts.is_empty());
+    part(bed, &upload, 1, &pattern(6, 2)).await;
+    unfit(2, 6).await;
+    // An attempt at the same number counts instead of the one before it.
+    let body = Incoming { length: None, ..incoming(&pattern(10, 3)) };
+    bed.store.upload_part(&ROOT, &upload, 1, None, body).await.expect("fits");
+    unfit(2, 1).await;
+    let copied = bed.store.copy_part(&ROOT, &upload, 1, None, part_copy(bed, Some((1, 10)))).await.expect("fits");
+    bed.store.complete_upload(&ROOT, complete(&upload, listed(&[(1, &copied)]))).await.expect("completes");
+    // What the upload is to replace makes room for its parts.
+    let over = begin(bed, "k", None).await;
+    part(bed, &over, 1, &pattern(10, 4)).await;
+    let beside = begin(bed, "beside", None).await;
+    let refused = bed.store.upload_part(&ROOT, &beside, 1, None, incoming(b"x")).await;
+    assert!(matches!(refused, Err(Error::QuotaExceeded)), "{refused:?}");
+    for upload in [over, beside] {
+        bed.store.abort_upload(&ROOT, &upload).await.expect("aborts");
+    }
+    for name in ["k", "source"] {
+        bed.delete(name).await.expect("deletes");
+    }
+    bed.store.release().await.expect("a clean stop");
+    bed.assert_managed(0);
 }
