@@ -245,6 +245,16 @@ impl Store {
         Ok(self.bound(name).await?.bucket.owner.clone())
     }
 
+    /// Whether a bucket is open to whom an interface lets in as a guest, who has shown nothing: one of a user is not, nor
+    /// is a FileStore, as its groups say what strangers may do. It reveals nothing else.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchBucket`] and failures of the catalog.
+    pub async fn takes_guests(&self, name: &BucketName) -> Result<bool> {
+        let bound = self.bound(name).await?;
+        Ok(bound.bucket.owner == ROOT && bound.bucket.config.bound_service().is_none())
+    }
+
     /// Whether everyone may read the objects of a bucket. It reveals nothing else.
     ///
     /// # Errors
