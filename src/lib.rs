@@ -66,7 +66,8 @@
 //! A bucket that is a service has what its groups may do in its configuration ([`model::service`]), so the one function
 //! that decides has it at hand on every front, and for other buckets it costs a look at an absent field. `front::filestore`
 //! calls a function of `store::items`: it finds the item (an object, the mark of a directory, or a first key below), takes
-//! the decision by path and owner, and acts by the same doors as S3, in the name of that function. A directory that moves is
+//! the decision by path and owner, and acts by the same doors as S3, in the name of that function. Of a write, from
+//! whichever front, the decision is taken again under the key's lock, about what it displaces. A directory that moves is
 //! noted in the configuration first, so that the next start goes on with what a crash cut short.
 //!
 //! # What happens on GET

@@ -24,6 +24,15 @@ use crate::store::{SERVICE, Store};
 /// What a bucket without object lock answers to all about it.
 const NO_LOCK: Error = Error::InvalidRequest("Bucket is missing Object Lock Configuration");
 
+/// What a write attaches to the object it makes, and who owns that.
+pub(super) struct Accepted {
+    /// Whose it is, if what it replaces stays as it is until then.
+    pub(super) owner: String,
+    /// Whose it is if it replaces nothing; `None`: its owner does not depend on that.
+    pub(super) own: Option<String>,
+    pub(super) attached: Attached,
+}
+
 impl Store {
     /// What a write attaches to the object it makes, and who owns that.
     pub(super) async fn accept(
@@ -32,7 +41,7 @@ impl Store {
         key: &ObjectKey,
         caller: &Caller,
         given: &Given,
-    ) -> Result<(String, Attached)> {
+    ) -> Result<Accepted> {
         let asked = given.retention.is_some() || given.legal_hold.is_some();
         if asked && bound.bucket.config.lock.is_none() {
             return Err(NO_LOCK);
@@ -40,25 +49,23 @@ impl Store {
         if given.heritage.is_none() || given.moved {
             self.refuse_too_deep(bound, key).await?;
         }
-        let (owner, acl) = self.granted(&given.acl, self.owner_of_write(bound, caller), &bound.bucket).await?;
+        let (own, acl) = self.granted(&given.acl, self.owner_of_write(bound, caller), &bound.bucket).await?;
         let lock = Lock { retention: given.retention, legal_hold: given.legal_hold };
         // Asked before the body, as the record that is written with it has to say it too.
-        // An item of a FileStore stays whose it is, whoever writes it; but what a role writes is its own, as the policies
-        // were asked about a row that is.
         let of_service = bound.bucket.config.bound_service().is_some();
         let replaced = match given.keeps_created || of_service {
             true => self.catalog().object(&SERVICE, bound.bucket.id, key).await?,
             false => None,
         };
-        let owner = match (&given.heritage, &replaced) {
-            (Some(heritage), _) => heritage.owner.clone(),
-            (None, Some(replaced)) if of_service && !self.is_judged(caller) => replaced.owner.clone(),
-            (None, _) => owner,
+        let (owner, own) = match &given.heritage {
+            Some(heritage) => (heritage.owner.clone(), None),
+            None => (self.owner_over(bound, caller, &own, replaced.as_ref()).to_owned(), Some(own)),
         };
         let created = given.heritage.as_ref().map(|heritage| heritage.created);
         let created = created.or(replaced.as_ref().map(Object::created));
         let id = replaced.as_ref().map(Object::id);
-        Ok((owner, Attached { tags: given.tags.clone(), acl, lock, created, id, ..Attached::default() }))
+        let attached = Attached { tags: given.tags.clone(), acl, lock, created, id, ..Attached::default() };
+        Ok(Accepted { owner, own, attached })
     }
 
     /// The facts of an object, or of one version of it, for a caller who may read this of what is attached to it.

@@ -243,11 +243,26 @@ impl Store {
     /// # Errors
     /// Failures of the catalog.
     pub async fn owner_of_bucket(&self, name: &BucketName) -> Result<Option<String>> {
-        // Nothing is decided yet, so nobody's question makes us look at, and adopt, a container.
+        self.known_bucket(name, |bucket| bucket.owner.clone()).await
+    }
+
+    /// Whether a bucket is open to whom an interface lets in as a guest, who has shown nothing: one of a user is not, nor
+    /// is a FileStore, as its groups say what strangers may do. It reveals nothing else.
+    ///
+    /// # Errors
+    /// Failures of the catalog.
+    pub async fn takes_guests(&self, name: &BucketName) -> Result<bool> {
+        let open = |bucket: &Bucket| bucket.owner == ROOT && bucket.config.bound_service().is_none();
+        // A container without a row would be root's.
+        Ok(self.known_bucket(name, open).await?.unwrap_or(true))
+    }
+
+    /// Something of a bucket, before anything is decided: so nobody's question makes us look at, and adopt, a container.
+    async fn known_bucket<T>(&self, name: &BucketName, tell: impl FnOnce(&Bucket) -> T) -> Result<Option<T>> {
         if let Some(bound) = self.0.bounds.get(name) {
-            return Ok(Some(bound.bucket.owner.clone()));
+            return Ok(Some(tell(&bound.bucket)));
         }
-        Ok(self.catalog().bucket(&SERVICE, name).await?.map(|bucket| bucket.owner))
+        Ok(self.catalog().bucket(&SERVICE, name).await?.map(|bucket| tell(&bucket)))
     }
 
     /// Whether everyone may read the objects of a bucket. It reveals nothing else.

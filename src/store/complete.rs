@@ -9,7 +9,7 @@ use std::sync::Arc;
 use dashmap::DashSet;
 use md5::{Digest as _, Md5};
 
-use crate::catalog::{self, Intent, Scope, Step};
+use crate::catalog::{self, Intent, Step};
 use crate::config::limits::{OBJECT_BYTES_MAX, PART_BYTES_MIN, PART_NUMBER_MAX};
 use crate::model::action::Action;
 use crate::model::caller::Caller;
@@ -27,7 +27,7 @@ use crate::store::error::{Error, Result};
 use crate::store::events::{Cause, How};
 use crate::store::put::takes;
 use crate::store::request::{CompleteRequest, Completed, ListedPart};
-use crate::store::write::{Along, EndOfUpload, Write, check_write};
+use crate::store::write::{Along, By, EndOfUpload, Write, check_write};
 use crate::store::{SERVICE, Store};
 
 impl Store {
@@ -76,9 +76,9 @@ impl Store {
         if !request.conditions.is_empty() {
             check_write(&request.conditions, self.really_there(&bound, &row.key).await?.as_ref())?;
         }
-        let cause = Cause::new(caller, How::Complete);
-        let store = self.clone();
-        let section = tokio::spawn(async move { store.complete(bound, row, (request, least), (cause, scope)).await });
+        let (caller, cause, own) = (caller.clone(), Cause::new(caller, How::Complete), Some(row.owner.clone()));
+        let (store, by) = (self.clone(), By { caller, cause, scope, own });
+        let section = tokio::spawn(async move { store.complete(bound, row, (request, least), by).await });
         section.await.map_err(|error| Error::Internal(error.into()))?
     }
 
@@ -87,7 +87,7 @@ impl Store {
         bound: Arc<Bound>,
         row: Upload,
         request: (CompleteRequest, u64),
-        asked: (Cause, Scope),
+        by: By,
     ) -> Result<Completed> {
         let (open, completing) = (UploadState::Open, UploadState::Completing);
         let Some(_here) = Completing::enter(&self.0.completing, row.id) else { return Err(Error::ConditionalConflict) };
@@ -98,7 +98,7 @@ impl Store {
             Err(error) => return Err(error.into()),
         }
         let id = row.id;
-        let result = self.assemble(bound, row, request, asked).await;
+        let result = self.assemble(bound, row, request, by).await;
         if result.is_err()
             && let Err(error) = self.catalog().set_upload_state(&SERVICE, id, &completing, open).await
         {
@@ -132,7 +132,7 @@ impl Store {
         bound: Arc<Bound>,
         row: Upload,
         (request, least): (CompleteRequest, u64),
-        (cause, scope): (Cause, Scope),
+        by: By,
     ) -> Result<Completed> {
         // Parts cannot change any more: the state keeps new attempts out.
         let stored = self.all_parts(&row).await?;
@@ -151,9 +151,8 @@ impl Store {
         let free = Step::FreeUpload { handle: row.handle.clone(), attempts };
         let upload = Some(EndOfUpload { id: row.id, listed: digest_of_list(&request.parts), free });
         let along = Along { upload, ..Along::default() };
-        let object = self
-            .write(Write { bound, stage, draft, whole: None, conditions: request.conditions, along, cause, scope })
-            .await?;
+        let object =
+            self.write(Write { bound, stage, draft, whole: None, conditions: request.conditions, along, by }).await?;
         let (version, sealing) = (object.shown(), object.attached.sealing);
         Ok(Completed { version, etag: object.etag, checksum: object.checksum, sealing })
     }

@@ -14,6 +14,7 @@ use crate::model::encryption::EncryptionRequest;
 use crate::model::id::VersionId;
 use crate::model::object::{Attached, Object};
 use crate::provider::Stage;
+use crate::store::attached::Accepted;
 use crate::store::bound::Bound;
 use crate::store::error::{Error, Result};
 use crate::store::events::{Cause, How};
@@ -24,7 +25,7 @@ use crate::store::put::{draft, takes};
 use crate::store::relocate::{Leaving, Moved, inherit};
 use crate::store::request::{Copied, CopyContent, CopyRequest};
 use crate::store::seal::SealedStage;
-use crate::store::write::{Along, Write, check_write, current_of};
+use crate::store::write::{Along, By, Write, check_write, current_of};
 use crate::store::{SERVICE, Store};
 
 impl Store {
@@ -70,7 +71,7 @@ impl Store {
             self.refuse_beyond_quota(&bound, &request.key, Some(opened.object.size)).await?;
         }
         let given = given_to_copy(&bound, &opened.object, &request.given);
-        let (owner, mut attached) = self.accept(&bound, &request.key, caller, &given).await?;
+        let Accepted { owner, own, mut attached } = self.accept(&bound, &request.key, caller, &given).await?;
         if request.keep_tags {
             attached.tags = self.carried_tags(caller, (&source, &opened.object), &bound, &request).await?;
         }
@@ -92,10 +93,10 @@ impl Store {
         }
         self.say_before_move(&source, &bound, &request).await?;
         let conditions = request.conditions;
-        let cause = Cause::new(caller, How::Copy);
+        let by = By { caller: caller.clone(), cause: Cause::new(caller, How::Copy), scope, own };
         let to = bound.clone();
         let along = Along { leaves, ..Along::default() };
-        let write = Write { bound, stage, draft, whole: None, conditions, along, cause, scope };
+        let write = Write { bound, stage, draft, whole: None, conditions, along, by };
         match self.write(write).await {
             Ok(object) => Ok(Copied { object, source: from }),
             Err(error) => {

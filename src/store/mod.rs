@@ -1,7 +1,8 @@
 //! The one door to data: it authorizes, then acts.
 //!
-//! **Invariant:** every effect follows exactly one decision ([`rights`]), taken before any provider call;
-//! only a commit of the catalog decides what an object is; each step owed after it is in the outbox.
+//! **Invariant:** every effect follows exactly one decision ([`rights`]), taken before any provider call, and once more
+//! under the key's lock for a write to a FileStore; only a commit of the catalog decides what an object is; each step
+//! owed after it is in the outbox.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicU64;

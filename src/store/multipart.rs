@@ -19,6 +19,7 @@ use crate::model::page::PageQuery;
 use crate::model::time::Clock;
 use crate::model::upload::{Part, Upload, UploadState};
 use crate::provider::{Seal, Stage};
+use crate::store::attached::Accepted;
 use crate::store::bound::{Bound, is_absent};
 use crate::store::error::{Error, Result};
 use crate::store::get::{Named, blocks};
@@ -44,7 +45,7 @@ impl Store {
         takes(&bound, &request.key, &request.content, None)?;
         self.refuse_more_uploads(&bound).await?;
         let sealed = self.sealing_for(&bound, &request.key, &request.given.encryption)?;
-        let (owner, attached) = self.accept(&bound, &request.key, caller, &request.given).await?;
+        let Accepted { owner, attached, .. } = self.accept(&bound, &request.key, caller, &request.given).await?;
         let handle = match bound.provider.begin_upload(bound.place(), VersionId::fresh()).await {
             Err(error) if is_absent(&error) => return Err(self.lost_container(&bound).await),
             handle => handle?,

@@ -12,13 +12,14 @@ use crate::model::name::{BucketName, ObjectKey};
 use crate::model::object::{Attached, Content, Object};
 use crate::model::place::{Placed, Stamp};
 use crate::model::time::Timestamp;
+use crate::store::attached::Accepted;
 use crate::store::bound::Bound;
 use crate::store::error::{Error, Result};
 use crate::store::events::{Cause, How};
 use crate::store::ingest::{Digest, receive};
 use crate::store::request::{Behind, PutRequest};
 use crate::store::seal::SealedStage;
-use crate::store::write::{Along, Write, check_write};
+use crate::store::write::{Along, By, Write, check_write};
 use crate::store::{SERVICE, Store};
 
 /// The type of what is of none.
@@ -92,7 +93,7 @@ impl Store {
             Some(_) => bound.bucket.config.intake.bytes_max(request.key.as_str(), PUT_BYTES_MAX),
         };
         self.refuse_beyond_quota(&bound, &request.key, request.body.length).await?;
-        let (owner, attached) = self.accept(&bound, &request.key, caller, &request.given).await?;
+        let Accepted { owner, own, attached } = self.accept(&bound, &request.key, caller, &request.given).await?;
         let sealed = self.sealing_for(&bound, &request.key, &request.given.encryption)?;
         let version = VersionId::fresh();
         let stage = self.stage(&bound, version).await?;
@@ -109,8 +110,9 @@ impl Store {
             sealed.note(&mut draft);
         }
         let cause = Cause::new(caller, if request.given.posted { How::Post } else { How::Put });
+        let by = By { caller: caller.clone(), cause, scope, own };
         let conditions = request.conditions;
-        self.write(Write { bound, stage, draft, whole, conditions, along: Along::default(), cause, scope }).await
+        self.write(Write { bound, stage, draft, whole, conditions, along: Along::default(), by }).await
     }
 
     /// A condition that fails now is told before the body is read; the commit checks it again.

@@ -4,7 +4,8 @@
 //! version that the conditions were checked on, and natural layout exchanges the file into its key.
 //!
 //! **Invariant:** the section runs in a task of its own, so a client that goes away cannot stop it half-way; a body
-//! whose write was refused is freed; one whose commit may have happened is not.
+//! whose write was refused is freed; one whose commit may have happened is not. Where it depends on what is displaced
+//! who may write and who owns what is written, both are judged by the row that the commit is held against.
 
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use bytes::Bytes;
 use tokio::sync::MutexGuard;
 
 use crate::catalog::{self, Change, Commit, Intent, NewTask, Scope, Step, UploadEnd};
+use crate::model::caller::Caller;
 use crate::model::condition::{Conditions, Current, WriteRefusal};
 use crate::model::lock::Retention;
 use crate::model::name::ObjectKey;
@@ -28,6 +30,7 @@ use crate::store::error::{Error, Result};
 use crate::store::events::Cause;
 use crate::store::inline::placing;
 use crate::store::relocate::Leaving;
+use crate::store::rights::is_of_new;
 use crate::store::{SERVICE, Store};
 
 /// A body that was taken in and what it is to become. Version, counter, stamp and date of the draft are settled here.
@@ -39,10 +42,19 @@ pub(super) struct Write {
     pub(super) whole: Option<Bytes>,
     pub(super) conditions: Conditions,
     pub(super) along: Along,
-    /// Who writes, for whom it is told.
+    pub(super) by: By,
+}
+
+/// Who writes.
+pub(super) struct By {
+    /// About whom it is decided.
+    pub(super) caller: Caller,
+    /// For whom it is told.
     pub(super) cause: Cause,
-    /// As whom it is decided.
+    /// As whom the catalog is asked.
     pub(super) scope: Scope,
+    /// Whose the object is if it replaces none; `None`: the owner of the draft, whatever it replaces.
+    pub(super) own: Option<String>,
 }
 
 /// What ends by the commit of a write.
@@ -70,7 +82,7 @@ impl Store {
     }
 
     async fn publish_and_decide(&self, write: Write) -> Result<Object> {
-        let Write { bound, stage, mut draft, whole, conditions, mut along, cause, scope } = write;
+        let Write { bound, stage, mut draft, whole, conditions, mut along, by } = write;
         let kept = self.0.inline.admit(&bound, whole);
         let epoch = self.0.outbox.epoch();
         draft.modified = self.0.clock.unique();
@@ -88,8 +100,7 @@ impl Store {
             stamp => stamp?,
         };
         let (version, stamp) = (draft.version, draft.stamp.clone());
-        let decided =
-            self.decide_write(&bound, (draft, asked), (kept, epoch), &conditions, &mut along, (&cause, &scope)).await;
+        let decided = self.decide_write(&bound, (draft, asked), (kept, epoch), &conditions, &mut along, &by).await;
         if let Err((_, Outcome::Refused)) = decided
             && let Err(error) = bound.provider.delete_managed(bound.place(), version, Some(&stamp)).await
         {
@@ -108,29 +119,24 @@ impl Store {
         (kept, epoch): (Option<Bytes>, u64),
         conditions: &Conditions,
         along: &mut Along,
-        (cause, scope): (&Cause, &Scope),
+        by: &By,
     ) -> std::result::Result<Object, (Error, Outcome)> {
         let refused = |error: Error| (error, Outcome::Refused);
         let mut bound = bound.clone();
         for _ in 0..crate::config::limits::COMMIT_TRIES_MAX {
             let _order = self.in_order(&bound, &draft.key, along).await;
             let displaced = self.displaced(&bound, &draft, conditions).await.map_err(refused)?;
-            if let Err(error) = self.lets_write(&bound, conditions, displaced.as_ref()).await {
-                // Who may not write does not learn from a condition what there is.
-                let intent = Intent::write(&draft.content, Some(draft.size));
-                self.ask(scope, &bound, &draft.key, &intent).await.map_err(refused)?;
-                return Err(refused(error));
-            }
+            self.lets_write(&bound, &draft, conditions, displaced.as_ref(), by).await.map_err(refused)?;
             let behind = self.behind(&bound, &draft.key, displaced.as_ref()).await.map_err(refused)?;
-            self.put_after(&bound, &mut draft, displaced.as_ref(), &behind).await.map_err(refused)?;
+            self.put_after(&bound, &mut draft, displaced.as_ref(), &behind, by).await.map_err(refused)?;
             let upload = along.upload.as_ref();
             let mut commit = commit_of(&bound, &draft, kept.clone(), displaced.as_ref(), &behind, upload);
-            commit.events = self.events_of(&bound, cause, &draft);
+            commit.events = self.events_of(&bound, &by.cause, &draft);
             commit.free = conditions.beside.clone().map(|neighbour| (bound.bucket.id, neighbour));
             if let Some(leaving) = &along.leaves {
-                self.set_off(leaving, cause, &mut commit).await.map_err(refused)?;
+                self.set_off(leaving, &by.cause, &mut commit).await.map_err(refused)?;
             }
-            match self.catalog().commit(scope, commit).await.inspect_err(|_| self.stays(along)) {
+            match self.catalog().commit(&by.scope, commit).await.inspect_err(|_| self.stays(along)) {
                 Ok(mut tasks) => {
                     if let Some(leaving) = &along.leaves {
                         tasks = self.has_left(leaving, tasks).await;
@@ -167,10 +173,30 @@ impl Store {
         Err(refused(Error::ConditionalConflict))
     }
 
-    /// Whether the conditions of a write hold.
-    async fn lets_write(&self, bound: &Bound, conditions: &Conditions, displaced: Option<&Object>) -> Result<()> {
-        check_write(conditions, displaced)?;
-        self.refuse_beside(bound, conditions).await
+    /// Whether the conditions of a write hold, and whoever writes may displace what is there.
+    async fn lets_write(
+        &self,
+        bound: &Bound,
+        draft: &Object,
+        conditions: &Conditions,
+        displaced: Option<&Object>,
+        by: &By,
+    ) -> Result<()> {
+        let holds = match check_write(conditions, displaced) {
+            Ok(()) => self.refuse_beside(bound, conditions).await,
+            failed => failed,
+        };
+        if holds.is_err() {
+            // Who may not write does not learn from a condition what there is.
+            let intent = Intent::write(&draft.content, Some(draft.size));
+            self.ask(&by.scope, bound, &draft.key, &intent).await?;
+            // That there is something is all that a refusal would tell of a write of something new, too.
+            if is_of_new(conditions) {
+                return holds;
+            }
+        }
+        self.may_displace(bound, &by.caller, &draft.key, displaced).await?;
+        holds
     }
 
     /// Waits for the key of a write and for the one that is given up for it.
@@ -214,26 +240,32 @@ impl Store {
         if look && bound.may_adopt(&draft.key) { self.adopt_file_locked(bound, &draft.key).await } else { Ok(None) }
     }
 
-    /// Gives the draft a place in the order behind what it displaces, and its record what is true of it now. Rare: only
-    /// if the bucket's versioning was changed meanwhile, the clock of the other writer was ahead, or its write was
-    /// finished between our date and our commit.
+    /// Gives the draft a place in the order behind what it displaces and the owner that it has over that, and its record
+    /// what is true of it now. Rare: only if the bucket's versioning or the owner at the key was changed meanwhile, the
+    /// clock of the other writer was ahead, or its write was finished between our date and our commit.
     async fn put_after(
         &self,
         bound: &Bound,
         draft: &mut Object,
         displaced: Option<&Object>,
         behind: &Behind,
+        by: &By,
     ) -> Result<()> {
+        let owner = by.own.as_deref().map(|own| self.owner_over(bound, &by.caller, own, displaced));
+        let other = owner.filter(|owner| *owner != draft.owner);
         let null = bound.bucket.config.versioning != Versioning::Enabled;
         let last = displaced.into_iter().chain(&behind.newest).map(|object| object.counter).max();
         let overtaken = last.filter(|last| *last >= draft.counter);
         if let Some(last) = overtaken {
             draft.counter = last.saturating_add(1);
         }
-        if overtaken.is_none() && null == draft.null {
+        if overtaken.is_none() && other.is_none() && null == draft.null {
             return Ok(());
         }
         draft.null = null;
+        if let Some(owner) = other {
+            owner.clone_into(&mut draft.owner);
+        }
         self.record_draft(bound, draft).await
     }
 }

@@ -8,6 +8,7 @@ mod items;
 mod lists;
 mod moves;
 mod rights;
+mod slow;
 mod users;
 
 use serde_json::{Value, json};

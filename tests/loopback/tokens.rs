@@ -139,12 +139,13 @@ async fn open_to_nobody(site: &Site, mount: &str, container: &str) -> Vec<u16> {
     found
 }
 
+/// Mounts that let strangers in, beside one that does not.
+const GUESTS: &str = "[[loopback.mount]]\npath = \"/read\"\naccess = \"read-only\"\n\
+    [[loopback.mount]]\npath = \"/open\"\naccess = \"open\"\n[[loopback.mount]]\npath = \"/api/containers\"\n";
+
 #[tokio::test]
 async fn mounts_let_in_what_they_say_and_no_more() {
-    let site = Site::with(
-        "[[loopback.mount]]\npath = \"/read\"\naccess = \"read-only\"\n[[loopback.mount]]\npath = \"/open\"\naccess = \"open\"\n\
-         [[loopback.mount]]\npath = \"/api/containers\"\n",
-    );
+    let site = Site::with(GUESTS);
     let log = site.server.log();
     assert!(log.contains("without a token") && log.contains("/open"), "no warning:\n{log}");
     assert_eq!(log.matches("without a token").count(), 1);
@@ -179,4 +180,33 @@ async fn mounts_let_in_what_they_say_and_no_more() {
     site.server.run(&["user", "delete", "carl"]);
     refused(&site.bare("GET", "/read/one").header("authorization", &carl).send().await, 401, INVALID);
     assert_eq!(site.bare("DELETE", "/open/new").send().await.expect(200).text(), "{}");
+}
+
+/// A guest has shown no credential, so it is in none of the groups of a FileStore that are of those who have.
+#[tokio::test]
+async fn in_a_filestore_a_guest_is_nobody() {
+    let services =
+        "[[filestore.service]]\nname = \"closed\"\n[[filestore.service]]\nname = \"public\"\nprivate = false\n";
+    let site = Site::with(&format!("{GUESTS}{services}"));
+    let root = site.server.root();
+    for name in ["closed", "public"] {
+        root.put(name, "f", "root's").await.expect(200);
+    }
+    for mount in ["/read", "/open"] {
+        assert_eq!(open_to_nobody(&site, mount, "closed").await, [404, 404, 404, 401, 401], "{mount}");
+        assert_eq!(open_to_nobody(&site, mount, "public").await, [200, 200, 200, 401, 401], "{mount}");
+        let list = |below: &str| site.bare("GET", &format!("{mount}{below}")).send();
+        assert_eq!(names(&list("").await.expect(200)), ["public"], "{mount}");
+        assert_eq!(list("/closed/files").await.expect(200).text(), "[]", "{mount}");
+        assert_eq!(names(&list("/public/files").await.expect(200)), ["f"], "{mount}");
+        for name in ["closed", "public"] {
+            let make = site.bare("POST", mount).header("content-type", "application/json");
+            assert_eq!(make.body(format!(r#"{{"name":"{name}"}}"#)).send().await.status, 401, "{mount} {name}");
+            let destroy = site.bare("DELETE", &format!("{mount}/{name}")).send().await;
+            assert_eq!(destroy.status, 401, "{mount} {name}");
+            assert_eq!(root.keys_of(name, "").await, ["f"], "{mount} {name}");
+            assert_eq!(root.get(name, "f").await.expect(200).text(), "root's", "{mount} {name}");
+        }
+    }
+    assert_eq!(names(&site.get("").await.expect(200)), ["closed", "public"]);
 }

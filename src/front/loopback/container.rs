@@ -24,8 +24,8 @@ use crate::model::caller::Caller;
 use crate::model::condition::Conditions;
 use crate::model::name::{BucketName, ObjectKey};
 use crate::model::page::PageQuery;
+use crate::store::Error;
 use crate::store::request::{BucketQuery, CreateBucket, DeleteRequest};
-use crate::store::{Error, Store};
 
 /// As the filesystem provider of LoopBack shows one. A directory's own size says nothing, here as there.
 fn shown(bucket: &Bucket) -> Tree {
@@ -40,8 +40,8 @@ fn shown(bucket: &Bucket) -> Tree {
 }
 
 struct Containers {
-    store: Store,
-    caller: Caller,
+    front: Loopback,
+    known: Known,
     after: Option<String>,
     ended: bool,
 }
@@ -52,16 +52,21 @@ impl Rows for Containers {
             return Ok(None);
         }
         let query = BucketQuery { after: self.after.take(), limit: LIST_KEYS_MAX, ..BucketQuery::default() };
-        let page = self.store.list_buckets(&self.caller, query).await?;
+        let page = self.front.store.list_buckets(&self.known.caller, query).await?;
         self.ended = page.next.is_none();
         self.after = page.next;
-        Ok(Some(page.buckets.iter().map(shown).collect()))
+        let mut rows = Vec::with_capacity(page.buckets.len());
+        for bucket in &page.buckets {
+            if self.front.shows(&self.known, bucket).await {
+                rows.push(shown(bucket));
+            }
+        }
+        Ok(Some(rows))
     }
 }
 
 pub(super) async fn list(front: &Loopback, asked: &Asked, known: &Known, format: Format) -> Result<Response> {
-    let caller = known.caller.clone();
-    let rows = Containers { store: front.store.clone(), caller, after: None, ended: false };
+    let rows = Containers { front: front.clone(), known: known.clone(), after: None, ended: false };
     let by_token = known.by_token;
     rows::send(asked, format, rows, |error| match error {
         // Who may list none has none.
@@ -88,8 +93,11 @@ pub(super) async fn create(front: &Loopback, asked: &Asked, known: &Known, body:
     let name = names::container(&name)?;
     asked.facts.set_target(name.as_str(), None);
     let attempt = Attempt::change("mkdir", format!("/{name}"));
-    let made = front.store.create_bucket(&known.caller, &name, CreateBucket::default()).await;
-    Ok(shown(&made.map_err(|error| attempt.refused(error))?))
+    let made = async {
+        let caller = front.at(known, &name).await?;
+        front.store.create_bucket(&caller, &name, CreateBucket::default()).await
+    };
+    Ok(shown(&made.await.map_err(|error| attempt.refused(error))?))
 }
 
 /// The name that a body gives.

@@ -1,7 +1,8 @@
 //! Who asks: the token of a request, in the four places that LoopBack looks for one, or nobody.
 //!
 //! **Invariant:** a token that does not count never makes more of a request than none would. What a mount lets in without
-//! one is a caller like any other, about whom the store decides; it is let in to what is root's, and buckets of users stay theirs.
+//! one is a caller like any other, about whom the store decides; it is let in to what is root's, buckets of users stay
+//! theirs, and in a FileStore it is nobody.
 
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use super::route::Op;
 use super::{Asked, Loopback};
 use crate::config::LoopbackAccess;
 use crate::front::bearer::{self, BearerError};
+use crate::model::bucket::Bucket;
 use crate::model::caller::{Caller, ROOT, User, Who};
 use crate::model::context::RequestContext;
 use crate::model::name::BucketName;
@@ -29,12 +31,19 @@ const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIEN
 const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
 
 /// A caller, and whether a token showed who it is.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Known {
     pub(super) caller: Caller,
     pub(super) by_token: bool,
     /// Whether it is somebody whom the mount lets in.
     guest: bool,
+}
+
+impl Known {
+    /// Nobody, in the same circumstances.
+    fn stranger(&self) -> Caller {
+        Caller { context: self.caller.context.clone(), ..Caller::ANONYMOUS }
+    }
 }
 
 impl Loopback {
@@ -69,16 +78,20 @@ impl Loopback {
         Ok(Known { caller, by_token: false, guest })
     }
 
-    /// Who asks about a container. In that of a user nobody is a guest.
+    /// Who asks about a container. In that of a user, or in a FileStore, nobody is a guest.
     pub(super) async fn at(&self, known: &Known, container: &BucketName) -> Result<Caller, Error> {
         if !known.guest {
             return Ok(known.caller.clone());
         }
-        let owner = self.store.owner_of_bucket(container).await?;
-        Ok(match owner.is_some_and(|owner| owner != ROOT) {
-            true => Caller { context: known.caller.context.clone(), ..Caller::ANONYMOUS },
-            false => known.caller.clone(),
-        })
+        Ok(if self.store.takes_guests(container).await? { known.caller.clone() } else { known.stranger() })
+    }
+
+    /// Whether a container that the caller may list is shown to who asks: a FileStore to a guest if strangers see it.
+    pub(super) async fn shows(&self, known: &Known, bucket: &Bucket) -> bool {
+        if !known.guest || bucket.config.bound_service().is_none() {
+            return true;
+        }
+        !matches!(self.store.head_bucket(&known.stranger(), &bucket.name).await, Err(Error::AccessDenied))
     }
 }
 

@@ -1,10 +1,12 @@
 //! What follows an object of a FileStore that another front gives another key, and what holds for one that comes.
 //!
-//! **Invariant:** an item that is moved stays whose it is, and what is said of it is said of its new path before it is
-//! there; nothing comes to be deeper than the service lets it.
+//! **Invariant:** an item that is moved or written over stays whose it is, and what is said of it is said of its new path
+//! before it is there; nothing comes to be deeper than the service lets it. A body may take its time: who may write, and
+//! whose it is then, is judged when it is clear what is displaced.
 
 use std::borrow::Cow;
 
+use crate::auth::decide::{Row, Target};
 use crate::config::limits::GRANTED_GROUPS_MAX;
 use crate::model::action::Action;
 use crate::model::caller::Caller;
@@ -68,6 +70,38 @@ impl Store {
             return Ok(());
         }
         Err(Error::InvalidRequest("The key has more levels than its FileStore takes."))
+    }
+
+    /// Decides about a write once more, by what it would displace. Under the key's lock.
+    ///
+    /// # Errors
+    /// Refusals, in a FileStore; elsewhere what is displaced has no say.
+    pub(in crate::store) async fn may_displace(
+        &self,
+        bound: &Bound,
+        caller: &Caller,
+        key: &ObjectKey,
+        displaced: Option<&Object>,
+    ) -> Result<()> {
+        if bound.bucket.config.bound_service().is_none() {
+            return Ok(());
+        }
+        let heir = if displaced.is_none() { self.heir(&bound.bucket, key).await? } else { None };
+        let row = Row::of(displaced, heir.as_deref());
+        self.allow(caller, Action::PutObject, Target::Object(&bound.bucket, &bound.rules, key, row))
+    }
+
+    /// Whose an object is that is `own` if it replaces nothing: an item of a FileStore stays whose it is, whoever writes
+    /// it; but what a role writes is its own, as the policies were asked about a row that is.
+    pub(in crate::store) fn owner_over<'a>(
+        &self,
+        bound: &Bound,
+        caller: &Caller,
+        own: &'a str,
+        replaced: Option<&'a Object>,
+    ) -> &'a str {
+        let stays = bound.bucket.config.bound_service().is_some() && !self.is_judged(caller);
+        replaced.filter(|_| stays).map_or(own, |replaced| &replaced.owner)
     }
 
     /// Refuses a write of which a neighbour must be missing that is there.
