@@ -54,6 +54,21 @@ async fn what_is_written_there_is_read_everywhere() {
     s3.call("GET", "/b-1").query("intelligent-tiering", "").send().await.expect(501);
 }
 
+#[tokio::test]
+async fn versions_are_listed_by_key_and_then_the_newest_first() {
+    let (_site, s3) = site().await;
+    let body = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
+    s3.call("PUT", "/b-1").query("versioning", "").body(body).send().await.expect(200);
+    for key in ["a", "b"] {
+        s3.put("b-1", key, "one").await.expect(200);
+        s3.put("b-1", key, "two").await.expect(200);
+        s3.delete("b-1", key).await.expect(204);
+    }
+    let listed = s3.call("GET", "/b-1").query("versions", "").send().await.expect(200);
+    assert_eq!(listed.elements("Key"), ["a", "a", "a", "b", "b", "b"], "{}", listed.text());
+    assert_eq!(listed.elements("IsLatest"), ["true", "false", "false", "true", "false", "false"]);
+}
+
 /// The trailer with the checksum of a body.
 fn sum(body: &[u8]) -> Option<(String, String)> {
     Some(("x-amz-checksum-sha256".to_owned(), base64(&Sha256::digest(body))))
