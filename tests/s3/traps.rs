@@ -99,12 +99,78 @@ async fn trap_A9_B1_the_unsigned_may_neither_send_chunks_nor_choose_headers() {
 
 #[tokio::test]
 #[allow(non_snake_case, reason = "the letters are names")]
-async fn trap_A15_headers_moved_into_a_url_are_not_ignored() {
+async fn trap_A15_headers_moved_into_a_signed_url_are_taken_or_refused() {
     let (_server, root) = served("b-1").await;
-    for name in ["x-amz-acl", "x-amz-meta-a", "X-Amz-Tagging"] {
-        let call = root.call("PUT", "/b-1/k").query(name, "private").auth(Auth::Presigned(60)).body("x");
+    let put = |name: &str, value: &str| {
+        root.call("PUT", "/b-1/k").query(name, value).query("x-id", "PutObject").body("x").auth(Auth::Presigned(60))
+    };
+    for (name, value, status, code) in [
+        ("x-amz-copy-source", "/b-1/k", 501, "NotImplemented"),
+        ("x-amz-grant-read", "id=root", 501, "NotImplemented"),
+        ("X-Amz-Object-Lock-Legal-Hold", "ON", 501, "NotImplemented"),
+        ("x-amz-acl", "public-ready", 400, "InvalidArgument"),
+        ("x-amz-meta-a", "1\r\nx-b: 2", 400, "InvalidRequest"),
+    ] {
+        put(name, value).send().await.refused(status, code);
+    }
+    put("x-amz-acl", "private").query("X-Amz-Acl", "public-read").send().await.refused(400, "InvalidRequest");
+    root.get("b-1", "k").await.refused(404, "NoSuchKey");
+
+    // S3 does not take tags from there.
+    let taken = put("x-amz-acl", "public-read").query("X-Amz-Meta-Colour", "dark blue").query("x-amz-tagging", "a=b");
+    let taken = taken.query("x-amz-storage-class", "STANDARD_IA").query("x-amz-checksum-crc32", "AAAAAA==");
+    let taken = taken.query("x-amz-meta-b", "moved").header("x-amz-meta-b", "sent").header("content-type", "a/b");
+    taken.send().await.expect(200);
+    let head = root.head("b-1", "k").await.expect(200);
+    for (name, value) in [
+        ("x-amz-meta-colour", "dark blue"),
+        ("x-amz-meta-b", "sent"),
+        ("x-amz-storage-class", "STANDARD_IA"),
+        ("content-type", "a/b"),
+    ] {
+        assert_eq!(head.header(name), Some(value), "{name}");
+    }
+    assert_eq!(root.with_keys(None).get("b-1", "k").await.expect(200).text(), "x");
+    let tags = root.call("GET", "/b-1/k").query("tagging", "").send().await.expect(200);
+    assert!(tags.elements("Tag").is_empty(), "{}", tags.text());
+
+    let begun = root.call("POST", "/b-1/parts").query("uploads", "").query("x-amz-meta-a", "1");
+    let begun = begun.auth(Auth::Presigned(60)).send().await.expect(200);
+    let upload = &begun.elements("UploadId")[0];
+    let part = root.call("PUT", "/b-1/parts").query("partNumber", "1").query("uploadId", upload).body("y");
+    let etag = part.send().await.expect(200).etag().to_owned();
+    let parts = format!("<Part><PartNumber>1</PartNumber><ETag>\"{etag}\"</ETag></Part>");
+    let body = format!("<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>");
+    root.call("POST", "/b-1/parts").query("uploadId", upload).body(body).send().await.expect(200);
+    assert_eq!(root.head("b-1", "parts").await.expect(200).header("x-amz-meta-a"), Some("1"));
+}
+
+#[tokio::test]
+#[allow(non_snake_case, reason = "the letters are names")]
+async fn trap_A15_headers_in_a_query_that_no_url_signs_do_nothing() {
+    let (server, root) = served("b-1").await;
+    let reader = server.user("reader", "readonly");
+    let signed = || root.call("PUT", "/b-1/k").body("x").auth(Auth::Presigned(60));
+    for added in ["&x-amz-acl=public-read", "&X-Amz-Meta-A=1"] {
+        let call = signed().spoil(move |signed| signed.target.push_str(added));
+        call.send().await.refused(403, "SignatureDoesNotMatch");
+    }
+    for client in [&root, &root.with_keys(None)] {
+        let call = client.call("PUT", "/b-1/k").query("x-amz-acl", "public-read").body("x");
         call.send().await.refused(501, "NotImplemented");
     }
+    let changed = signed().query("x-amz-acl", "private");
+    let changed = changed.spoil(|signed| signed.target = signed.target.replace("acl=private", "acl=public-read"));
+    changed.send().await.refused(403, "SignatureDoesNotMatch");
+    // Who signs may still do no more than he may.
+    let call = reader.call("PUT", "/b-1/k").query("x-amz-meta-a", "1").body("x").auth(Auth::Presigned(60));
+    call.send().await.refused(403, "AccessDenied");
+    // The signature of a form is among its fields, and the one in the query is not looked at.
+    let form = root.call("POST", "/b-1/k").query("uploads", "").query("x-amz-acl", "public-read");
+    let form = form.header("content-type", "multipart/form-data; boundary=a").auth(Auth::Presigned(60));
+    assert!(form.body("--a--\r\n").send().await.status >= 400);
+    let uploads = root.call("GET", "/b-1").query("uploads", "").send().await.expect(200);
+    assert!(uploads.elements("UploadId").is_empty(), "{}", uploads.text());
     root.get("b-1", "k").await.refused(404, "NoSuchKey");
 }
 

@@ -78,6 +78,32 @@ async fn a_stored_page_has_an_origin_of_its_own_there() {
     }
 }
 
+#[tokio::test]
+async fn versions_are_listed_by_key_and_then_the_newest_first() {
+    let (_site, s3) = site().await;
+    let body = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
+    s3.call("PUT", "/b-1").query("versioning", "").body(body).send().await.expect(200);
+    for key in ["a", "b"] {
+        s3.put("b-1", key, "one").await.expect(200);
+        s3.put("b-1", key, "two").await.expect(200);
+        s3.delete("b-1", key).await.expect(204);
+    }
+    let listed = s3.call("GET", "/b-1").query("versions", "").send().await.expect(200);
+    assert_eq!(listed.elements("Key"), ["a", "a", "a", "b", "b", "b"], "{}", listed.text());
+    assert_eq!(listed.elements("IsLatest"), ["true", "false", "false", "true", "false", "false"]);
+}
+
+#[tokio::test]
+async fn headers_in_a_signed_url_are_headers() {
+    let (_site, s3) = site().await;
+    let put = || s3.call("PUT", "/b-1/k").query("x-amz-meta-a", "1 2").body("x").auth(Auth::Presigned(60));
+    let added = put().spoil(|signed| signed.target.push_str("&x-amz-meta-b=1"));
+    added.send().await.refused(403, "SignatureDoesNotMatch");
+    put().query("x-amz-grant-read", "id=root").send().await.refused(501, "NotImplemented");
+    put().send().await.expect(200);
+    assert_eq!(s3.head("b-1", "k").await.expect(200).header("x-amz-meta-a"), Some("1 2"));
+}
+
 /// The trailer with the checksum of a body.
 fn sum(body: &[u8]) -> Option<(String, String)> {
     Some(("x-amz-checksum-sha256".to_owned(), base64(&Sha256::digest(body))))

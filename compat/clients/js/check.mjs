@@ -6,7 +6,7 @@ import { Readable } from "node:stream";
 import {
   S3Client, CreateBucketCommand, HeadBucketCommand, ListBucketsCommand, PutObjectCommand, GetObjectCommand,
   HeadObjectCommand, DeleteObjectCommand, DeleteObjectsCommand, DeleteBucketCommand, CopyObjectCommand,
-  paginateListObjectsV2,
+  GetObjectAclCommand, paginateListObjectsV2,
 } from "@aws-sdk/client-s3";
 import { Upload } from "@aws-sdk/lib-storage";
 import { getSignedUrl } from "@aws-sdk/s3-request-presigner";
@@ -129,6 +129,17 @@ await group("presigned PUT and GET", async () => {
   const from = await getSignedUrl(s3, new GetObjectCommand({ Bucket, Key }), { expiresIn: 60 });
   same(Buffer.from(await (await fetch(from)).arrayBuffer()), body, "bytes");
   same((await fetch(from.replace("a%20b", "a%20c"))).status, 403, "status of a URL for another key");
+});
+
+await group("presigned PUT with a list and metadata, which the signer moves into the query", async () => {
+  const Key = "signed/listed", Metadata = { colour: "dark blue" };
+  const to = await getSignedUrl(s3, new PutObjectCommand({ Bucket, Key, ACL: "public-read", Metadata }), { expiresIn: 60 });
+  assert(to.includes("x-amz-acl=public-read") && to.includes("x-amz-meta-colour="), to);
+  same((await fetch(to.replace("public-read", "private"), { method: "PUT", body: "a" })).status, 403, "status of another list");
+  same((await fetch(to, { method: "PUT", body: "a" })).status, 200, "status of the PUT");
+  same((await send(HeadObjectCommand, { Key })).Metadata, Metadata, "metadata");
+  const { Grants } = await send(GetObjectAclCommand, { Key });
+  same(Grants.map((grant) => grant.Permission).sort(), ["FULL_CONTROL", "READ"], "grants");
 });
 
 await group("delete of one, of many, of the bucket", async () => {

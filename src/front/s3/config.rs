@@ -19,14 +19,14 @@ const FORM_FIELDS_BYTES_MAX: usize = 1024 * 1024;
 /// Most fields of a form.
 const FORM_PARTS_MAX: usize = 100;
 
-/// The settings. A region is enforced in credential scopes only if the operator configured one. Only below a path do
-/// requests with bodies take the route of those that are changed behind their verification.
-pub(super) fn settings(region: Option<&str>, mounted: bool) -> S3Config {
+/// The settings. A region is enforced in credential scopes only if the operator configured one.
+pub(super) fn settings(region: Option<&str>) -> S3Config {
     let mut config = S3Config::default();
     config.xml_max_body_size = BODY_XML_BYTES_MAX;
     config.post_object_max_file_size = FORM_FILE_BYTES_MAX;
     config.put_object_max_size = Some(PUT_BYTES_MAX);
-    config.custom_route_max_body_size = if mounted { None } else { Some(0) };
+    // What takes the route of requests that are changed behind their verification meets the other limits there.
+    config.custom_route_max_body_size = None;
     config.aws_chunked_stream_max_chunk_size = SIGNED_CHUNK_BYTES_MAX;
     config.form_max_field_size = FORM_FIELD_BYTES_MAX;
     config.form_max_fields_size = FORM_FIELDS_BYTES_MAX;

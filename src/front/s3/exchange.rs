@@ -20,12 +20,13 @@ pub(super) struct Exchange {
     facts: RequestFacts,
     refusal: Arc<Mutex<Option<Refusal>>>,
     headers: Arc<Mutex<Vec<(HeaderName, HeaderValue)>>>,
+    document: Arc<Mutex<Option<Vec<u8>>>>,
 }
 
 impl Exchange {
     /// Of a request that begins.
     pub(super) fn new(facts: RequestFacts) -> Self {
-        Self { facts, refusal: Arc::default(), headers: Arc::default() }
+        Self { facts, refusal: Arc::default(), headers: Arc::default(), document: Arc::default() }
     }
 
     /// The one that the request layer put into the extensions.
@@ -46,6 +47,16 @@ impl Exchange {
     /// The headers that were left.
     pub(super) fn take_headers(&self) -> Vec<(HeaderName, HeaderValue)> {
         std::mem::take(&mut *self.headers.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Leaves the body of the answer, a whole document in XML, where that of s3s would not be what S3 writes.
+    pub(super) fn set_document(&self, document: Vec<u8>) {
+        *self.document.lock().unwrap_or_else(PoisonError::into_inner) = Some(document);
+    }
+
+    /// The body that was left, if one was.
+    pub(super) fn take_document(&self) -> Option<Vec<u8>> {
+        self.document.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Leaves a refusal for the response layer and makes the error that takes s3s there.

@@ -52,8 +52,8 @@ pub(super) fn no_fall_through(operation: &str, uri_query: Option<&str>) -> Resul
     Ok(())
 }
 
-/// Headers that a presigner moved into the query are not read from there; those that change what is written must not be
-/// lost. A checksum in a presigned URL is that of no bytes, as the signer does not know the body.
+/// Headers in the query that nothing took from there (see `hoisted`): those that change what is written must not be lost.
+/// A checksum in a presigned URL is that of no bytes, as the signer does not know the body; tags S3 ignores there.
 pub(super) fn no_hoisted_headers(method: &Method, uri_query: Option<&str>) -> Result<()> {
     if method == Method::GET || method == Method::HEAD {
         return Ok(());
@@ -61,7 +61,10 @@ pub(super) fn no_hoisted_headers(method: &Method, uri_query: Option<&str>) -> Re
     for (name, _) in query::pairs(uri_query.unwrap_or_default()) {
         let name = query::decoded(name).to_ascii_lowercase();
         let harmless = query::is_signature(&name)
-            || matches!(name.as_str(), "x-amz-content-sha256" | "x-amz-user-agent" | "x-amz-sdk-checksum-algorithm")
+            || matches!(
+                name.as_str(),
+                "x-amz-content-sha256" | "x-amz-user-agent" | "x-amz-sdk-checksum-algorithm" | "x-amz-tagging"
+            )
             || name.starts_with("x-amz-checksum-");
         if name.starts_with("x-amz-") && !harmless {
             return Err(Refusal::not_implemented(&format!("The query parameter {name}")));
@@ -181,7 +184,9 @@ mod tests {
     fn hoisted_headers_and_session_tokens() {
         assert!(no_hoisted_headers(&Method::PUT, Some("x-amz-acl=private")).is_err());
         assert!(no_hoisted_headers(&Method::PUT, Some("X-Amz-Meta-A=1")).is_err());
+        assert!(no_hoisted_headers(&Method::PUT, Some("x-amz-object-lock-mode=GOVERNANCE")).is_err());
         assert!(no_hoisted_headers(&Method::PUT, Some("X-Amz-Signature=1&x-amz-checksum-crc32=A")).is_ok());
+        assert!(no_hoisted_headers(&Method::PUT, Some("x-amz-tagging=a%3Db")).is_ok());
         assert!(no_hoisted_headers(&Method::GET, Some("x-amz-checksum-mode=ENABLED")).is_ok());
         assert!(no_session_token(&HeaderMap::new(), Some("x-amz-security-token=a")).is_err());
         assert!(no_session_token(&headers(&[("x-amz-security-token", "a")]), None).is_err());

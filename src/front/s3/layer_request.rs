@@ -18,7 +18,7 @@ use super::error::{Refusal, Result};
 use super::exchange::Exchange;
 use super::host::{self, Hosts};
 use super::rewrite::http_moment;
-use super::{last_chunk, query, xml_body};
+use super::{hoisted, last_chunk, query, xml_body};
 use crate::config::limits::{BODY_XML_BYTES_MAX, FIELDS_BYTES_MAX, URI_BYTES_MAX};
 
 /// Longest life of a signature in the query, in seconds.
@@ -174,9 +174,7 @@ fn lengths(parts: &Parts) -> Result<()> {
 }
 
 fn is_form(parts: &Parts) -> bool {
-    let form =
-        |value: &HeaderValue| value.to_str().is_ok_and(|v| v.to_ascii_lowercase().contains("multipart/form-data"));
-    parts.method == Method::POST && parts.headers.get_all(CONTENT_TYPE).iter().any(form)
+    parts.method == Method::POST && parts.headers.get_all(CONTENT_TYPE).iter().any(hoisted::is_form)
 }
 
 /// Joins user metadata and encodings that were sent in several headers of one name, as the canonical request of the

@@ -50,6 +50,10 @@ pub(super) fn settle(served: Result<Response<Body>, Refusal>, exchange: &Exchang
         }
         (None, Ok(mut response)) => {
             response.headers_mut().extend(exchange.take_headers());
+            if let Some(document) = exchange.take_document() {
+                response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(document.len()));
+                *response.body_mut() = Body::from(document);
+            }
             Ok(response)
         }
     }

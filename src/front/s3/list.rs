@@ -2,24 +2,33 @@
 //!
 //! A page is asked for once and shown in the form asked for. Versions of a bucket that never had any are its objects, each
 //! with the id `null`; every clean-up tool lists them.
+//!
+//! s3s has versions and delete markers in a list each and writes one behind the other. Clients rely on the order of S3,
+//! by key and then the newest first, whatever an entry is; so the document of versions is written here.
+
+use std::io::Write;
 
 use s3s::S3Request;
 use s3s::dto::{
-    ChecksumAlgorithm, ChecksumType, CommonPrefix, DeleteMarkerEntry, EncodingType, ListObjectVersionsInput,
-    ListObjectVersionsOutput, ListObjectsInput, ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output,
-    Object as Listed, ObjectStorageClass, ObjectVersion, ObjectVersionStorageClass,
+    ChecksumAlgorithm, ChecksumType, CommonPrefix, EncodingType, ListObjectVersionsInput, ListObjectVersionsOutput,
+    ListObjectsInput, ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output, Object as Listed, ObjectStorageClass,
+    TimestampFormat,
 };
+use s3s::xml::{SerResult, Serializer};
 
 use super::bucket::{read_token, token};
 use super::encode::{Encoding, xml_safe};
 use super::error::{Refusal, Result};
-use super::exchange::caller;
+use super::exchange::{Exchange, caller};
 use super::gateway::Gateway;
 use super::wire;
 use crate::config::limits::LIST_KEYS_MAX;
 use crate::model::object::Entry;
 use crate::model::page::{Page, PageQuery};
 use crate::store::request::{VersionPage, VersionQuery};
+
+/// The namespace of an answer's elements.
+const XMLNS: &str = "http://s3.amazonaws.com/doc/2006-03-01/";
 
 /// What the three forms have in common.
 struct Asked {
@@ -191,41 +200,73 @@ pub(super) async fn versions(
     };
     let page = gateway.store.list_versions(&caller(&extensions), &bucket, query).await?;
     let page = if asked.limit == 0 { VersionPage::default() } else { page };
-    let (markers, versions): (Vec<_>, Vec<_>) = page.entries.into_iter().partition(|entry| entry.marker);
-    let versions = versions.into_iter().map(|entry| ObjectVersion {
-        checksum_algorithm: entry.checksum.map(|(algorithm, _)| vec![ChecksumAlgorithm::from_static(algorithm.name())]),
-        checksum_type: entry.checksum.map(|(_, kind)| ChecksumType::from_static(kind.name())),
-        e_tag: Some(wire::etag(&entry.etag)),
-        is_latest: Some(entry.latest),
-        key: Some(asked.name(entry.key.as_str())),
-        last_modified: Some(wire::time(entry.modified)),
-        owner: Some(wire::owner(&entry.owner)),
-        size: Some(wire::bytes(entry.size)),
-        version_id: Some(entry.shown().to_string()),
-        storage_class: Some(ObjectVersionStorageClass::from(wire::storage_class(entry.storage_class))),
-        ..ObjectVersion::default()
-    });
-    let markers = markers.into_iter().map(|entry| DeleteMarkerEntry {
-        is_latest: Some(entry.latest),
-        key: Some(asked.name(entry.key.as_str())),
-        last_modified: Some(wire::time(entry.modified)),
-        owner: Some(wire::owner(&entry.owner)),
-        version_id: Some(entry.shown().to_string()),
-    });
-    Ok(ListObjectVersionsOutput {
-        versions: Some(versions.collect()),
-        delete_markers: Some(markers.collect()),
-        name: Some(input.bucket),
-        prefix: Some(asked.name(&asked.prefix)),
-        key_marker: Some(asked.name(&key_marker)),
-        version_id_marker: Some(version_marker.as_deref().map(xml_safe).unwrap_or_default()),
-        max_keys: Some(wire::count(asked.limit)),
-        is_truncated: Some(page.next.is_some()),
-        next_key_marker: page.next.as_ref().map(|(key, _)| asked.name(key)),
-        next_version_id_marker: page.next.as_ref().and_then(|(_, version)| version.map(|v| v.to_string())),
-        delimiter: asked.shown_delimiter(),
-        encoding_type: asked.shown_encoding(),
-        common_prefixes: Some(prefixes(&page.prefixes, asked.encoding)),
-        ..ListObjectVersionsOutput::default()
-    })
+    let told = Told { bucket: input.bucket, key_marker, version_marker, asked, page };
+    let document = told.document().map_err(|_| Refusal::internal())?;
+    Exchange::of(&extensions).set_document(document);
+    Ok(ListObjectVersionsOutput::default())
+}
+
+/// What the answer to ListObjectVersions tells.
+struct Told {
+    bucket: String,
+    key_marker: String,
+    version_marker: Option<String>,
+    asked: Asked,
+    page: VersionPage,
+}
+
+impl Told {
+    fn document(&self) -> SerResult<Vec<u8>> {
+        let mut text = Vec::with_capacity(512 * (1 + self.page.entries.len()));
+        let mut xml = Serializer::new(&mut text);
+        xml.decl()?;
+        xml.element_with_ns("ListVersionsResult", XMLNS, |xml| {
+            self.head(xml)?;
+            for entry in &self.page.entries {
+                self.entry(xml, entry)?;
+            }
+            xml.flattened_list("CommonPrefixes", &prefixes(&self.page.prefixes, self.asked.encoding))
+        })?;
+        Ok(text)
+    }
+
+    fn head<W: Write>(&self, xml: &mut Serializer<W>) -> SerResult {
+        xml.content("Name", &self.bucket)?;
+        xml.content("Prefix", &self.asked.name(&self.asked.prefix))?;
+        xml.content("KeyMarker", &self.asked.name(&self.key_marker))?;
+        xml.content("VersionIdMarker", &self.version_marker.as_deref().map(xml_safe).unwrap_or_default())?;
+        if let Some((key, version)) = &self.page.next {
+            xml.content("NextKeyMarker", &self.asked.name(key))?;
+            if let Some(version) = version {
+                xml.content("NextVersionIdMarker", &version.to_string())?;
+            }
+        }
+        xml.content("MaxKeys", &wire::count(self.asked.limit))?;
+        if let Some(delimiter) = self.asked.shown_delimiter() {
+            xml.content("Delimiter", &delimiter)?;
+        }
+        if let Some(encoding) = self.asked.shown_encoding() {
+            xml.content("EncodingType", encoding.as_str())?;
+        }
+        xml.content("IsTruncated", &self.page.next.is_some())
+    }
+
+    fn entry<W: Write>(&self, xml: &mut Serializer<W>, entry: &Entry) -> SerResult {
+        xml.element(if entry.marker { "DeleteMarker" } else { "Version" }, |xml| {
+            xml.content("Key", &self.asked.name(entry.key.as_str()))?;
+            xml.content("VersionId", &entry.shown().to_string())?;
+            xml.content("IsLatest", &entry.latest)?;
+            xml.timestamp("LastModified", &wire::time(entry.modified), TimestampFormat::DateTime)?;
+            if !entry.marker {
+                xml.content("ETag", &wire::etag(&entry.etag))?;
+                if let Some((algorithm, kind)) = entry.checksum {
+                    xml.content("ChecksumAlgorithm", algorithm.name())?;
+                    xml.content("ChecksumType", kind.name())?;
+                }
+                xml.content("Size", &wire::bytes(entry.size))?;
+                xml.content("StorageClass", &wire::storage_class(entry.storage_class.clone()))?;
+            }
+            xml.content("Owner", &wire::owner(&entry.owner))
+        })
+    }
 }

@@ -45,6 +45,7 @@ mod exchange;
 mod gateway;
 mod given;
 mod guard;
+mod hoisted;
 mod host;
 mod last_chunk;
 mod layer_request;
@@ -135,7 +136,7 @@ pub fn service(store: Store, mut options: S3Options) -> S3Front {
     let hosts = Hosts::new(&options.domains);
     let region = options.region.clone().unwrap_or_else(|| bucket::FIRST_REGION.to_owned());
     let gateway = Gateway { store: store.clone(), region, hosts: hosts.clone(), base };
-    let settings = Arc::new(config::settings(options.region.as_deref(), !base.is_empty()));
+    let settings = Arc::new(config::settings(options.region.as_deref()));
     let builder = || {
         let mut builder = S3ServiceBuilder::new(gateway.clone());
         builder.set_config(Arc::new(StaticConfigProvider::new(Arc::clone(&settings))));

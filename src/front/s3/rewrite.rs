@@ -3,12 +3,13 @@
 //! A `Range` that means nothing is to be ignored, as is a date that is none; a copy source may be a bucket whose name
 //! Amazon would not allow. s3s refuses all of these, and where they are signed they cannot be changed before the
 //! signature is verified. So such a request takes a route of its own: s3s verifies it as it came, and then it is served
-//! with plain headers under the identity that was verified. So does every request below a path (see `mount`), whose path
-//! is changed in between, and whose body comes out of its chunks there.
+//! with plain headers under the identity that was verified. So does one whose signer moved headers into the query (see
+//! `hoisted`), and every request below a path (see `mount`), whose path is changed in between, and whose body comes out of
+//! its chunks there.
 //!
 //! **Invariant:** a [`Verified`] exists only behind a verified signature or for an anonymous request; nothing but the
-//! headers named in [`plain`], the path in front and what proved who asks differs between what was verified and what is
-//! served.
+//! headers named in [`plain`], those in the query, the path in front and what proved who asks differs between what was
+//! verified and what is served.
 
 use std::sync::Arc;
 
@@ -25,7 +26,7 @@ use super::context::Scheme;
 use super::error::Result;
 use super::exchange::Exchange;
 use super::mount::{Inner, Keys, TOKEN, token};
-use super::{guard, query};
+use super::{guard, hoisted, query};
 use crate::model::caller::Token;
 use crate::model::name::BucketName;
 use crate::model::range::ByteRange;
@@ -89,8 +90,8 @@ impl Rewrite {
 
 #[async_trait::async_trait]
 impl S3Route for Rewrite {
-    fn is_match(&self, method: &Method, _: &Uri, headers: &HeaderMap, extensions: &mut Extensions) -> bool {
-        if extensions.get::<Inner>().is_some() {
+    fn is_match(&self, method: &Method, uri: &Uri, headers: &HeaderMap, extensions: &mut Extensions) -> bool {
+        if extensions.get::<Inner>().is_some() || hoisted::any(method, uri, headers) {
             return true;
         }
         let bodyless =
@@ -115,10 +116,16 @@ impl S3Route for Rewrite {
         if session.is_some() {
             headers.remove(TOKEN);
         }
+        // The signature covers the query only where it stands in it and was verified.
+        let moved = request.credentials.is_some() && hoisted::any(&request.method, &request.uri, &request.headers);
         let uri = request.extensions.remove::<Inner>().map_or(request.uri, |Inner(uri)| uri);
+        if moved {
+            let exchange = Exchange::of(&request.extensions);
+            hoisted::put_back(&uri, &mut headers).map_err(|refusal| exchange.refuse(refusal))?;
+        }
         let mut served = http::Request::new(request.input);
         *served.method_mut() = request.method;
-        *served.uri_mut() = without_signature(&uri);
+        *served.uri_mut() = without(&uri, |name| query::is_signature(name) || (moved && hoisted::is_header(name)));
         *served.headers_mut() = headers;
         *served.extensions_mut() = request.extensions;
         // One that was verified before s3s saw the request stays.
@@ -144,15 +151,15 @@ impl S3Route for Rewrite {
     }
 }
 
-/// The URI without the parameters of its signature, which was verified.
-fn without_signature(uri: &Uri) -> Uri {
+/// The URI without the parameters whose names are `gone`.
+fn without(uri: &Uri, gone: impl Fn(&str) -> bool) -> Uri {
     let kept: Vec<&str> = uri
         .query()
         .unwrap_or_default()
         .split('&')
         .filter(|pair| {
             let name = pair.split_once('=').map_or(*pair, |(name, _)| name);
-            !pair.is_empty() && !query::is_signature(&query::decoded(name))
+            !pair.is_empty() && !gone(&query::decoded(name))
         })
         .collect();
     let mut text = uri.path().to_owned();
@@ -293,6 +300,7 @@ mod tests {
 
     #[test]
     fn the_signature_leaves_the_query_and_nothing_else_does() {
+        let without_signature = |uri: &Uri| without(uri, query::is_signature);
         let uri: Uri = "/b/k?versionId=1&X-Amz-Signature=2&x%2Damz-date=3&response-expires=4".parse().expect("a URI");
         assert_eq!(without_signature(&uri).to_string(), "/b/k?versionId=1&response-expires=4");
         assert_eq!(without_signature(&"/b/k?X-Amz-Date=1".parse().expect("a URI")).to_string(), "/b/k");

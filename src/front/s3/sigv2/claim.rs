@@ -8,8 +8,8 @@ use http::{HeaderMap, HeaderValue};
 use percent_encoding::percent_decode_str;
 
 use crate::front::s3::error::{Refusal, Result};
-use crate::front::s3::query;
 use crate::front::s3::rewrite::http_moment;
+use crate::front::s3::{hoisted, query};
 
 const AMZ_DATE: &str = "x-amz-date";
 /// The parameters of a signature in the query.
@@ -119,9 +119,7 @@ pub(super) fn leave_the_query(parts: &mut Parts) -> Result<()> {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let name = query::decoded(name);
         if is_header(&name) {
-            let unusable = || Refusal::request("A header in the query has a name or value that no header has.");
-            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| unusable())?;
-            let value = HeaderValue::from_str(&exact(value)).map_err(|_| unusable())?;
+            let (name, value) = hoisted::header(&name, &exact(value))?;
             parts.headers.entry(name).or_insert(value);
         } else if !PARAMETERS.contains(&name.as_str()) {
             kept.push(pair);
