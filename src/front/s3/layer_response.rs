@@ -174,6 +174,9 @@ fn document(refusal: &Refusal, asked: &Asked, exchange: &Exchange) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use http_body_util::BodyExt as _;
+    use s3s::dto::{CompleteMultipartUploadInput, CompleteMultipartUploadOutput};
+
     use super::*;
     use crate::front::facts::RequestFacts;
     use crate::store::Error;
@@ -219,6 +222,52 @@ mod tests {
         let unread = argument("invalid query: max-keys: abc");
         assert_eq!(unread, [("ArgumentName", "max-keys".to_owned()), ("ArgumentValue", "abc".to_owned())]);
         assert!(answer.contains(MALFORMED_XML) && answer.contains("<Resource>/b/k</Resource>"), "{answer}");
+    }
+
+    /// Completes an upload that takes a while, in one way or the other.
+    struct Slow;
+
+    #[async_trait::async_trait]
+    impl s3s::S3 for Slow {
+        async fn complete_multipart_upload(
+            &self,
+            request: s3s::S3Request<CompleteMultipartUploadInput>,
+        ) -> s3s::S3Result<s3s::S3Response<CompleteMultipartUploadOutput>> {
+            let exchange = Exchange::of(&request.extensions);
+            let key = request.input.key;
+            let future = Box::pin(async move {
+                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+                if key == "bad" {
+                    return Err(exchange.refuse_late(Error::PreconditionFailed.into()));
+                }
+                Ok(CompleteMultipartUploadOutput { key: Some(key), ..Default::default() })
+            });
+            let output = CompleteMultipartUploadOutput { future: Some(future), ..Default::default() };
+            Ok(s3s::S3Response::new(output))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_begins_early_ends_with_what_came_of_it() {
+        let service = s3s::service::S3ServiceBuilder::new(Slow).build();
+        for (key, wanted) in [("k", "<Key>k</Key>"), ("bad", "<Code>PreconditionFailed</Code>")] {
+            let exchange = Exchange::new(RequestFacts::default());
+            let id = exchange.facts().id().as_str().to_owned();
+            let list = "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>a</ETag></Part>\
+                        </CompleteMultipartUpload>";
+            let request = http::Request::builder().method("POST").uri(format!("/bucket/{key}?uploadId=1"));
+            let request = request.header(CONTENT_LENGTH, list.len()).extension(exchange.clone());
+            let request = request.body(Body::from(list.to_owned())).expect("a request");
+            let served = service.call(request).await.expect("an answer");
+            let answer = dress(Ok(served), &asked(Method::POST), &exchange);
+            assert_eq!((answer.status(), answer.headers().get(CONTENT_LENGTH)), (StatusCode::OK, None));
+            assert_eq!(answer.headers()["x-amz-request-id"], *id);
+            let body = answer.into_body().collect().await.expect("to its end").to_bytes();
+            let body = String::from_utf8(body.to_vec()).expect("text");
+            let (head, rest) = body.split_once("?>").expect("a declaration");
+            assert!(head.starts_with("<?xml") && rest.starts_with("  ") && rest.contains(wanted), "{body}");
+            assert_eq!(rest.contains(&format!("<RequestId>{id}</RequestId>")), key == "bad", "{body}");
+        }
     }
 
     #[test]
