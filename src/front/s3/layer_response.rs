@@ -89,8 +89,10 @@ fn read(response: &Response<Body>) -> Refusal {
     refusal.status = response.status();
     if let Some(code) = element("Code") {
         let message = element("Message").unwrap_or_else(|| code.clone());
-        if code == "InvalidArgument" {
-            refusal.elements = argument(&message);
+        match code.as_str() {
+            "InvalidArgument" => refusal.elements = argument(&message),
+            "AuthorizationHeaderMalformed" => refusal.elements = region(&message),
+            _ => {}
         }
         refusal.message = match code.as_str() {
             "MalformedXML" => MALFORMED_XML.into(),
@@ -107,6 +109,12 @@ fn argument(message: &str) -> Vec<(&'static str, String)> {
     let rest = message.strip_prefix("invalid query: ").or_else(|| message.strip_prefix("invalid header: "));
     let Some((name, value)) = rest.and_then(|rest| rest.split_once(": ")) else { return Vec::new() };
     vec![("ArgumentName", name.to_owned()), ("ArgumentValue", value.trim_matches('"').to_owned())]
+}
+
+/// The region that s3s wants of signatures, where it says so: a client that is told one asks there.
+fn region(message: &str) -> Vec<(&'static str, String)> {
+    let wanted = message.split_once("expecting '").and_then(|(_, rest)| rest.split_once('\''));
+    wanted.map(|(region, _)| ("Region", region.to_owned())).into_iter().collect()
 }
 
 fn render(refusal: Refusal, asked: &Asked, exchange: &Exchange) -> Response<Body> {
@@ -143,7 +151,7 @@ fn elements(refusal: &Refusal, asked: &Asked, exchange: &Exchange) -> Vec<(&'sta
         }
         "NoSuchKey" if !copy => all.extend(facts.key().map(|key| ("Key", key.to_owned()))),
         "InvalidRange" => all.extend(asked.range.clone().map(|range| ("RangeRequested", range))),
-        "AuthorizationHeaderMalformed" | "AuthorizationQueryParametersError" => {
+        "AuthorizationQueryParametersError" => {
             all.extend(asked.region.clone().map(|region| ("Region", region)));
         }
         _ => {}

@@ -60,6 +60,7 @@ mod operation;
 mod post;
 mod query;
 mod rewrite;
+mod scope;
 mod sigv2;
 mod site;
 mod sse;
