@@ -95,8 +95,9 @@
 //!
 //! The upload goes to `completing` by compare-and-swap, so parts no longer change; the listed parts are checked and
 //! assembled (`copy_file_range`) and then everything is as for PUT. The commit also ends the upload and keeps its result
-//! for a day, so a repeated Complete is answered alike. A quota counts parts from then on; before, an upload holds no more
-//! of them than would fit.
+//! for a day, so a repeated Complete is answered alike; one that comes while the first is at it waits for it. Where the
+//! work takes long, S3's answer begins with white space before the result, or the error, is known. A quota counts parts
+//! from then on; before, an upload holds no more of them than would fit.
 //!
 //! # What happens for a role
 //!

@@ -46,6 +46,11 @@ pub const HEADER_BYTES_MAX: usize = 64 * 1024;
 pub const DRAIN_SECONDS_MAX: u64 = 30;
 /// Tries to decide a write against a row that keeps moving.
 pub const COMMIT_TRIES_MAX: usize = 16;
+/// Times that a Complete waits for another one of its upload that then fails.
+pub const COMPLETE_WAITS_MAX: u32 = 3;
+/// Seconds that a Complete works before its answer begins, with white space: clients and proxies give up a connection on
+/// which nothing comes for a minute.
+pub const COMPLETE_SILENT_SECONDS_MAX: u64 = 10;
 /// Tries to read bytes whose row keeps moving.
 pub const READ_TRIES_MAX: usize = 4;
 /// Most connections of one listener at a time; further ones wait in the kernel's queue. Ten thousand idle clients fit,

@@ -1,16 +1,18 @@
 //! CompleteMultipartUpload: check what is listed, assemble, then as any write.
 //!
 //! **Invariant:** one Complete at a time has the upload (`completing`, by compare-and-swap); whatever fails before the
-//! commit returns it to `open`, and its parts stay. The result is kept, so a repeated Complete is answered alike.
+//! commit returns it to `open`, and its parts stay. The result is kept, so a repeated Complete is answered alike; one that
+//! comes while this process is at it waits.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use dashmap::DashSet;
+use dashmap::Entry;
 use md5::{Digest as _, Md5};
+use tokio::sync::{Notify, watch};
 
 use crate::catalog::{self, Intent, Step};
-use crate::config::limits::{OBJECT_BYTES_MAX, PART_BYTES_MIN, PART_NUMBER_MAX};
+use crate::config::limits::{COMPLETE_WAITS_MAX, OBJECT_BYTES_MAX, PART_BYTES_MIN, PART_NUMBER_MAX};
 use crate::model::action::Action;
 use crate::model::caller::Caller;
 use crate::model::checksum::{Algorithm, Checksum, ChecksumKind};
@@ -31,12 +33,26 @@ use crate::store::write::{Along, By, EndOfUpload, Write, check_write};
 use crate::store::{SERVICE, Store};
 
 impl Store {
-    /// Makes an object of an upload.
+    /// Makes an object of an upload. One that comes while this process makes it of the same parts waits for that to end.
     ///
     /// # Errors
     /// Refusals; the upload is open as before then. On cancellation: it goes on and is decided without an answer.
     pub async fn complete_upload(&self, caller: &Caller, request: CompleteRequest) -> Result<Completed> {
-        self.complete_of(caller, request, PART_BYTES_MIN).await
+        self.complete_telling(caller, request, &Arc::default()).await
+    }
+
+    /// The same; `checked` is notified once what can be refused early was let pass, before bytes are copied or somebody
+    /// else is waited for.
+    ///
+    /// # Errors
+    /// As [`Store::complete_upload`].
+    pub async fn complete_telling(
+        &self,
+        caller: &Caller,
+        request: CompleteRequest,
+        checked: &Arc<Notify>,
+    ) -> Result<Completed> {
+        self.complete_of(caller, request, PART_BYTES_MIN, checked).await
     }
 
     /// The same, of parts of any size.
@@ -44,26 +60,40 @@ impl Store {
     /// # Errors
     /// As [`Store::complete_upload`].
     pub async fn join_upload(&self, caller: &Caller, request: CompleteRequest) -> Result<Completed> {
-        self.complete_of(caller, request, 1).await
+        self.complete_of(caller, request, 1, &Arc::default()).await
     }
 
     /// `least`: bytes of a part that is not the last.
-    async fn complete_of(&self, caller: &Caller, request: CompleteRequest, least: u64) -> Result<Completed> {
-        let (bound, row) = self.enter_upload(caller, &request.upload, Action::PutObject).await?;
-        bound.writable()?;
-        // Nothing is decrypted, but who completes must have the key that the parts were encrypted with.
-        self.data_key(&bound, &row.key, row.attached.sealing.as_ref(), request.customer_key.as_ref())?;
-        match &row.state {
-            UploadState::Open => {}
-            UploadState::Completing => self.reopen_if_left(row.id).await?,
-            UploadState::Aborted => return Err(Error::NoSuchUpload),
-            UploadState::Done(result) => {
-                let same = result.listed == digest_of_list(&request.parts);
-                let version = if result.null { VersionRef::Null } else { VersionRef::Id(result.version) };
-                let (etag, checksum) = (result.etag.clone(), result.checksum.clone());
-                let done = Completed { version, etag, checksum, sealing: row.attached.sealing.clone() };
-                return if same { Ok(done) } else { Err(Error::NoSuchUpload) };
+    async fn complete_of(
+        &self,
+        caller: &Caller,
+        request: CompleteRequest,
+        least: u64,
+        checked: &Arc<Notify>,
+    ) -> Result<Completed> {
+        let listed = digest_of_list(&request.parts);
+        let mut waits = 0;
+        let (bound, row, here) = loop {
+            let (bound, row) = self.enter_upload(caller, &request.upload, Action::PutObject).await?;
+            bound.writable()?;
+            // Nothing is decrypted, but who completes must have the key that the parts were encrypted with.
+            self.data_key(&bound, &row.key, row.attached.sealing.as_ref(), request.customer_key.as_ref())?;
+            if let Some(answer) = answer_of(&row, &listed) {
+                return answer;
             }
+            match Completing::enter(self, row.id, &listed, checked) {
+                Ok(here) => break (bound, row, here),
+                Err(running) if running.listed == listed && waits < COMPLETE_WAITS_MAX => {
+                    drop((bound, row));
+                    waits += 1;
+                    checked.notify_one();
+                    running.ended().await;
+                }
+                Err(_) => return Err(Error::ConditionalConflict),
+            }
+        };
+        if row.state == UploadState::Completing {
+            self.reopen(row.id).await?;
         }
         let scope = self.scope_to_write(caller, &request.conditions);
         if scope != SERVICE {
@@ -78,7 +108,7 @@ impl Store {
         }
         let (caller, cause, own) = (caller.clone(), Cause::new(caller, How::Complete), Some(row.owner.clone()));
         let (store, by) = (self.clone(), By { caller, cause, scope, own });
-        let section = tokio::spawn(async move { store.complete(bound, row, (request, least), by).await });
+        let section = tokio::spawn(async move { store.complete(bound, row, (request, least), by, here).await });
         section.await.map_err(|error| Error::Internal(error.into()))?
     }
 
@@ -88,17 +118,21 @@ impl Store {
         row: Upload,
         request: (CompleteRequest, u64),
         by: By,
+        here: Completing,
     ) -> Result<Completed> {
         let (open, completing) = (UploadState::Open, UploadState::Completing);
-        let Some(_here) = Completing::enter(&self.0.completing, row.id) else { return Err(Error::ConditionalConflict) };
         match self.catalog().set_upload_state(&SERVICE, row.id, &open, completing.clone()).await {
             Ok(_) => {}
-            Err(catalog::Error::Conflict) => return Err(Error::ConditionalConflict),
+            // It ended since it was looked at, or another process is at it.
+            Err(catalog::Error::Conflict) => {
+                let row = self.catalog().upload(&SERVICE, row.id).await?.ok_or(Error::NoSuchUpload)?;
+                return answer_of(&row, &here.listed).unwrap_or(Err(Error::ConditionalConflict));
+            }
             Err(catalog::Error::NotFound) => return Err(Error::NoSuchUpload),
             Err(error) => return Err(error.into()),
         }
         let id = row.id;
-        let result = self.assemble(bound, row, request, by).await;
+        let result = self.assemble(bound, row, request, by, &here).await;
         if result.is_err()
             && let Err(error) = self.catalog().set_upload_state(&SERVICE, id, &completing, open).await
         {
@@ -113,7 +147,13 @@ impl Store {
     /// # Errors
     /// [`Error::ConditionalConflict`]: it is under way.
     pub(super) async fn reopen_if_left(&self, id: UploadId) -> Result<()> {
-        let Some(_here) = Completing::enter(&self.0.completing, id) else { return Err(Error::ConditionalConflict) };
+        let here = Completing::enter(self, id, "", &Arc::default());
+        let Ok(_here) = here else { return Err(Error::ConditionalConflict) };
+        self.reopen(id).await
+    }
+
+    /// The same for who has the upload.
+    async fn reopen(&self, id: UploadId) -> Result<()> {
         let (open, completing) = (UploadState::Open, UploadState::Completing);
         match self.catalog().set_upload_state(&SERVICE, id, &completing, open).await {
             Ok(_) => Ok(()),
@@ -133,12 +173,14 @@ impl Store {
         row: Upload,
         (request, least): (CompleteRequest, u64),
         by: By,
+        here: &Completing,
     ) -> Result<Completed> {
         // Parts cannot change any more: the state keeps new attempts out.
         let stored = self.all_parts(&row).await?;
         let chosen = choose(&request.parts, &stored, least)?;
         let draft = draft(&row, &chosen, &request)?;
         takes(&bound, &draft.key, &draft.content, Some(draft.size))?;
+        here.checked.notify_one();
         let parts: Vec<_> = chosen
             .iter()
             .map(|p| PartRef { attempt: p.attempt, stamp: p.stamp.clone(), size: stored_of(&row, p) })
@@ -149,7 +191,7 @@ impl Store {
         })?;
         let attempts = stored.values().map(|part| part.attempt).collect();
         let free = Step::FreeUpload { handle: row.handle.clone(), attempts };
-        let upload = Some(EndOfUpload { id: row.id, listed: digest_of_list(&request.parts), free });
+        let upload = Some(EndOfUpload { id: row.id, listed: here.listed.clone(), free });
         let along = Along { upload, ..Along::default() };
         let object =
             self.write(Write { bound, stage, draft, whole: None, conditions: request.conditions, along, by }).await?;
@@ -166,22 +208,61 @@ impl Store {
 }
 
 /// An upload that this process is completing, for as long as the value lives.
-struct Completing<'a> {
-    all: &'a DashSet<UploadId>,
+struct Completing {
+    store: Store,
     id: UploadId,
+    /// The digest of the list; empty if it is not completed but looked after.
+    listed: String,
+    checked: Arc<Notify>,
+    /// Nothing is sent: those who wait see it go.
+    _ends: watch::Sender<()>,
 }
 
-impl<'a> Completing<'a> {
-    /// `None`: it is being completed already.
-    fn enter(all: &'a DashSet<UploadId>, id: UploadId) -> Option<Self> {
-        // Made only if it was entered: dropping one leaves.
-        all.insert(id).then(|| Self { all, id })
+/// What others see of it.
+#[derive(Debug, Clone)]
+pub(super) struct Running {
+    listed: String,
+    end: watch::Receiver<()>,
+}
+
+impl Completing {
+    /// `Err`: it is being completed already.
+    fn enter(store: &Store, id: UploadId, listed: &str, checked: &Arc<Notify>) -> std::result::Result<Self, Running> {
+        match store.0.completing.entry(id) {
+            Entry::Occupied(running) => Err(running.get().clone()),
+            Entry::Vacant(place) => {
+                let (ends, end) = watch::channel(());
+                place.insert(Running { listed: listed.to_owned(), end });
+                let (store, listed, checked) = (store.clone(), listed.to_owned(), Arc::clone(checked));
+                Ok(Self { store, id, listed, checked, _ends: ends })
+            }
+        }
     }
 }
 
-impl Drop for Completing<'_> {
+impl Drop for Completing {
     fn drop(&mut self) {
-        self.all.remove(&self.id);
+        self.store.0.completing.remove(&self.id);
+    }
+}
+
+impl Running {
+    /// Waits until it is over, however it ends.
+    async fn ended(mut self) {
+        let _ = self.end.changed().await;
+    }
+}
+
+/// The answer to a Complete of an upload that has ended; `None`: it has not.
+fn answer_of(row: &Upload, listed: &str) -> Option<Result<Completed>> {
+    match &row.state {
+        UploadState::Open | UploadState::Completing => None,
+        UploadState::Done(result) if result.listed == listed => {
+            let version = if result.null { VersionRef::Null } else { VersionRef::Id(result.version) };
+            let (etag, checksum) = (result.etag.clone(), result.checksum.clone());
+            Some(Ok(Completed { version, etag, checksum, sealing: row.attached.sealing.clone() }))
+        }
+        UploadState::Done(_) | UploadState::Aborted => Some(Err(Error::NoSuchUpload)),
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
-use dashmap::{DashMap, DashSet};
+use dashmap::DashMap;
 
 use crate::auth::secret::{MasterKey, NamedKeys, Secret};
 use crate::auth::users::Users;
@@ -80,6 +80,7 @@ pub use walk::Upkeep;
 
 use access_log::AccessLog;
 use bound::Bound;
+use complete::Running;
 use gateways::Gateways;
 use inline::Inline;
 use lock::KeyLocks;
@@ -139,7 +140,7 @@ struct Inner {
     /// Moves before anything is forgotten, so that what was read before is not remembered after.
     bounds_epoch: AtomicU64,
     /// Uploads that are being completed by this process; one in that state that is not here was left so.
-    completing: DashSet<UploadId>,
+    completing: DashMap<UploadId, Running>,
     /// Order among those who make, adopt and remove a bucket of one name. A storage that does not answer holds up nobody
     /// who works on another.
     names: KeyLocks,
@@ -178,7 +179,7 @@ impl Store {
             walks: Walks::default(),
             bounds: DashMap::new(),
             bounds_epoch: AtomicU64::new(0),
-            completing: DashSet::new(),
+            completing: DashMap::new(),
             names: KeyLocks::new(),
             served: items::Served::default(),
             unclean: Mutex::default(),

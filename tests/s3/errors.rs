@@ -1,7 +1,7 @@
 //! The shape of errors, as whole documents.
 
 use super::served;
-use crate::harness::Answer;
+use crate::harness::{Answer, Keys};
 
 /// The document with what changes from run to run masked.
 fn masked(answer: &Answer) -> String {
@@ -85,4 +85,41 @@ async fn a_head_has_the_status_and_the_ids_and_nothing_more() {
         assert!(answer.header("x-amz-request-id").is_some_and(|id| !id.is_empty()));
         assert!(answer.header("x-amz-id-2").is_some_and(|id| !id.is_empty()));
     }
+}
+
+#[tokio::test]
+async fn a_method_that_a_resource_has_not_is_not_allowed() {
+    let (server, root) = served("b-1").await;
+    root.put("b-1", "k", "kept").await.expect(200);
+    for (method, path, resource, allowed) in [
+        ("POST", "/b-1/k", "OBJECT", "DELETE, GET, HEAD, PUT"),
+        ("PATCH", "/b-1/k", "OBJECT", "DELETE, GET, HEAD, PUT"),
+        ("PATCH", "/b-1", "BUCKET", "DELETE, GET, HEAD, POST, PUT"),
+        ("HEAD", "/", "SERVICE", "GET"),
+        ("PUT", "/", "SERVICE", "GET"),
+        ("POST", "/", "SERVICE", "GET"),
+        ("DELETE", "/", "SERVICE", "GET"),
+    ] {
+        let answer = root.call(method, path).send().await.expect(405);
+        assert_eq!(answer.header("allow"), Some(allowed), "{method} {path}");
+        if method != "HEAD" {
+            let inner = format!(
+                "<Code>MethodNotAllowed</Code><Message>The specified method is not allowed against this \
+                 resource.</Message><Method>{method}</Method><ResourceType>{resource}</ResourceType>\
+                 <Resource>{path}</Resource>"
+            );
+            assert_eq!(masked(&answer), document(&inner));
+        }
+    }
+    // What S3 has and is not here, and what nobody has heard of.
+    for (method, path, word) in
+        [("POST", "/b-1/k", "restore"), ("POST", "/b-1/k", "select"), ("PUT", "/", "unheard-of")]
+    {
+        root.call(method, path).query(word, "").send().await.refused(501, "NotImplemented");
+    }
+    // The signature is looked at first.
+    let stranger = root.with_keys(Some(Keys::new("nobody", "guess")));
+    stranger.call("PUT", "/").send().await.refused(403, "InvalidAccessKeyId");
+    server.anonymous().call("POST", "/b-1/k").send().await.refused(405, "MethodNotAllowed");
+    assert_eq!(root.get("b-1", "k").await.expect(200).text(), "kept");
 }

@@ -1,5 +1,8 @@
 //! Uploads in parts.
 
+use std::collections::BTreeSet;
+
+use futures_util::future::join_all;
 use longshore::config::limits::QUOTA_UPLOADS_MAX;
 use md5::{Digest as _, Md5};
 
@@ -103,6 +106,23 @@ async fn a_wrong_list_is_refused_and_the_upload_stays() {
     // A repeated Complete is answered alike; another one is not.
     complete(&root, &upload, &[(2, b)]).await.expect(200);
     complete(&root, &upload, &[(1, a)]).await.refused(404, "NoSuchUpload");
+}
+
+#[tokio::test]
+async fn completes_that_come_at_once_are_answered_alike() {
+    let (_server, root) = served("b-1").await;
+    let upload = begin(&root, &[]).await;
+    let bodies: Vec<Vec<u8>> = (1..=4).map(|number| pattern(PART, number)).collect();
+    let mut etags = Vec::new();
+    for (number, body) in (1..).zip(&bodies) {
+        etags.push(part(&root, &upload, number, body.clone()).await.expect(200).etag().to_owned());
+    }
+    let parts: Vec<(u32, &str)> = (1..).zip(etags.iter().map(String::as_str)).collect();
+    let answers = join_all((0..8).map(|_| complete(&root, &upload, &parts))).await;
+    let told: BTreeSet<_> = answers.into_iter().map(|answer| answer.expect(200).elements("ETag")).collect();
+    let bodies: Vec<&[u8]> = bodies.iter().map(Vec::as_slice).collect();
+    assert_eq!(told, BTreeSet::from([vec![format!("\"{}\"", etag_of(&bodies))]]));
+    assert!(root.get("b-1", "k").await.expect(200).body[..] == bodies.concat());
 }
 
 #[tokio::test]

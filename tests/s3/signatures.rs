@@ -66,6 +66,42 @@ async fn the_time_may_stand_in_the_date() {
 }
 
 #[tokio::test]
+async fn what_a_signature_says_of_itself_must_fit() {
+    let (_server, root) = served("b-1").await;
+    root.put("b-1", "k", "kept").await.expect(200);
+    let date = root.call("GET", "/b-1").signed().header("x-amz-date").expect("signed").to_owned();
+    let malformed = "AuthorizationHeaderMalformed";
+    for (name, from, to, status, code) in [
+        ("authorization", "Credential=", "", 400, malformed),
+        ("authorization", "SignedHeaders=", "", 400, malformed),
+        ("authorization", "aws4_request", "aws5_request", 400, malformed),
+        ("authorization", "/s3/", "/sqs/", 400, malformed),
+        ("authorization", &date[..8], "20200101", 400, malformed),
+        ("authorization", "Signature=", "Signature=0", 403, "SignatureDoesNotMatch"),
+        ("x-amz-date", &date[..8], "20200101", 400, malformed),
+        ("x-amz-date", &date[..8], "yesterday", 403, "AccessDenied"),
+        ("x-amz-content-sha256", "e3b0", "junk", 400, "InvalidArgument"),
+    ] {
+        for method in ["DELETE", "HEAD"] {
+            let call = root.call(method, "/b-1/k").spoil(|signed| {
+                let value = signed.header(name).expect("sent").replacen(from, to, 1);
+                signed.set_header(name, &value);
+            });
+            let answer = call.send().await.expect(status);
+            assert!(method == "HEAD" || answer.code() == code, "{name}: {to}: {}", answer.text());
+        }
+    }
+    let call = root.call("DELETE", "/b-1/k").spoil(|signed| signed.headers.retain(|(name, _)| name != "x-amz-date"));
+    let timeless = call.send().await.refused(403, "AccessDenied");
+    let message = "AWS authentication requires a valid Date or x-amz-date header";
+    assert_eq!(timeless.elements("Message"), [message]);
+    // Nobody's request has no signature that could be wrong.
+    let nobody = root.with_keys(None);
+    nobody.call("GET", "/b-1/k").header("x-amz-content-sha256", "junk").send().await.refused(403, "AccessDenied");
+    assert_eq!(root.get("b-1", "k").await.expect(200).text(), "kept");
+}
+
+#[tokio::test]
 async fn every_metadata_header_must_be_signed() {
     let (server, root) = served("b-1").await;
     let mut request = request(&server.s3.to_string(), "PUT", "/b-1/k");

@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_RANGE, ETAG, LAST_MODIFIED};
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::config::limits::PART_BYTES_MIN;
 use crate::model::causes::causes;
@@ -222,9 +222,18 @@ pub(super) fn no_such_upload() -> Refusal {
     )
 }
 
+/// 405 MethodNotAllowed, with the methods that are.
+pub(super) fn wrong_method(method: &Method, resource: &'static str, allowed: &str) -> Refusal {
+    not_allowed().with("Method", method.as_str()).with("ResourceType", resource).header(ALLOW, allowed)
+}
+
+fn not_allowed() -> Refusal {
+    Refusal::new(405, "MethodNotAllowed", "The specified method is not allowed against this resource.")
+}
+
 /// 405 MethodNotAllowed: of a delete marker nothing can be done but to delete it.
 fn marker_named(version: VersionRef, modified: Timestamp) -> Refusal {
-    Refusal::new(405, "MethodNotAllowed", "The specified method is not allowed against this resource.")
+    not_allowed()
         .with("ResourceType", "DeleteMarker")
         .header(ALLOW, "DELETE")
         .header(LAST_MODIFIED, &http_date(modified))

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use http::{Extensions, HeaderName, HeaderValue};
 use s3s::{S3Error, S3ErrorCode};
 
+use super::encode::xml_safe;
 use super::error::Refusal;
 use crate::front::facts::RequestFacts;
 use crate::model::caller::Caller;
@@ -68,6 +69,15 @@ impl Exchange {
         let mut error = S3Error::new(code);
         error.set_status_code(refusal.status);
         self.refusal.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(refusal);
+        error
+    }
+
+    /// The error of an answer that has begun: what the client is told of it is what s3s writes.
+    pub(super) fn refuse_late(&self, refusal: Refusal) -> S3Error {
+        let message = xml_safe(&refusal.message);
+        let mut error = self.refuse(refusal);
+        error.set_message(message);
+        error.set_request_id(self.facts.id().as_str());
         error
     }
 

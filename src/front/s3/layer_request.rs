@@ -10,21 +10,18 @@ use http::header::{
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request};
 use http_body::Body as _;
-use time::format_description::BorrowedFormatItem;
-use time::macros::format_description;
 
 use super::detached::Detached;
 use super::error::{Refusal, Result};
 use super::exchange::Exchange;
 use super::host::{self, Hosts};
 use super::rewrite::http_moment;
-use super::{hoisted, last_chunk, query, xml_body};
+use super::scope::{AMZ_DATE, BASIC};
+use super::{hoisted, last_chunk, query, scope, xml_body};
 use crate::config::limits::{BODY_XML_BYTES_MAX, FIELDS_BYTES_MAX, URI_BYTES_MAX};
 
 /// Longest life of a signature in the query, in seconds.
 const SIGNED_QUERY_SECONDS_MAX: i64 = 7 * 24 * 60 * 60;
-
-const AMZ_DATE: HeaderName = HeaderName::from_static("x-amz-date");
 
 /// Looks at a request and hands it on in the shape that s3s takes.
 pub(super) fn admit<B>(request: Request<B>, hosts: &Hosts, exchange: &Exchange) -> Result<Request<s3s::Body>>
@@ -39,6 +36,7 @@ where
     lengths(&parts)?;
     join_lists(&mut parts.headers);
     time_of_signature(&mut parts.headers);
+    scope::fits(&parts.headers, parts.uri.query())?;
     parts.extensions.insert(exchange.clone());
     let mut body = last_chunk::required(&parts.headers, s3s::Body::http_body_unsync(body));
     let framed = parts.headers.contains_key(CONTENT_LENGTH) || parts.headers.contains_key(TRANSFER_ENCODING);
@@ -152,7 +150,6 @@ fn lifetime(signed: Option<&str>) -> Result<()> {
 /// A signature may be made for the time in `Date`, where s3s does not look. It is the one that is verified: a time other
 /// than that of the signature makes another signature.
 fn time_of_signature(headers: &mut HeaderMap) {
-    const BASIC: &[BorrowedFormatItem<'_>] = format_description!("[year][month][day]T[hour][minute][second]Z");
     let signed = headers.get(AUTHORIZATION).is_some_and(|value| value.as_bytes().starts_with(b"AWS4-"));
     if !signed || headers.contains_key(AMZ_DATE) || headers.get_all(DATE).iter().count() != 1 {
         return;
@@ -250,6 +247,7 @@ mod tests {
             ("GET", "/b/k", &[("authorization", "AWS a"), ("authorization", "AWS b")], Some("InvalidRequest")),
             ("GET", "/b/k", &[("authorization", "Bearer a")], Some("InvalidArgument")),
             ("GET", "/b/k", &[("authorization", "")], None),
+            ("HEAD", "/b/k", &[("authorization", "AWS4-HMAC-SHA256 x")], Some("AuthorizationHeaderMalformed")),
             ("GET", "/b/k", &[("authorization", "AWS HAHAHA")], Some("InvalidArgument")),
             ("GET", "/b/k", &[("authorization", "AWS key:signature")], None),
             ("GET", "/b/k?X-Amz-Signature=1&X-Amz-Expires=-1", &[], Some("AccessDenied")),

@@ -93,8 +93,10 @@ fn read(response: &Response<Body>) -> Refusal {
     refusal.status = response.status();
     if let Some(code) = element("Code") {
         let message = element("Message").unwrap_or_else(|| code.clone());
-        if code == "InvalidArgument" {
-            refusal.elements = argument(&message);
+        match code.as_str() {
+            "InvalidArgument" => refusal.elements = argument(&message),
+            "AuthorizationHeaderMalformed" => refusal.elements = region(&message),
+            _ => {}
         }
         refusal.message = match code.as_str() {
             "MalformedXML" => MALFORMED_XML.into(),
@@ -111,6 +113,12 @@ fn argument(message: &str) -> Vec<(&'static str, String)> {
     let rest = message.strip_prefix("invalid query: ").or_else(|| message.strip_prefix("invalid header: "));
     let Some((name, value)) = rest.and_then(|rest| rest.split_once(": ")) else { return Vec::new() };
     vec![("ArgumentName", name.to_owned()), ("ArgumentValue", value.trim_matches('"').to_owned())]
+}
+
+/// The region that s3s wants of signatures, where it says so: a client that is told one asks there.
+fn region(message: &str) -> Vec<(&'static str, String)> {
+    let wanted = message.split_once("expecting '").and_then(|(_, rest)| rest.split_once('\''));
+    wanted.map(|(region, _)| ("Region", region.to_owned())).into_iter().collect()
 }
 
 fn render(refusal: Refusal, asked: &Asked, exchange: &Exchange) -> Response<Body> {
@@ -147,7 +155,7 @@ fn elements(refusal: &Refusal, asked: &Asked, exchange: &Exchange) -> Vec<(&'sta
         }
         "NoSuchKey" if !copy => all.extend(facts.key().map(|key| ("Key", key.to_owned()))),
         "InvalidRange" => all.extend(asked.range.clone().map(|range| ("RangeRequested", range))),
-        "AuthorizationHeaderMalformed" | "AuthorizationQueryParametersError" => {
+        "AuthorizationQueryParametersError" => {
             all.extend(asked.region.clone().map(|region| ("Region", region)));
         }
         _ => {}
@@ -178,6 +186,9 @@ fn document(refusal: &Refusal, asked: &Asked, exchange: &Exchange) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use http_body_util::BodyExt as _;
+    use s3s::dto::{CompleteMultipartUploadInput, CompleteMultipartUploadOutput};
+
     use super::*;
     use crate::front::facts::RequestFacts;
     use crate::store::Error;
@@ -223,6 +234,52 @@ mod tests {
         let unread = argument("invalid query: max-keys: abc");
         assert_eq!(unread, [("ArgumentName", "max-keys".to_owned()), ("ArgumentValue", "abc".to_owned())]);
         assert!(answer.contains(MALFORMED_XML) && answer.contains("<Resource>/b/k</Resource>"), "{answer}");
+    }
+
+    /// Completes an upload that takes a while, in one way or the other.
+    struct Slow;
+
+    #[async_trait::async_trait]
+    impl s3s::S3 for Slow {
+        async fn complete_multipart_upload(
+            &self,
+            request: s3s::S3Request<CompleteMultipartUploadInput>,
+        ) -> s3s::S3Result<s3s::S3Response<CompleteMultipartUploadOutput>> {
+            let exchange = Exchange::of(&request.extensions);
+            let key = request.input.key;
+            let future = Box::pin(async move {
+                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+                if key == "bad" {
+                    return Err(exchange.refuse_late(Error::PreconditionFailed.into()));
+                }
+                Ok(CompleteMultipartUploadOutput { key: Some(key), ..Default::default() })
+            });
+            let output = CompleteMultipartUploadOutput { future: Some(future), ..Default::default() };
+            Ok(s3s::S3Response::new(output))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_begins_early_ends_with_what_came_of_it() {
+        let service = s3s::service::S3ServiceBuilder::new(Slow).build();
+        for (key, wanted) in [("k", "<Key>k</Key>"), ("bad", "<Code>PreconditionFailed</Code>")] {
+            let exchange = Exchange::new(RequestFacts::default());
+            let id = exchange.facts().id().as_str().to_owned();
+            let list = "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>a</ETag></Part>\
+                        </CompleteMultipartUpload>";
+            let request = http::Request::builder().method("POST").uri(format!("/bucket/{key}?uploadId=1"));
+            let request = request.header(CONTENT_LENGTH, list.len()).extension(exchange.clone());
+            let request = request.body(Body::from(list.to_owned())).expect("a request");
+            let served = service.call(request).await.expect("an answer");
+            let answer = dress(Ok(served), &asked(Method::POST), &exchange);
+            assert_eq!((answer.status(), answer.headers().get(CONTENT_LENGTH)), (StatusCode::OK, None));
+            assert_eq!(answer.headers()["x-amz-request-id"], *id);
+            let body = answer.into_body().collect().await.expect("to its end").to_bytes();
+            let body = String::from_utf8(body.to_vec()).expect("text");
+            let (head, rest) = body.split_once("?>").expect("a declaration");
+            assert!(head.starts_with("<?xml") && rest.starts_with("  ") && rest.contains(wanted), "{body}");
+            assert_eq!(rest.contains(&format!("<RequestId>{id}</RequestId>")), key == "bad", "{body}");
+        }
     }
 
     #[test]

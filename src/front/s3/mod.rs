@@ -62,11 +62,13 @@ mod operation;
 mod post;
 mod query;
 mod rewrite;
+mod scope;
 mod sigv2;
 mod site;
 mod sse;
 mod tagging;
 mod unset;
+mod verb;
 mod website;
 mod wire;
 mod xml_body;
@@ -246,8 +248,15 @@ impl S3Front {
         if let Some(bucket) = post::bucket(self, &request) {
             return post::serve(self, request, &bucket, exchange).await;
         }
+        let method = request.method().clone();
+        let wrong = verb::wrong(&request, &self.hosts);
         // s3s gives up where it cannot write an answer: on an error text that XML has no form for.
-        self.service.call(mount::as_sent(request)).await.map_err(|_| Refusal::request("The request could not be read."))
+        let unread = |_| Refusal::request("The request could not be read.");
+        let response = self.service.call(mount::as_sent(request)).await.map_err(unread)?;
+        match wrong {
+            Some(refusal) if verb::is_unknown(&method, &response) => Err(refusal),
+            _ => Ok(response),
+        }
     }
 }
 

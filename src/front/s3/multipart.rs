@@ -1,5 +1,10 @@
 //! Uploads in parts.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::TryFutureExt as _;
+use futures_util::future::BoxFuture;
 use http::HeaderMap;
 use s3s::S3Request;
 use s3s::dto::{
@@ -8,16 +13,17 @@ use s3s::dto::{
     CreateMultipartUploadOutput, ListMultipartUploadsInput, ListMultipartUploadsOutput, ListPartsInput,
     ListPartsOutput, MultipartUpload, Part as ShownPart, StorageClass, UploadPartInput, UploadPartOutput,
 };
+use tokio::sync::Notify;
 
 use super::encode::{Encoding, url, xml_safe};
 use super::error::{Refusal, Result};
-use super::exchange::caller;
+use super::exchange::{Exchange, caller};
 use super::gateway::Gateway;
 use super::list::{encoding_of, prefixes, shown_encoding};
 use super::object::{checksum_type, size_of};
 use super::wire::{self, show_checksum};
 use super::{body, content, declared, given, lifecycle, sse};
-use crate::config::limits::{LIST_KEYS_MAX, PART_NUMBER_MAX};
+use crate::config::limits::{COMPLETE_SILENT_SECONDS_MAX, LIST_KEYS_MAX, PART_NUMBER_MAX};
 use crate::model::checksum::{Algorithm, Checksum, ChecksumKind};
 use crate::model::condition::Conditions;
 use crate::model::id::UploadId;
@@ -107,6 +113,38 @@ pub(super) async fn complete(
     gateway: &Gateway,
     request: S3Request<CompleteMultipartUploadInput>,
 ) -> Result<CompleteMultipartUploadOutput> {
+    let exchange = Exchange::of(&request.extensions);
+    let checked = Arc::new(Notify::new());
+    let work = Box::pin(completed(gateway.clone(), request, Arc::clone(&checked)));
+    not_silent(work, &checked, Duration::from_secs(COMPLETE_SILENT_SECONDS_MAX), exchange).await
+}
+
+/// The output of `work` if it is there within `silent` since everything was `checked`. Else one that is sent at once and
+/// whose body says the rest later; headers that depend on the result are not sent then.
+async fn not_silent(
+    mut work: BoxFuture<'static, Result<CompleteMultipartUploadOutput>>,
+    checked: &Notify,
+    silent: Duration,
+    exchange: Exchange,
+) -> Result<CompleteMultipartUploadOutput> {
+    let late = async {
+        checked.notified().await;
+        tokio::time::sleep(silent).await;
+    };
+    tokio::select! {
+        biased;
+        output = &mut work => return output,
+        () = late => {}
+    }
+    let rest = work.map_err(move |refusal| exchange.refuse_late(refusal));
+    Ok(CompleteMultipartUploadOutput { future: Some(Box::pin(rest)), ..CompleteMultipartUploadOutput::default() })
+}
+
+async fn completed(
+    gateway: Gateway,
+    request: S3Request<CompleteMultipartUploadInput>,
+    checked: Arc<Notify>,
+) -> Result<CompleteMultipartUploadOutput> {
     let S3Request { input, headers, extensions, uri, .. } = request;
     let upload = named(&input.bucket, &input.key, &input.upload_id)?;
     let listed = input.multipart_upload.and_then(|list| list.parts).unwrap_or_default();
@@ -123,11 +161,11 @@ pub(super) async fn complete(
         customer_key: sse::customer_key(&headers)?,
     };
     let (bucket, key) = (request.upload.bucket.clone(), request.upload.key.clone());
-    let made = gateway.store.complete_upload(&caller(&extensions), request).await?;
+    let made = gateway.store.complete_telling(&caller(&extensions), request, &checked).await?;
     let mut output = CompleteMultipartUploadOutput {
-        expiration: lifecycle::expiration_of_written(gateway, &bucket, &key, made.version).await,
+        expiration: lifecycle::expiration_of_written(&gateway, &bucket, &key, made.version).await,
         version_id: gateway.written_version(&bucket, made.version).await?,
-        location: Some(location(gateway, &headers, &uri, &input.bucket, &input.key)),
+        location: Some(location(&gateway, &headers, &uri, &input.bucket, &input.key)),
         bucket: Some(input.bucket),
         key: Some(xml_safe(&input.key)),
         e_tag: Some(wire::etag(&made.etag)),
@@ -297,6 +335,38 @@ fn shown_upload(upload: Upload, encoding: Encoding) -> MultipartUpload {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::front::facts::RequestFacts;
+
+    /// What a Complete of so many seconds is answered with; `checks`: seconds of them that go into its checks.
+    async fn answer_of(checks: u64, seconds: u64, end: Result<()>) -> Result<CompleteMultipartUploadOutput> {
+        let checked = Arc::new(Notify::new());
+        let told = Arc::clone(&checked);
+        let work = Box::pin(async move {
+            tokio::time::sleep(Duration::from_secs(checks)).await;
+            told.notify_one();
+            tokio::time::sleep(Duration::from_secs(seconds - checks)).await;
+            end.map(|()| CompleteMultipartUploadOutput { key: Some("k".into()), ..Default::default() })
+        });
+        not_silent(work, &checked, Duration::from_secs(10), Exchange::new(RequestFacts::default())).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_complete_is_not_silent_for_long() {
+        for (checks, seconds) in [(0, 0), (0, 9), (60, 69)] {
+            let output = answer_of(checks, seconds, Ok(())).await.expect("made");
+            assert!(output.future.is_none() && output.key.is_some(), "{checks} of {seconds}");
+            let refused = answer_of(checks, seconds, Err(Refusal::malformed_xml())).await;
+            assert_eq!(refused.expect_err("refused").code, "MalformedXML", "{checks} of {seconds}");
+        }
+        let output = answer_of(1, 100, Ok(())).await.expect("begins");
+        assert_eq!(output.key, None);
+        assert_eq!(output.future.expect("goes on").await.expect("made").key.as_deref(), Some("k"));
+        let refused = Refusal::from(crate::store::Error::PreconditionFailed);
+        let output = answer_of(1, 100, Err(refused)).await.expect("begins");
+        let late = output.future.expect("goes on").await.expect_err("refused");
+        assert_eq!(late.code().as_str(), "PreconditionFailed");
+        assert_eq!(late.message(), Some("At least one of the pre-conditions you specified did not hold"));
+    }
 
     #[test]
     fn algorithms_and_types_that_go_together() {

@@ -24,6 +24,11 @@ pub(super) fn value(query: Option<&str>, name: &str) -> Option<String> {
     pairs(query?).find(|(raw, _)| decoded(raw) == name).map(|(_, value)| decoded(value))
 }
 
+/// Whether a query says more than who asks: a sub-resource, or what is wanted of a resource.
+pub(super) fn names_any(query: Option<&str>) -> bool {
+    pairs(query.unwrap_or_default()).any(|(name, _)| name != "x-id" && !is_signature(&decoded(name)))
+}
+
 /// Whether a parameter is part of a signature in the query.
 pub(super) fn is_signature(name: &str) -> bool {
     const NAMES: [&str; 7] = [

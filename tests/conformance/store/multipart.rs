@@ -1,5 +1,8 @@
 //! Multipart uploads.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use longshore::model::action::Action;
 use longshore::model::bucket::{Bucket, BucketConfig, Quota};
 use longshore::model::checksum::{Algorithm, ChecksumKind};
@@ -10,6 +13,9 @@ use longshore::store::request::{
     CompleteRequest, CreateUpload, Incoming, ListedPart, PartCopy, PartStored, Portion, UploadQuery, UploadRef,
 };
 
+use tokio::sync::Notify;
+
+use super::holes::{ALL, Site};
 use super::{Bed, ROOT, incoming, key, md5_hex, pattern};
 
 const MIN: usize = 5 * 1024 * 1024;
@@ -127,6 +133,44 @@ pub(super) async fn a_repeated_complete_answers_alike(bed: &mut Bed) {
     assert!(matches!(other, Err(Error::NoSuchUpload)));
     assert!(matches!(bed.store.abort_upload(&ROOT, &upload).await, Err(Error::NoSuchUpload)));
     assert!(matches!(bed.store.upload_part(&ROOT, &upload, 1, None, incoming(b"y")).await, Err(Error::NoSuchUpload)));
+}
+
+/// A client that gives up waiting sends its Complete again while the first one still copies: it gets the same answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_complete_waits_for_the_one_that_is_at_it() {
+    for (kind, layout) in ALL {
+        let site = Site::new(kind, layout).await;
+        let upload = begin(&site.bed, "k", None).await;
+        let only = part(&site.bed, &upload, 1, b"x").await;
+        let (reached, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (here, gate) = (Arc::clone(&reached), Arc::clone(&go_on));
+        site.hooks.before("assemble", 0, move || async move {
+            here.notify_one();
+            gate.notified().await;
+        });
+        let list = listed(&[(1, &only)]);
+        let run = |list: Vec<ListedPart>, checked: &Arc<Notify>| {
+            let (store, request, checked) = (site.bed.store.clone(), complete(&upload, list), Arc::clone(checked));
+            tokio::spawn(async move { store.complete_telling(&ROOT, request, &checked).await })
+        };
+        let (begun, waits, never) = (Arc::default(), Arc::default(), Arc::default());
+        let first = run(list.clone(), &begun);
+        reached.notified().await;
+        begun.notified().await;
+        let again = run(list.clone(), &waits);
+        waits.notified().await;
+        let mut other = list;
+        other[0].etag = md5_hex(b"another");
+        let other = run(other, &never).await.expect("ends");
+        assert!(matches!(other, Err(Error::ConditionalConflict)), "{other:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!(!again.is_finished(), "it is answered before there is an answer");
+        go_on.notify_one();
+        let first = first.await.expect("ends").expect("completes");
+        let again = again.await.expect("ends").expect("is answered");
+        assert_eq!((first.version, first.etag), (again.version, again.etag));
+        assert_eq!(site.bed.get("k").await.expect("gets").1, b"x");
+    }
 }
 
 pub(super) async fn abort_frees_parts(bed: &mut Bed) {

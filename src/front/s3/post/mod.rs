@@ -39,11 +39,9 @@ pub(super) fn bucket(front: &S3Front, request: &Request<Body>) -> Option<BucketN
     if request.method() != Method::POST {
         return None;
     }
-    let named = query::pairs(request.uri().query().unwrap_or_default())
-        .any(|(name, _)| name != "x-id" && !query::is_signature(&query::decoded(name)));
     let host = host::of(request.uri(), request.headers());
     let (bucket, key) = host::target(&front.hosts, host, request.uri().path())?;
-    (!named && key.is_empty()).then_some(bucket)
+    (key.is_empty() && !query::names_any(request.uri().query())).then_some(bucket)
 }
 
 /// Says of a PutObject that it was a form.
