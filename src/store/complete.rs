@@ -232,7 +232,7 @@ fn draft(row: &Upload, chosen: &[Part], request: &CompleteRequest) -> Result<Obj
     }
     if let (Some(declared), Some(have)) = (&request.checksum, &checksum)
         && declared.algorithm == have.algorithm
-        && declared.value != have.value
+        && !is_meant(declared, have)
     {
         return Err(Error::BadDigest);
     }
@@ -261,6 +261,12 @@ fn draft(row: &Upload, chosen: &[Part], request: &CompleteRequest) -> Result<Obj
         revision: 0,
         attached,
     })
+}
+
+/// Whether a client that declares a checksum means this one: it may leave out the count of parts behind a composite.
+fn is_meant(declared: &Checksum, have: &Checksum) -> bool {
+    let bare = have.value.rsplit_once('-').map(|(digest, _)| digest);
+    declared.value == have.value || Some(declared.value.as_str()) == bare
 }
 
 /// Bytes of the file of a part.
