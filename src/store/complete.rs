@@ -195,6 +195,7 @@ fn digest_of_list(parts: &[ListedPart]) -> String {
 }
 
 /// The stored parts that are listed, if the list is right. A number may be listed again: then what comes last counts.
+/// A checksum that is not listed is not missed, also where S3 asks for those of a composite: many clients list none.
 fn choose(listed: &[ListedPart], stored: &BTreeMap<u32, Part>, least: u64) -> Result<Vec<Part>> {
     if !listed.is_sorted_by_key(|part| part.number) {
         return Err(Error::InvalidPartOrder);
@@ -228,7 +229,7 @@ fn draft(row: &Upload, chosen: &[Part], request: &CompleteRequest) -> Result<Obj
     let checksum = checksum_of(row, chosen)?;
     let kind = checksum.as_ref().map(|c| c.kind);
     if row.checksum.is_some() && request.kind.is_some_and(|asked| Some(asked) != kind) {
-        return Err(Error::InvalidRequest("The checksum type differs from the one the upload was created with."));
+        return Err(Error::BadDigest);
     }
     if let (Some(declared), Some(have)) = (&request.checksum, &checksum)
         && declared.algorithm == have.algorithm

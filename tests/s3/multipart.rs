@@ -199,3 +199,19 @@ async fn a_composite_may_be_declared_without_the_count_of_its_parts() {
         assert_eq!(head.header("x-amz-checksum-sha1"), Some(shown.as_str()));
     }
 }
+
+#[tokio::test]
+async fn a_complete_names_the_type_of_the_upload_or_none() {
+    let (_server, root) = served("b-1").await;
+    for (own, other) in [("COMPOSITE", "FULL_OBJECT"), ("FULL_OBJECT", "COMPOSITE")] {
+        let upload = begin(&root, &[("x-amz-checksum-algorithm", "CRC32C"), ("x-amz-checksum-type", own)]).await;
+        let etag = part(&root, &upload, 1, b"hello".to_vec()).await.expect(200).etag().to_owned();
+        let listed = [(1, etag.as_str())];
+        let named = |name: &'static str| {
+            let (root, upload, listed) = (&root, &upload, &listed);
+            async move { complete_saying(root, upload, listed, &[("x-amz-checksum-type", name)]).await }
+        };
+        named(other).await.refused(400, "BadDigest");
+        assert_eq!(named(own).await.expect(200).elements("ChecksumType"), [own]);
+    }
+}
