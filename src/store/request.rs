@@ -471,3 +471,12 @@ pub struct PartStored {
     /// How its bytes are encrypted.
     pub sealing: Option<Sealing>,
 }
+
+/// A part that was copied from an object.
+#[derive(Debug, Clone)]
+pub struct PartCopied {
+    /// The part.
+    pub part: PartStored,
+    /// The version it was made of.
+    pub source: VersionRef,
+}

@@ -38,3 +38,26 @@ async fn a_missing_key_says_whether_it_was_deleted() {
     }
     assert_eq!(root.head("b-1", "never").await.expect(404).header("x-amz-delete-marker"), Some("false"));
 }
+
+#[tokio::test]
+async fn a_copied_part_tells_the_version_it_was_made_of() {
+    let (_server, root) = served("b-1").await;
+    root.create_bucket("to-1").await.expect(200);
+    let begun = root.call("POST", "/to-1/k").query("uploads", "").send().await.expect(200);
+    let upload = begun.elements("UploadId").remove(0);
+    let told = |source: String| {
+        let call = root.call("PUT", "/to-1/k").query("uploadId", &upload).query("partNumber", "1");
+        let call = call.header("x-amz-copy-source", &source);
+        async move { call.send().await.expect(200).header("x-amz-copy-source-version-id").map(str::to_owned) }
+    };
+    let plain = || "b-1/k".to_owned();
+    root.put("b-1", "k", "old").await.expect(200);
+    assert_eq!(told(plain()).await, None);
+    assert_eq!(told("b-1/k?versionId=null".to_owned()).await, None, "the bucket never kept any");
+    versioning(&root, "Enabled").await;
+    assert_eq!(told(plain()).await.as_deref(), Some("null"));
+    let new = root.put("b-1", "k", "new").await.expect(200);
+    let id = new.header("x-amz-version-id").expect("an id");
+    assert_eq!(told(plain()).await.as_deref(), Some(id));
+    assert_eq!(told("b-1/k?versionId=null".to_owned()).await.as_deref(), Some("null"));
+}

@@ -182,9 +182,11 @@ pub(super) async fn part(gateway: &Gateway, request: S3Request<UploadPartCopyInp
         source_key: sse::source_key(&headers)?,
         range: input.copy_source_range.as_deref().map(exact_range).transpose()?,
     };
-    let copy_source_version_id = from.from_version.map(|version| version.to_string());
+    let from_bucket = from.from_bucket.clone();
     let key = sse::customer_key(&headers)?;
-    let stored = gateway.store.copy_part(&caller, &upload, number, key.as_ref(), from).await?;
+    let copied = gateway.store.copy_part(&caller, &upload, number, key.as_ref(), from).await?;
+    let copy_source_version_id = gateway.shown_version(&from_bucket, copied.source).await?;
+    let stored = copied.part;
     let mut result = CopyPartResult {
         e_tag: Some(wire::etag(&stored.etag)),
         last_modified: Some(wire::time(stored.modified)),
