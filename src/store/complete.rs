@@ -276,6 +276,7 @@ fn digest_of_list(parts: &[ListedPart]) -> String {
 }
 
 /// The stored parts that are listed, if the list is right. A number may be listed again: then what comes last counts.
+/// A checksum that is not listed is not missed, also where S3 asks for those of a composite: many clients list none.
 fn choose(listed: &[ListedPart], stored: &BTreeMap<u32, Part>, least: u64) -> Result<Vec<Part>> {
     if !listed.is_sorted_by_key(|part| part.number) {
         return Err(Error::InvalidPartOrder);
@@ -309,11 +310,11 @@ fn draft(row: &Upload, chosen: &[Part], request: &CompleteRequest) -> Result<Obj
     let checksum = checksum_of(row, chosen)?;
     let kind = checksum.as_ref().map(|c| c.kind);
     if row.checksum.is_some() && request.kind.is_some_and(|asked| Some(asked) != kind) {
-        return Err(Error::InvalidRequest("The checksum type differs from the one the upload was created with."));
+        return Err(Error::BadDigest);
     }
     if let (Some(declared), Some(have)) = (&request.checksum, &checksum)
         && declared.algorithm == have.algorithm
-        && declared.value != have.value
+        && !is_meant(declared, have)
     {
         return Err(Error::BadDigest);
     }
@@ -342,6 +343,12 @@ fn draft(row: &Upload, chosen: &[Part], request: &CompleteRequest) -> Result<Obj
         revision: 0,
         attached,
     })
+}
+
+/// Whether a client that declares a checksum means this one: it may leave out the count of parts behind a composite.
+fn is_meant(declared: &Checksum, have: &Checksum) -> bool {
+    let bare = have.value.rsplit_once('-').map(|(digest, _)| digest);
+    declared.value == have.value || Some(declared.value.as_str()) == bare
 }
 
 /// Bytes of the file of a part.

@@ -61,14 +61,11 @@ impl Store {
         if opened.object.size > PUT_BYTES_MAX {
             return Err(Error::InvalidRequest("The source of a copy may have at most 5 GiB."));
         }
-        let content = match &request.content {
-            CopyContent::Keep => &opened.object.content,
-            CopyContent::Replace(content) => content,
-        };
-        takes(&bound, &request.key, content, Some(opened.object.size))?;
+        let size = Some(opened.object.size);
+        takes(&bound, &request.key, &request.content.over(&opened.object.content), size)?;
         // What moves within a bucket takes no room; the commit counts.
         if moved != Some(Moved::AtOnce) || source.bucket.id != bound.bucket.id {
-            self.refuse_beyond_quota(&bound, &request.key, Some(opened.object.size)).await?;
+            self.refuse_beyond_quota(&bound, &request.key, size).await?;
         }
         let given = given_to_copy(&bound, &opened.object, &request.given);
         let Accepted { owner, own, mut attached } = self.accept(&bound, &request.key, caller, &given).await?;
@@ -125,11 +122,8 @@ impl Store {
             None => self.catalog().object(&reading, id, key).await?.ok_or(Error::NoSuchKey)?,
             Some(version) => self.catalog().version(&reading, id, key, version).await?.ok_or(Error::NoSuchVersion)?,
         };
-        let content = match &request.content {
-            CopyContent::Keep => &found.content,
-            CopyContent::Replace(content) => content,
-        };
-        self.ask(&scope, bound, &request.key, &Intent::write(content, Some(found.size))).await?;
+        let content = request.content.over(&found.content);
+        self.ask(&scope, bound, &request.key, &Intent::write(&content, Some(found.size))).await?;
         Ok(scope)
     }
 
@@ -160,10 +154,7 @@ impl Store {
         (version, moved): (VersionId, Option<Moved>),
     ) -> Result<Object> {
         let Opened { object, place, body } = opened;
-        let content = match &request.content {
-            CopyContent::Keep => object.content.clone(),
-            CopyContent::Replace(content) => (**content).clone(),
-        };
+        let content = request.content.over(&object.content).into_owned();
         let plain = !stage.seals() && object.attached.sealing.is_none();
         if plain && Arc::ptr_eq(&source.provider, &bound.provider) && facts_hold(&object, request, moved) {
             let range = 0..object.size;

@@ -26,7 +26,7 @@ use crate::store::get::{Named, blocks};
 use crate::store::ingest::{Digest, pour, receive};
 use crate::store::put::takes;
 use crate::store::request::{
-    CreateUpload, Incoming, PartCopy, PartPage, PartStored, UploadPage, UploadQuery, UploadRef,
+    CreateUpload, Incoming, PartCopied, PartCopy, PartPage, PartStored, UploadPage, UploadQuery, UploadRef,
 };
 use crate::store::seal::{DataKey, SealedStage, shows_md5};
 use crate::store::{SERVICE, Store};
@@ -139,7 +139,7 @@ impl Store {
         number: u32,
         customer: Option<&CustomerKey>,
         from: PartCopy,
-    ) -> Result<PartStored> {
+    ) -> Result<PartCopied> {
         check_number(number)?;
         let named = Named::new(&from.from_key, from.from_version, Action::GetObject);
         let source = self.enter_to_read(caller, &from.from_bucket, named.key, named.version, named.action).await?;
@@ -164,8 +164,10 @@ impl Store {
         let attempt = VersionId::fresh();
         let stage = self.stage_part(&bound, &row, number, attempt).await?;
         let mut stage = SealedStage::over(stage, key.as_ref(), number);
+        let source = opened.object.shown();
         let digest = pour(blocks(opened.body), &mut stage, PUT_BYTES_MAX, algorithm).await?;
-        self.add_part(bound, row, number, attempt, (stage, key), digest, algorithm).await
+        let part = self.add_part(bound, row, number, attempt, (stage, key), digest, algorithm).await?;
+        Ok(PartCopied { part, source })
     }
 
     async fn enter_open(&self, caller: &Caller, upload: &UploadRef) -> Result<(Arc<Bound>, Upload)> {

@@ -3,6 +3,7 @@
 mod attached;
 mod walks;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 use std::pin::Pin;
@@ -225,8 +226,30 @@ pub struct VersionPage {
 pub enum CopyContent {
     /// What the source has.
     Keep,
+    /// What the source has, but for what S3 never copies: that is as it is given here.
+    KeepBut {
+        /// The storage class; `None` is STANDARD.
+        storage_class: Option<String>,
+        /// Where a website sends who asks for the copy.
+        redirect: Option<String>,
+    },
     /// This instead.
     Replace(Box<Content>),
+}
+
+impl CopyContent {
+    /// What the copy of a source with this content has.
+    pub(super) fn over<'c>(&'c self, source: &'c Content) -> Cow<'c, Content> {
+        match self {
+            Self::Keep => Cow::Borrowed(source),
+            Self::KeepBut { storage_class, redirect } => Cow::Owned(Content {
+                storage_class: storage_class.clone(),
+                redirect: redirect.clone(),
+                ..source.clone()
+            }),
+            Self::Replace(content) => Cow::Borrowed(content),
+        }
+    }
 }
 
 /// Copy an object.
@@ -447,4 +470,13 @@ pub struct PartStored {
     pub modified: Timestamp,
     /// How its bytes are encrypted.
     pub sealing: Option<Sealing>,
+}
+
+/// A part that was copied from an object.
+#[derive(Debug, Clone)]
+pub struct PartCopied {
+    /// The part.
+    pub part: PartStored,
+    /// The version it was made of.
+    pub source: VersionRef,
 }

@@ -95,7 +95,7 @@ impl World {
             range: None,
         };
         let to = self.reference(upload);
-        let stored = self.wait(self.store().copy_part(&ROOT, &to, number, None, from));
+        let stored = self.wait(self.store().copy_part(&ROOT, &to, number, None, from)).map(|copied| copied.part);
         let source = self.held((bucket, name)).map(|held| held.bytes.clone()).ok_or("NoSuchKey");
         self.stored(upload, number, stored, source)?;
         self.see((bucket, name))

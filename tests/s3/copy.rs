@@ -25,6 +25,29 @@ async fn a_copy_carries_what_the_source_says_unless_told_otherwise() {
 }
 
 #[tokio::test]
+async fn a_copy_has_the_storage_class_and_the_redirect_that_it_names() {
+    let (_server, root) = served("b-1").await;
+    let (class, redirect) = ("x-amz-storage-class", "x-amz-website-redirect-location");
+    let put = root.call("PUT", "/b-1/from").header(class, "STANDARD_IA").header(redirect, "/old");
+    put.header("content-type", "a/b").header("x-amz-meta-m", "1").body("hello").send().await.expect(200);
+    for (to, name, value, of_class, leads_to) in [
+        ("to", "", "", None, None),
+        ("to", redirect, "/new", None, Some("/new")),
+        ("to", class, "GLACIER_IR", Some("GLACIER_IR"), None),
+        ("from", class, "STANDARD", None, None),
+    ] {
+        let mut copy = root.call("PUT", &format!("/b-1/{to}")).header("x-amz-copy-source", "b-1/from");
+        if !name.is_empty() {
+            copy = copy.header(name, value);
+        }
+        copy.send().await.expect(200);
+        let head = root.head("b-1", to).await.expect(200);
+        assert_eq!((head.header(class), head.header(redirect)), (of_class, leads_to), "{to} with {name}");
+        assert_eq!((head.header("content-type"), head.header("x-amz-meta-m")), (Some("a/b"), Some("1")));
+    }
+}
+
+#[tokio::test]
 async fn a_copy_onto_itself_must_change_something() {
     let (_server, root) = served("b-1").await;
     root.put("b-1", "k", "hello").await.expect(200);

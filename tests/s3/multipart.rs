@@ -25,11 +25,19 @@ async fn part(client: &Client, upload: &str, number: u32, body: Vec<u8>) -> Answ
 }
 
 async fn complete(client: &Client, upload: &str, parts: &[(u32, &str)]) -> Answer {
+    complete_saying(client, upload, parts, &[]).await
+}
+
+async fn complete_saying(client: &Client, upload: &str, parts: &[(u32, &str)], headers: &[(&str, &str)]) -> Answer {
     let one =
         |(number, etag): &(u32, &str)| format!("<Part><PartNumber>{number}</PartNumber><ETag>\"{etag}\"</ETag></Part>");
     let list: String = parts.iter().map(one).collect();
     let body = format!("<CompleteMultipartUpload>{list}</CompleteMultipartUpload>");
-    client.call("POST", "/b-1/k").query("uploadId", upload).body(body).send().await
+    let mut call = client.call("POST", "/b-1/k").query("uploadId", upload).body(body);
+    for (name, value) in headers {
+        call = call.header(name, value);
+    }
+    call.send().await
 }
 
 fn etag_of(parts: &[&[u8]]) -> String {
@@ -209,4 +217,44 @@ async fn a_quota_bounds_the_uploads_of_a_bucket() {
     root.call("DELETE", "/b-1/k").query("uploadId", &first).send().await.expect(204);
     more().await.expect(200);
     more().await.refused(403, "QuotaExceeded");
+}
+
+#[tokio::test]
+async fn a_composite_may_be_declared_without_the_count_of_its_parts() {
+    use sha1::Sha1;
+    let (_server, root) = served("b-1").await;
+    let whole = super::base64(&Sha1::digest(Sha1::digest("hello")));
+    let shown = format!("{whole}-1");
+    let wrong = super::base64(&Sha1::digest("hello"));
+    for right in [&whole, &shown] {
+        let upload = begin(&root, &[("x-amz-checksum-algorithm", "SHA1")]).await;
+        let etag = part(&root, &upload, 1, b"hello".to_vec()).await.expect(200).etag().to_owned();
+        let declare = |value: &str| {
+            let (root, upload, etag, value) = (&root, &upload, &etag, value.to_owned());
+            async move { complete_saying(root, upload, &[(1, etag)], &[("x-amz-checksum-sha1", &value)]).await }
+        };
+        for bad in [&wrong, &format!("{wrong}-1"), &format!("{whole}-2")] {
+            declare(bad).await.refused(400, "BadDigest");
+        }
+        let made = declare(right).await.expect(200);
+        assert_eq!(made.elements("ChecksumSHA1"), std::slice::from_ref(&shown), "declared as {right}");
+        let head = root.call("HEAD", "/b-1/k").header("x-amz-checksum-mode", "ENABLED").send().await.expect(200);
+        assert_eq!(head.header("x-amz-checksum-sha1"), Some(shown.as_str()));
+    }
+}
+
+#[tokio::test]
+async fn a_complete_names_the_type_of_the_upload_or_none() {
+    let (_server, root) = served("b-1").await;
+    for (own, other) in [("COMPOSITE", "FULL_OBJECT"), ("FULL_OBJECT", "COMPOSITE")] {
+        let upload = begin(&root, &[("x-amz-checksum-algorithm", "CRC32C"), ("x-amz-checksum-type", own)]).await;
+        let etag = part(&root, &upload, 1, b"hello".to_vec()).await.expect(200).etag().to_owned();
+        let listed = [(1, etag.as_str())];
+        let named = |name: &'static str| {
+            let (root, upload, listed) = (&root, &upload, &listed);
+            async move { complete_saying(root, upload, listed, &[("x-amz-checksum-type", name)]).await }
+        };
+        named(other).await.refused(400, "BadDigest");
+        assert_eq!(named(own).await.expect(200).elements("ChecksumType"), [own]);
+    }
 }

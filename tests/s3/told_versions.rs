@@ -105,3 +105,26 @@ async fn versions_and_markers_are_listed_by_key_and_then_the_newest_first() {
     let rest = list().query("key-marker", &key[0]).query("version-id-marker", &version[0]).send().await.expect(200);
     assert_eq!((in_order(&rest), rest.elements("KeyMarker")), (plain[2..].to_vec(), key));
 }
+
+#[tokio::test]
+async fn a_copied_part_tells_the_version_it_was_made_of() {
+    let (_server, root) = served("b-1").await;
+    root.create_bucket("to-1").await.expect(200);
+    let begun = root.call("POST", "/to-1/k").query("uploads", "").send().await.expect(200);
+    let upload = begun.elements("UploadId").remove(0);
+    let told = |source: String| {
+        let call = root.call("PUT", "/to-1/k").query("uploadId", &upload).query("partNumber", "1");
+        let call = call.header("x-amz-copy-source", &source);
+        async move { call.send().await.expect(200).header("x-amz-copy-source-version-id").map(str::to_owned) }
+    };
+    let plain = || "b-1/k".to_owned();
+    root.put("b-1", "k", "old").await.expect(200);
+    assert_eq!(told(plain()).await, None);
+    assert_eq!(told("b-1/k?versionId=null".to_owned()).await, None, "the bucket never kept any");
+    versioning(&root, "Enabled").await;
+    assert_eq!(told(plain()).await.as_deref(), Some("null"));
+    let new = root.put("b-1", "k", "new").await.expect(200);
+    let id = new.header("x-amz-version-id").expect("an id");
+    assert_eq!(told(plain()).await.as_deref(), Some(id));
+    assert_eq!(told("b-1/k?versionId=null".to_owned()).await.as_deref(), Some("null"));
+}

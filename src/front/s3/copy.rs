@@ -16,13 +16,12 @@ use super::object::checksum_type;
 use super::rewrite::SourceHeader;
 use super::wire::{self, show_checksum};
 use super::{content, declared, given, lifecycle, sse};
-use crate::model::caller::Caller;
-use crate::model::condition::{Conditions, TagMatch};
-use crate::model::encryption::{CustomerKey, EncryptionRequest};
+use crate::model::condition::Conditions;
+use crate::model::encryption::EncryptionRequest;
 use crate::model::name::{BucketName, ObjectKey};
-use crate::model::object::{Content, Object};
+use crate::model::object::Object;
 use crate::model::versioning::VersionRef;
-use crate::store::request::{Copied, CopyContent, CopyRequest, GetRequest, PartCopy, Portion, UploadRef};
+use crate::store::request::{Copied, CopyContent, CopyRequest, PartCopy, UploadRef};
 
 /// What is copied.
 struct Source {
@@ -93,7 +92,7 @@ pub(super) async fn object(gateway: &Gateway, request: S3Request<CopyObjectInput
             return Err(Refusal::argument("x-amz-tagging-directive", other, "Unknown tagging directive."));
         }
     };
-    let mut source_conditions =
+    let source_conditions =
         source_conditions(&headers, input.copy_source_if_modified_since, input.copy_source_if_unmodified_since);
     let (given, source_key) = (given::of(&headers)?, sse::source_key(&headers)?);
     let asked = content::of(&headers, input.metadata)?;
@@ -101,11 +100,9 @@ pub(super) async fn object(gateway: &Gateway, request: S3Request<CopyObjectInput
         asked.storage_class.is_some() || asked.redirect.is_some() || headers.contains_key("x-amz-storage-class");
     let content = match input.metadata_directive.as_ref().map(MetadataDirective::as_str) {
         Some(MetadataDirective::REPLACE) => CopyContent::Replace(Box::new(asked)),
-        None | Some(MetadataDirective::COPY) if changes => CopyContent::Replace(Box::new(
-            carried(gateway, &caller, &source, source_key.clone(), asked, &mut source_conditions).await?,
-        )),
         None | Some(MetadataDirective::COPY)
-            if source.bucket == bucket
+            if !changes
+                && source.bucket == bucket
                 && source.key == key
                 && source.version.is_none()
                 && given.encryption == EncryptionRequest::Default =>
@@ -115,7 +112,9 @@ pub(super) async fn object(gateway: &Gateway, request: S3Request<CopyObjectInput
                  object's metadata, storage class, website redirect location or encryption attributes.",
             ));
         }
-        None | Some(MetadataDirective::COPY) => CopyContent::Keep,
+        None | Some(MetadataDirective::COPY) => {
+            CopyContent::KeepBut { storage_class: asked.storage_class, redirect: asked.redirect }
+        }
         Some(other) => {
             return Err(Refusal::argument("x-amz-metadata-directive", other, "Unknown metadata directive."));
         }
@@ -159,31 +158,6 @@ fn described(mut output: CopyObjectOutput, copied: Object) -> CopyObjectOutput {
     output
 }
 
-/// What the source has, with the storage class and redirect that the request names: those are never copied once one is
-/// named. The copy is bound to the bytes whose headers were read.
-async fn carried(
-    gateway: &Gateway,
-    caller: &Caller,
-    source: &Source,
-    customer_key: Option<CustomerKey>,
-    asked: Content,
-    conditions: &mut Conditions,
-) -> Result<Content> {
-    let request = GetRequest {
-        version: source.version,
-        bucket: source.bucket.clone(),
-        key: source.key.clone(),
-        portion: Portion::Whole,
-        conditions: Conditions::default(),
-        customer_key,
-    };
-    let object = gateway.store.head(caller, request).await?.object;
-    if conditions.if_match.is_none() {
-        conditions.if_match = Some(TagMatch::Of(vec![object.etag]));
-    }
-    Ok(Content { storage_class: asked.storage_class, redirect: asked.redirect, ..object.content })
-}
-
 /// UploadPartCopy.
 pub(super) async fn part(gateway: &Gateway, request: S3Request<UploadPartCopyInput>) -> Result<UploadPartCopyOutput> {
     let S3Request { input, headers, extensions, .. } = request;
@@ -208,9 +182,11 @@ pub(super) async fn part(gateway: &Gateway, request: S3Request<UploadPartCopyInp
         source_key: sse::source_key(&headers)?,
         range: input.copy_source_range.as_deref().map(exact_range).transpose()?,
     };
-    let copy_source_version_id = from.from_version.map(|version| version.to_string());
+    let from_bucket = from.from_bucket.clone();
     let key = sse::customer_key(&headers)?;
-    let stored = gateway.store.copy_part(&caller, &upload, number, key.as_ref(), from).await?;
+    let copied = gateway.store.copy_part(&caller, &upload, number, key.as_ref(), from).await?;
+    let copy_source_version_id = gateway.shown_version(&from_bucket, copied.source).await?;
+    let stored = copied.part;
     let mut result = CopyPartResult {
         e_tag: Some(wire::etag(&stored.etag)),
         last_modified: Some(wire::time(stored.modified)),
