@@ -148,7 +148,8 @@ impl Store {
                 if let Err(error) = self.take_what_is_left().await {
                     tracing::warn!(%error, "what other processes left could not be read");
                 }
-                let before = Timestamp(Clock::now().0.saturating_sub(UPLOADS_KEPT_SECONDS.cast_signed() * 1_000_000_000));
+                let before =
+                    Timestamp(Clock::now().0.saturating_sub(UPLOADS_KEPT_SECONDS.cast_signed() * 1_000_000_000));
                 if let Err(error) = self.catalog().tidy_uploads(&SERVICE, false, before).await {
                     tracing::warn!(%error, "old uploads could not be forgotten");
                 }

@@ -14,7 +14,9 @@ use super::gc::{is_object, is_older, older_than};
 use super::progress::Ticker;
 use super::{BATCH, MANAGED_PAGE, Met, Seen, Sides};
 use crate::catalog::{Step, Task, VersionWindow};
-use crate::config::limits::{FINDINGS_LISTED_MAX, GC_GRACE_SECONDS, LIST_KEYS_MAX, PART_NUMBER_MAX, REMOVED_UNASKED_MIN};
+use crate::config::limits::{
+    FINDINGS_LISTED_MAX, GC_GRACE_SECONDS, LIST_KEYS_MAX, PART_NUMBER_MAX, REMOVED_UNASKED_MIN,
+};
 use crate::model::action::Action;
 use crate::model::caller::Caller;
 use crate::model::id::VersionId;

@@ -266,7 +266,7 @@ pub(super) async fn parts_fit_into_the_quota(bed: &mut Bed) {
     bed.store.upload_part(&ROOT, &upload, 1, None, body).await.expect("fits");
     unfit(2, 1).await;
     let copied = bed.store.copy_part(&ROOT, &upload, 1, None, part_copy(bed, Some((1, 10)))).await.expect("fits");
-    bed.store.complete_upload(&ROOT, complete(&upload, listed(&[(1, &copied)]))).await.expect("completes");
+    bed.store.complete_upload(&ROOT, complete(&upload, listed(&[(1, &copied.part)]))).await.expect("completes");
     // What the upload is to replace makes room for its parts.
     let over = begin(bed, "k", None).await;
     part(bed, &over, 1, &pattern(10, 4)).await;

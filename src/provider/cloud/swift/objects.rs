@@ -13,6 +13,7 @@ use super::headers::{Form, Seen, dress, fresh_write, seen, tag, unquoted, untag}
 use super::segments::is_segment;
 use super::slo::Remains;
 use crate::model::object::Content;
+use crate::model::range::content_range;
 use crate::provider::cloud::payload::Payload;
 use crate::provider::cloud::service::{At, Facts, When};
 use crate::provider::cloud::transport::Reply;
