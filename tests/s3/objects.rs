@@ -128,6 +128,36 @@ async fn a_signed_request_may_ask_for_other_headers() {
     assert_eq!((bad.status, bad.header("x-evil")), (400, None));
 }
 
+#[tokio::test]
+async fn headers_that_are_asked_for_may_have_the_letters_of_latin_1() {
+    let (_server, root) = served("photos").await;
+    let kept =
+        root.call("PUT", "/photos/k").header("content-disposition", "inline").header("cache-control", "no-store");
+    kept.body("x").send().await.expect(200);
+    for method in ["GET", "HEAD"] {
+        let ask = |name: &str, text: &str| root.call(method, "/photos/k").query(name, text);
+        let call = ask("response-content-disposition", "attachment; filename=\"Pr\u{fc}fung.pdf\"");
+        let call = call.query("response-content-type", "text/x-\u{ff}").query("response-content-language", "de");
+        let answer = call.send().await.expect(200);
+        for (name, wanted) in [
+            ("content-disposition", &b"attachment; filename=\"Pr\xfcfung.pdf\""[..]),
+            ("content-type", b"text/x-\xff"),
+            ("content-language", b"de"),
+            ("cache-control", b"no-store"),
+        ] {
+            let values: Vec<&[u8]> = answer.headers.get_all(name).iter().map(|value| value.as_bytes()).collect();
+            assert_eq!(values, [wanted], "{method} {name}");
+        }
+        let unfit = ask("response-content-disposition", "attachment; filename=\"1976\u{2013}2016.md\"").send().await;
+        assert_eq!(unfit.status, 400, "{method}");
+        if method == "GET" {
+            let unfit = unfit.refused(400, "InvalidArgument");
+            assert_eq!(unfit.elements("Message"), ["Header value cannot be represented using ISO-8859-1."]);
+            assert_eq!(unfit.elements("ArgumentName"), ["response-content-disposition"]);
+        }
+    }
+}
+
 /// The head of a PUT of `hello` whose length is not told.
 fn unmeasured(root: &Client, payload: Payload) -> String {
     let call = root.call("PUT", "/photos/k").header("transfer-encoding", "chunked").header("connection", "close");

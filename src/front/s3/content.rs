@@ -1,7 +1,8 @@
 //! What a client says about the bytes of an object, between headers and the model.
 //!
 //! **Invariant:** nothing that is stored here can break the headers of a later answer: values are printable ASCII, and
-//! user metadata, which may be any text, is given back in encoded words.
+//! user metadata, which may be any text, is given back in encoded words. What an answer is asked to say instead may have
+//! the letters of ISO-8859-1, too.
 
 use std::collections::HashMap;
 
@@ -134,29 +135,37 @@ pub(super) struct Shown {
     pub(super) metadata: HashMap<String, String>,
     /// How many entries of it no header can carry.
     pub(super) missing: Option<i32>,
+    /// Headers beyond ASCII, in ISO-8859-1. s3s would write them in UTF-8.
+    pub(super) latin: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// Puts what is stored and what is asked for instead together.
 ///
 /// # Errors
-/// 400 if what is asked for cannot be in a header.
+/// 400 if what is asked for cannot be in a header: a control character, or one that ISO-8859-1 has not.
 pub(super) fn shown(stored: Content, overrides: Overrides) -> Result<Shown> {
-    let pick = |name: &'static str, asked: Option<String>, stored: Option<String>| match asked {
-        Some(asked) if !printable(&asked) => {
-            Err(Refusal::argument(name, &asked, "A header of the response must be printable ASCII."))
-        }
-        Some(asked) => Ok(Some(asked)),
+    let mut latin = Vec::new();
+    let mut pick = |name: &'static str, header, asked: Option<String>, stored: Option<String>| match asked {
+        Some(asked) if printable(&asked) => Ok(Some(asked)),
+        Some(asked) => match in_latin(&asked) {
+            Some(value) => {
+                latin.push((header, value));
+                Ok(None)
+            }
+            None => Err(Refusal::argument(name, &asked, "Header value cannot be represented using ISO-8859-1.")),
+        },
         // Another front may have stored what a header cannot carry.
         None => Ok(stored.filter(|value| printable(value))),
     };
+    let Overrides { content_type, cache_control, disposition, encoding, language, expires } = overrides;
     let content = Content {
-        content_type: pick("response-content-type", overrides.content_type, stored.content_type)?
+        content_type: pick("response-content-type", CONTENT_TYPE, content_type, stored.content_type)?
             .or_else(|| Some(DEFAULT_TYPE.to_owned())),
-        cache_control: pick("response-cache-control", overrides.cache_control, stored.cache_control)?,
-        disposition: pick("response-content-disposition", overrides.disposition, stored.disposition)?,
-        encoding: pick("response-content-encoding", overrides.encoding, stored.encoding)?,
-        language: pick("response-content-language", overrides.language, stored.language)?,
-        expires: pick("response-expires", overrides.expires, stored.expires)?,
+        cache_control: pick("response-cache-control", CACHE_CONTROL, cache_control, stored.cache_control)?,
+        disposition: pick("response-content-disposition", CONTENT_DISPOSITION, disposition, stored.disposition)?,
+        encoding: pick("response-content-encoding", CONTENT_ENCODING, encoding, stored.encoding)?,
+        language: pick("response-content-language", CONTENT_LANGUAGE, language, stored.language)?,
+        expires: pick("response-expires", EXPIRES, expires, stored.expires)?,
         redirect: stored.redirect.filter(|value| printable(value)),
         storage_class: stored.storage_class,
         ..Content::default()
@@ -171,11 +180,17 @@ pub(super) fn shown(stored: Content, overrides: Overrides) -> Result<Shown> {
         })
         .collect();
     let missing = i32::try_from(all - metadata.len()).ok().filter(|missing| *missing > 0);
-    Ok(Shown { content, metadata, missing })
+    Ok(Shown { content, metadata, missing, latin })
 }
 
 fn printable(value: &str) -> bool {
     HeaderValue::from_str(value).is_ok_and(|value| value.to_str().is_ok())
+}
+
+/// A text in ISO-8859-1, if it can be written so and breaks no header.
+fn in_latin(text: &str) -> Option<HeaderValue> {
+    let bytes: Option<Vec<u8>> = text.chars().map(|c| u8::try_from(c).ok().filter(|_| !c.is_control())).collect();
+    HeaderValue::from_bytes(&bytes?).ok()
 }
 
 #[cfg(test)]
@@ -226,9 +241,12 @@ mod tests {
         assert_eq!(answer.content.content_type.as_deref(), Some(DEFAULT_TYPE));
         assert_eq!((answer.content.language.as_deref(), answer.content.cache_control), (Some("de"), None));
         assert_eq!((answer.metadata.len(), answer.missing), (1, Some(1)));
-        for bad in ["a\r\nSet-Cookie: b", "a\0", "é"] {
+        for bad in ["a\r\nSet-Cookie: b", "a\0", "é\r\nSet-Cookie: b", "é\u{85}", "–", "倉"] {
             let asked = Overrides { content_type: Some(bad.into()), ..Overrides::default() };
             assert!(shown(Content::default(), asked).is_err(), "{bad:?}");
         }
+        let asked = Overrides { disposition: Some("é".into()), ..Overrides::default() };
+        let latin = shown(Content::default(), asked).expect("shown").latin;
+        assert_eq!(latin, [(CONTENT_DISPOSITION, HeaderValue::from_bytes(b"\xe9").expect("a value"))]);
     }
 }

@@ -40,7 +40,7 @@ impl Exchange {
         &self.facts
     }
 
-    /// Leaves a header of the answer for which s3s has no field.
+    /// Leaves a header of the answer for which s3s has no field, or that it would write otherwise.
     pub(super) fn add_header(&self, name: HeaderName, value: HeaderValue) {
         self.headers.lock().unwrap_or_else(PoisonError::into_inner).push((name, value));
     }

@@ -49,7 +49,10 @@ pub(super) fn settle(served: Result<Response<Body>, Refusal>, exchange: &Exchang
             Err(refusal)
         }
         (None, Ok(mut response)) => {
-            response.headers_mut().extend(exchange.take_headers());
+            for (name, value) in exchange.take_headers() {
+                // In place of what s3s made of it.
+                response.headers_mut().insert(name, value);
+            }
             if let Some(document) = exchange.take_document() {
                 response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(document.len()));
                 *response.body_mut() = Body::from(document);

@@ -1,5 +1,6 @@
 //! One object: put, get, head, delete, and its attributes.
 
+use http::Extensions;
 use s3s::S3Request;
 use s3s::dto::{
     Checksum as ShownChecksum, ChecksumMode, ChecksumType, DeleteObjectInput, DeleteObjectOutput,
@@ -10,7 +11,7 @@ use s3s::dto::{
 
 use super::content::{Overrides, Shown, shown};
 use super::error::{Refusal, Result};
-use super::exchange::caller;
+use super::exchange::{Exchange, caller};
 use super::gateway::Gateway;
 use super::post::Posted;
 use super::wire::{self, show_checksum};
@@ -81,7 +82,7 @@ struct Facts {
     parts: Option<i32>,
 }
 
-fn facts(found: Found, overrides: Overrides, mode: Option<&ChecksumMode>) -> Result<Facts> {
+fn facts(extensions: &Extensions, found: Found, overrides: Overrides, mode: Option<&ChecksumMode>) -> Result<Facts> {
     let Found { mut object, range, partial, part } = found;
     let stored = std::mem::take(&mut object.content);
     let size = object.size;
@@ -100,7 +101,11 @@ fn facts(found: Found, overrides: Overrides, mode: Option<&ChecksumMode>) -> Res
     // Beside the value of a part stands the type of the whole, which says how the two are related.
     let checksum_type = checksum.as_ref().map(|own| checksum_type(object.checksum.as_ref().unwrap_or(own)));
     let length = wire::bytes(range.end - range.start);
-    Ok(Facts { shown: shown(stored, overrides)?, object, checksum, checksum_type, length, content_range, parts })
+    let mut shown = shown(stored, overrides)?;
+    for (name, value) in std::mem::take(&mut shown.latin) {
+        Exchange::of(extensions).add_header(name, value);
+    }
+    Ok(Facts { shown, object, checksum, checksum_type, length, content_range, parts })
 }
 
 /// How many tags there are, if there are any.
@@ -112,7 +117,7 @@ fn tag_count(attached: &Attached) -> Option<i32> {
 macro_rules! fill {
     ($output:ident, $facts:expr) => {{
         let Facts { shown, object, checksum, checksum_type, length, content_range, parts } = $facts;
-        let Shown { content, metadata, missing } = shown;
+        let Shown { content, metadata, missing, latin: _ } = shown;
         let mut output = $output {
             accept_ranges: Some("bytes".to_owned()),
             content_type: content.content_type,
@@ -180,7 +185,7 @@ pub(super) async fn get(gateway: &Gateway, request: S3Request<GetObjectInput>) -
     let found = gateway.store.get(&caller(&extensions), request).await?;
     let version_id = gateway.shown_version(&bucket, found.found.object.shown()).await?;
     let expiration = lifecycle::expiration(gateway, &bucket, &found.found.object).await.filter(|_| current);
-    let facts = facts(found.found, overrides, input.checksum_mode.as_ref())?;
+    let facts = facts(&extensions, found.found, overrides, input.checksum_mode.as_ref())?;
     let mut output = fill!(GetObjectOutput, facts);
     output.version_id = version_id;
     output.expiration = expiration;
@@ -205,7 +210,7 @@ pub(super) async fn head(gateway: &Gateway, request: S3Request<HeadObjectInput>)
     let found = gateway.store.head(&caller(&extensions), request).await?;
     let version_id = gateway.shown_version(&bucket, found.object.shown()).await?;
     let expiration = lifecycle::expiration(gateway, &bucket, &found.object).await.filter(|_| current);
-    let facts = facts(found, overrides, input.checksum_mode.as_ref())?;
+    let facts = facts(&extensions, found, overrides, input.checksum_mode.as_ref())?;
     let mut output = fill!(HeadObjectOutput, facts);
     output.version_id = version_id;
     output.expiration = expiration;
