@@ -140,7 +140,8 @@ pub(super) async fn a_newer_file_keeps_what_it_displaces(bed: &mut Bed) {
     bed.reopen(true).await;
     let file = bed.files.as_ref().expect("a directory").join("k");
     std::fs::write(&file, b"theirs").expect("writes");
-    let newer = std::time::SystemTime::now() + std::time::Duration::from_secs(1);
+    let newer = u64::try_from(Clock::now().0).expect("after 1970") + 1_000_000_000;
+    let newer = std::time::UNIX_EPOCH + std::time::Duration::from_nanos(newer);
     std::fs::File::options().write(true).open(&file).expect("opens").set_modified(newer).expect("dated");
     bed.store.scan(&ROOT, &bed.bucket, ScanOptions::default()).await.expect("scans");
     assert_eq!(read(bed, "k", None).await.expect("reads"), b"theirs");
