@@ -87,7 +87,7 @@ clean: ## remove what was built and installed here; ./data stays
 
 tools: $(VENV)/.installed
 	missing=
-	for tool in restic strace; do command -v $$tool > /dev/null || missing="$$missing $$tool"; done
+	for tool in faketime restic strace; do command -v $$tool > /dev/null || missing="$$missing $$tool"; done
 	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then
 	  apt-get update -q && apt-get install -qy --no-install-recommends $$missing
 	fi
