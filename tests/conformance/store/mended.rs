@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use longshore::catalog::{Catalog as _, Change, Commit, NewTask, Scope, Step};
+use longshore::catalog::{Catalog as _, Change, Commit, GatewayId, NewTask, Scope, Step};
 use longshore::model::bucket::BucketRules;
 use longshore::model::condition::Conditions;
 use longshore::model::name::BucketName;
@@ -21,7 +21,7 @@ use longshore::store::request::{
 use longshore::store::{Attach, Error};
 
 use super::holes::{ALL, Site};
-use super::{Bed, Kind, ROOT, incoming, key, open_ruled, pattern, share_catalog, walk};
+use super::{Bed, Kind, ROOT, incoming, key, open_catalog, open_ruled, pattern, share_catalog, walk};
 use crate::conformance::provider::objects::Objects;
 
 /// A mount for as long as the value lives; `None` if this test may not mount, which it says.
@@ -162,7 +162,9 @@ async fn gateways_that_cannot_be_told_apart_write_to_no_keys() {
         let mut bed = Bed::over(provider.clone(), Kind::Memory, Layout::Natural, dir).await;
         // A rule of the configuration says that one gateway is alone. The bucket was made before.
         assert_eq!(bed.put("told", b"bytes").await.expect("puts").placed, Placed::Natural);
-        bed.store = open_ruled(provider, BucketRules::default(), bed.dir.path());
+        let catalog = open_catalog(bed.dir.path(), Some(GatewayId::of(&["one of several".to_owned()])));
+        catalog.enlist(&[]).await.expect("begins");
+        bed.store = open_ruled(provider, BucketRules::default(), catalog);
         bed.store.attach(Attach::Serve).await.expect("attaches");
         let expected = if shared { Placed::Managed } else { Placed::Natural };
         for name in ["k", "told"] {

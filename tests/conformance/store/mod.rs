@@ -27,9 +27,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use longshore::auth::secret::{MasterKey, Secret};
-use longshore::catalog::Catalog;
 use longshore::catalog::postgres::{self, PostgresCatalog};
 use longshore::catalog::sqlite::{self, SqliteCatalog};
+use longshore::catalog::{Catalog, GatewayId};
 use longshore::model::bucket::{BucketRule, BucketRules};
 use longshore::model::caller::Caller;
 use longshore::model::condition::Conditions;
@@ -252,30 +252,26 @@ fn lose_catalog(dir: &std::path::Path) {
     }
 }
 
-fn open_catalog(dir: &std::path::Path) -> Arc<dyn Catalog> {
+/// `gateway`: as one of several, where the catalog can be shared.
+fn open_catalog(dir: &std::path::Path, gateway: Option<GatewayId>) -> Arc<dyn Catalog> {
     let Ok(url) = std::fs::read_to_string(dir.join(ADDRESS)) else {
         let options = sqlite::OpenOptions { durability: sqlite::Durability::Os, ..sqlite::OpenOptions::default() };
         return Arc::new(SqliteCatalog::open(&dir.join("catalog.db"), options).expect("opens"));
     };
-    let open = async {
-        PostgresCatalog::open(
-            &Secret::new(&url),
-            postgres::OpenOptions { lazily: true, ..postgres::OpenOptions::default() },
-        )
-        .await
-    };
+    let options = postgres::OpenOptions { lazily: true, gateway, ..postgres::OpenOptions::default() };
+    let open = async { PostgresCatalog::open(&Secret::new(&url), options).await };
     let catalog = tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(open));
     Arc::new(catalog.expect("opens"))
 }
 
 fn open_over(provider: Arc<dyn Provider>, layout: Layout, dir: &std::path::Path) -> Store {
     let rule = BucketRule { pattern: "*".into(), layout: Some(layout), ..BucketRule::default() };
-    open_ruled(provider, BucketRules(vec![rule]), dir)
+    open_ruled(provider, BucketRules(vec![rule]), open_catalog(dir, None))
 }
 
-fn open_ruled(provider: Arc<dyn Provider>, bucket_rules: BucketRules, dir: &std::path::Path) -> Store {
+fn open_ruled(provider: Arc<dyn Provider>, bucket_rules: BucketRules, catalog: Arc<dyn Catalog>) -> Store {
     Store::new(StoreParts {
-        catalog: open_catalog(dir),
+        catalog,
         providers: BTreeMap::from([("default".to_owned(), provider.into())]),
         default_provider: "default".into(),
         inline_bytes_max: longshore::config::limits::INLINE_BYTES_MAX,
