@@ -1,7 +1,8 @@
 //! Wiring: the one place that names concrete providers, catalogs and fronts together.
 //!
 //! **Invariant:** the ready line is printed when both listeners accept, and nothing else goes to standard output; what
-//! a stop does not get to (the outbox, the clean mark) is done at the next start.
+//! a stop does not get to (the outbox, the clean mark) is done at the next start. Nothing is served for long without
+//! the work beside requests: a task of it that panics stops the process, with an exit code that says so.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -13,7 +14,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::postgres::PostgresCatalog;
@@ -26,8 +27,9 @@ use crate::front::s3::{self, FIRST_REGION, S3Options};
 use crate::metrics::Metrics;
 use crate::model::caller::SERVICE_ROLE;
 use crate::model::name::BucketName;
+use crate::model::task::TaskError;
 use crate::server::fronts::S3;
-use crate::server::{Exchange, Listener};
+use crate::server::{Exchange, Listener, Proxies};
 use crate::store::{self, RootCredentials, Store, StoreParts, Upkeep};
 
 mod providers;
@@ -80,6 +82,9 @@ pub enum AppError {
     /// The store cannot be left clean.
     #[error("cannot stop cleanly")]
     Release(#[source] store::Error),
+    /// A task that goes on for as long as the server does has failed.
+    #[error("a part of the server has failed, so it was stopped")]
+    Fallen(#[source] TaskError),
     /// The operating system.
     #[error("the operating system refuses")]
     System(#[from] io::Error),
@@ -115,7 +120,7 @@ impl App {
         }
         let catalog = open_catalog(config, state, to).await?;
         let catalog: Arc<dyn Catalog> = Arc::new(catalog::wrap::Metered::new(catalog, Arc::clone(&metrics)));
-        let store = Store::new(StoreParts {
+        let parts = StoreParts {
             catalog,
             providers,
             default_provider: config.server.default_provider.clone(),
@@ -126,7 +131,8 @@ impl App {
             root: RootCredentials { access_key: root.access_key, secret: root.secret },
             targets: config.targets.clone(),
             region: config.s3.region.clone().unwrap_or_else(|| FIRST_REGION.to_owned()),
-        });
+        };
+        let store = if to == Opening::Look { Store::to_look(parts) } else { Store::new(parts) };
         Ok(Self { store, metrics, failed })
     }
 
@@ -214,10 +220,10 @@ fn root_of_server(state: &State) -> Result<RootKeys, AppError> {
     Ok(keys)
 }
 
-/// Runs the server until it is told to stop.
+/// Runs the server until it is told to stop, or a part of it fails.
 ///
 /// # Errors
-/// Why it cannot begin, or did not stop cleanly.
+/// Why it cannot begin or go on, or did not stop cleanly.
 pub async fn serve(config: &Config) -> Result<(), AppError> {
     let mut signals = Signals::new()?;
     let state = State::create(&config.state)?;
@@ -232,10 +238,11 @@ pub async fn serve(config: &Config) -> Result<(), AppError> {
         return Err(AppError::Secrets(differing));
     }
     let background = CancellationToken::new();
-    let enlisted = {
+    let mut work = JoinSet::new();
+    {
         let (store, background) = (app.store.clone(), background.clone());
-        tokio::spawn(async move { store.keep_enlisted(background).await })
-    };
+        work.spawn(async move { store.keep_enlisted(background).await });
+    }
     let drain = Duration::from_secs(config.limits.drain_seconds_max);
     let bind = |address| async move {
         let listener = Listener::bind(address, config.limits.connections_max, drain).await;
@@ -252,66 +259,76 @@ pub async fn serve(config: &Config) -> Result<(), AppError> {
     tracing::info!(buckets = attached.buckets, unclean = attached.unclean.len(), "attached");
     app.store.serve_services(rest::services(config)).await.map_err(AppError::Attach)?;
     let stop = CancellationToken::new();
-    let work = begin_work(config, (&app, state), attached.unclean, &background);
-    tokens::keep_keys(config, &tokens, &background);
-    let s3 = tokio::spawn(s3.serve(s3_exchange(config, &app), stop.clone()));
-    let rest = tokio::spawn(rest.serve(rest::exchange(config, &app, tokens), stop.clone()));
+    begin_work(&mut work, config, (&app, state), attached.unclean, &background);
+    tokens::keep_keys(&mut work, config, &tokens, &background);
+    let mut listening = JoinSet::new();
+    listening.spawn(s3.serve(s3_exchange(config, &app), stop.clone()));
+    listening.spawn(rest.serve(rest::exchange(config, &app, tokens), stop.clone()));
     announce(&ready);
 
-    signals.wait().await;
-    tracing::info!("stopping");
-    stop.cancel();
-    let ended = [s3.await, rest.await];
-    background.cancel();
-    let worked = join_all(work.into_iter().chain([enlisted])).await;
-    // A panic there is told, and then the stop goes on: the data comes first.
-    for error in ended.into_iter().chain(worked).filter_map(Result::err) {
-        tracing::error!(%error, "a task of the server failed");
+    let fallen = tokio::select! {
+        () = signals.wait() => None,
+        error = first_fall(&mut listening) => Some(error),
+        error = first_fall(&mut work) => Some(error),
+    };
+    match &fallen {
+        None => tracing::info!("stopping"),
+        Some(error) => tracing::error!(%error, "a part of the server has failed: stopping"),
     }
+    stop.cancel();
+    all_ended(listening).await;
+    background.cancel();
+    all_ended(work).await;
     app.store.release().await.map_err(AppError::Release)?;
     drop(lock);
     tracing::info!("stopped");
-    Ok(())
+    fallen.map_or(Ok(()), |error| Err(AppError::Fallen(error)))
+}
+
+/// Waits until one of these tasks fails. One that ends well had nothing to do.
+async fn first_fall(tasks: &mut JoinSet<()>) -> TaskError {
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = ended {
+            return error.into();
+        }
+    }
+    std::future::pending().await
+}
+
+/// Waits until these tasks have ended. A panic there is told, and then the stop goes on: the data comes first.
+async fn all_ended(mut tasks: JoinSet<()>) {
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = ended.map_err(TaskError::from) {
+            tracing::error!(%error, "a task of the server failed");
+        }
+    }
 }
 
 /// Begins what is done beside requests, until `background` ends it.
 fn begin_work(
+    work: &mut JoinSet<()>,
     config: &Config,
     (app, state): (&App, State),
     unclean: Vec<BucketName>,
     background: &CancellationToken,
-) -> Vec<JoinHandle<()>> {
-    let worker = {
-        let (store, background) = (app.store.clone(), background.clone());
-        tokio::spawn(async move { store.run(background).await })
-    };
-    let keeper = {
-        let (store, background) = (app.store.clone(), background.clone());
-        let (scan_interval, metrics) = (config.server.scan_interval, Arc::clone(&app.metrics));
-        let upkeep = Upkeep { scan_interval, unclean, metrics };
-        tokio::spawn(async move { store.keep_up(background, upkeep).await })
-    };
-    let expirer = {
-        let (store, background, day) = (app.store.clone(), background.clone(), config.s3.lifecycle_day);
-        tokio::spawn(async move { store.keep_lifecycle(background, day).await })
-    };
-    let teller = {
-        let (store, background) = (app.store.clone(), background.clone());
-        tokio::spawn(async move { store.keep_telling(background).await })
-    };
-    let logger = {
-        let (store, background, interval) = (app.store.clone(), background.clone(), config.s3.access_log_interval);
-        tokio::spawn(async move { store.keep_access_logs(background, interval).await })
-    };
-    let mounter = {
-        let (store, metrics, background) = (app.store.clone(), Arc::clone(&app.metrics), background.clone());
-        tokio::spawn(keep_mounting(config.clone(), state, store, metrics, background))
-    };
-    let servant = {
-        let (store, background) = (app.store.clone(), background.clone());
-        tokio::spawn(async move { store.keep_services(background).await })
-    };
-    vec![worker, keeper, expirer, teller, logger, mounter, servant]
+) {
+    let with = || (app.store.clone(), background.clone());
+    let (store, stop) = with();
+    work.spawn(async move { store.run(stop).await });
+    let (store, stop) = with();
+    let (scan_interval, metrics) = (config.server.scan_interval, Arc::clone(&app.metrics));
+    let upkeep = Upkeep { scan_interval, unclean, metrics };
+    work.spawn(async move { store.keep_up(stop, upkeep).await });
+    let ((store, stop), day) = (with(), config.s3.lifecycle_day);
+    work.spawn(async move { store.keep_lifecycle(stop, day).await });
+    let (store, stop) = with();
+    work.spawn(async move { store.keep_telling(stop).await });
+    let ((store, stop), interval) = (with(), config.s3.access_log_interval);
+    work.spawn(async move { store.keep_access_logs(stop, interval).await });
+    let (store, stop) = with();
+    work.spawn(keep_mounting(config.clone(), state, store, Arc::clone(&app.metrics), stop));
+    let (store, stop) = with();
+    work.spawn(async move { store.keep_services(stop).await });
 }
 
 fn s3_exchange(config: &Config, app: &App) -> Exchange<S3> {
@@ -322,7 +339,8 @@ fn s3_exchange(config: &Config, app: &App) -> Exchange<S3> {
         sigv2: config.s3.sigv2,
         mount: None,
     };
-    Exchange::new(S3(s3::service(app.store.clone(), options)), Arc::clone(&app.metrics))
+    let proxies = Proxies::new(config.server.trusted_proxies.clone());
+    Exchange::new(S3(s3::service(app.store.clone(), options)), Arc::clone(&app.metrics)).behind(proxies)
 }
 
 /// A server whose starter has closed the pipe serves all the same.
@@ -358,5 +376,30 @@ impl Signals {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_part_that_fails_is_heard_of_while_the_others_go_on() {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(std::future::ready(()));
+        tasks.spawn(std::future::pending());
+        tasks.spawn(async { panic!("a part that panics, as this test wants") });
+        assert_eq!(first_fall(&mut tasks).await, TaskError::Panicked);
+        assert!(!tasks.is_empty(), "the one that goes on was waited for");
+    }
+
+    #[tokio::test]
+    async fn a_part_that_has_nothing_to_do_has_not_failed() {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(std::future::ready(()));
+        assert!(timeout(Duration::from_millis(50), first_fall(&mut tasks)).await.is_err());
+        all_ended(tasks).await;
     }
 }

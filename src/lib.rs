@@ -1,5 +1,8 @@
 //! Longshore puts an S3 endpoint and three REST storage APIs in front of the storage people already have.
 //!
+//! **Invariant:** no front reaches data but by [`store`], which decides first, and what is served, changed or removed
+//! keeps to the four laws below. No module names one that stands to the right of it in the line of layers.
+//!
 //! # Layers
 //!
 //! Imports run one way, and `tests/architecture` holds them to it:

@@ -1,4 +1,6 @@
 //! Entry.
+//!
+//! **Invariant:** everything is in the library, so that nothing can happen here that no test reaches.
 
 use std::process::ExitCode;
 

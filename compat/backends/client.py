@@ -10,6 +10,8 @@ JSON object with `op` and its arguments, bytes in base64; each line of standard 
     write container key bytes · remove container key · read container key (null: nothing there) · stat container key
     names container (all of them, in no certain order) · create container · clear container (all objects, then itself)
     containers
+    write_as container key bytes kind: something that this provider alone has
+    begin container key (amazon: an upload in parts; its id) · uploads container (amazon: [key, id, number of parts] of each)
 """
 import base64
 import http.client
@@ -34,6 +36,14 @@ class Azure:
 
     def write(self, container, key, data):
         self.blob(container, key).upload_blob(data, overwrite=True)
+
+    def write_as(self, container, key, data, kind):
+        blob = self.blob(container, key)
+        blob.upload_blob(data, blob_type="AppendBlob" if kind == "appended" else "BlockBlob", overwrite=True)
+        if kind == "archived":
+            blob.set_standard_blob_tier("Archive")
+        elif kind == "snapshot":
+            blob.create_snapshot()
 
     def remove(self, container, key):
         self.blob(container, key).delete_blob()
@@ -120,6 +130,25 @@ class Amazon:
 
     def write(self, container, key, data):
         self.s3.put_object(Bucket=container, Key=key, Body=data)
+
+    def write_as(self, container, key, data, kind):
+        more = {"archived": {"StorageClass": "GLACIER"}, "sealed": {"ServerSideEncryption": "aws:kms"}}[kind]
+        self.s3.put_object(Bucket=container, Key=key, Body=data, **more)
+
+    def begin(self, container, key):
+        return self.s3.create_multipart_upload(Bucket=container, Key=key)["UploadId"]
+
+    def uploads(self, container):
+        begun = self.s3.list_multipart_uploads(Bucket=container).get("Uploads", [])
+        return [[upload["Key"], upload["UploadId"], self.parts(container, upload)] for upload in begun]
+
+    def parts(self, container, upload):
+        try:
+            known = self.s3.list_parts(Bucket=container, Key=upload["Key"], UploadId=upload["UploadId"])
+        except self.failed:
+            # It has ended meanwhile.
+            return 0
+        return len(known.get("Parts", []))
 
     def remove(self, container, key):
         self.s3.delete_object(Bucket=container, Key=key)
@@ -224,6 +253,11 @@ class Openstack:
             self.raw("PUT", container, key, data)
         else:
             self.swift.put_object(container, key, data)
+
+    def write_as(self, container, key, data, kind):
+        # A dynamic large object; what is given are not its bytes, but what the names of its segments begin with.
+        assert kind == "manifest"
+        self.swift.put_object(container, key, b"", headers={"X-Object-Manifest": f"{container}/{data.decode()}"})
 
     def remove(self, container, key):
         if self.dotted(key):

@@ -1,5 +1,8 @@
 //! The REST listener, wired: health and metrics, the LoopBack interface, the Supabase Storage interface, S3 below it, and
 //! FileStores.
+//!
+//! **Invariant:** all interfaces here work on one store and verify tokens by one set of keys, so what is forgotten or
+//! renewed there counts for all of them at once. A mount on which nobody needs a token to write is told of in the log.
 
 use std::sync::Arc;
 
@@ -16,8 +19,8 @@ use crate::front::loopback::{self, Loopback};
 use crate::front::ops::{self, Ops};
 use crate::front::s3::{self, Mount, S3Options, Sessions};
 use crate::front::supabase::{self, Supabase, SupabaseOptions};
-use crate::server::Exchange;
 use crate::server::fronts::Rest;
+use crate::server::{Exchange, Proxies};
 use crate::store::ServiceRules;
 
 /// What serves the listener.
@@ -43,7 +46,8 @@ pub(super) fn exchange(config: &Config, app: &App, tokens: Tokens) -> Exchange<R
     let supabase = supabase::router(Supabase::new(app.store.clone(), tokens.clone(), options, s3));
     let filestore = filestore::router(&filestore_front(config, app, tokens.clone()));
     let routes = ops::router(ops).merge(supabase).merge(filestore);
-    Exchange::new(Rest(loopback::in_front_of(routes, loopback)), Arc::clone(&app.metrics))
+    let proxies = Proxies::new(config.server.trusted_proxies.clone());
+    Exchange::new(Rest(loopback::in_front_of(routes, loopback)), Arc::clone(&app.metrics)).behind(proxies)
 }
 
 /// The FileStore interface of the services that are configured.

@@ -1,5 +1,10 @@
 //! What signs and verifies tokens, wired: the secret, the rules, the keys beside it.
+//!
+//! **Invariant:** a secret is made only where neither the configuration nor the state directory has one, and is kept
+//! before anything is signed with it: whoever signs beside a server of that directory has the secret that the server
+//! verifies by.
 
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::AppError;
@@ -27,8 +32,8 @@ pub fn secret(config: &Config, state: &State) -> Result<(Secret, bool), AppError
 /// # Errors
 /// A damaged secret; a file of keys that cannot be read.
 pub fn made_of(config: &Config, secret: Secret) -> Result<Tokens, AppError> {
-    let JwtConfig { keys, algorithms, roles, require_exp, .. } = config.jwt.clone();
-    let tokens = Tokens::new(TokenRules { secret, algorithms, roles, require_exp });
+    let JwtConfig { keys, algorithms, roles, require_exp, issuers, audiences, .. } = config.jwt.clone();
+    let tokens = Tokens::new(TokenRules { secret, algorithms, roles, require_exp, issuers, audiences });
     if let Some(keys) = keys {
         tokens.set_keys(keys.first().map_err(AppError::TokenKeys)?);
     }
@@ -45,9 +50,12 @@ pub(super) fn of_server(config: &Config, state: &State) -> Result<Tokens, AppErr
 }
 
 /// Fetches the keys that are at an address, until `stop`.
-pub(super) fn keep_keys(config: &Config, tokens: &Tokens, stop: &CancellationToken) {
+pub(super) fn keep_keys(work: &mut JoinSet<()>, config: &Config, tokens: &Tokens, stop: &CancellationToken) {
     if let Some(KeySource::Address(address)) = config.jwt.keys.clone() {
-        let (tokens, stop) = (tokens.clone(), stop.clone());
-        tokio::spawn(async move { tokens.keep_keys(address, stop).await });
+        let (tokens, stop, stopped) = (tokens.clone(), stop.clone(), stop.clone());
+        work.spawn(async move {
+            // No stop waits for an address to answer.
+            let _ended = stopped.run_until_cancelled(tokens.keep_keys(address, stop)).await;
+        });
     }
 }

@@ -1,4 +1,7 @@
 //! What happened, and is still to be told outside.
+//!
+//! **Invariant:** an event is written by the commit of what it tells of, and its text is whole then: nothing is looked
+//! up when it is told. Numbers grow and are not used again, and those of one key come in the order of its commits.
 
 use crate::model::id::BucketId;
 use crate::model::name::ObjectKey;

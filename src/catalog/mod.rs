@@ -8,15 +8,15 @@ use bytes::Bytes;
 
 use crate::model::bucket::{Bucket, BucketConfig, BucketSettings, Quota};
 use crate::model::caller::User;
-use crate::model::id::{BucketId, CatalogId, UploadId, VersionId};
+use crate::model::id::{BucketId, CatalogId, VersionId};
 use crate::model::name::{BucketName, ObjectKey};
 use crate::model::object::{Entry, Object};
 use crate::model::place::Place;
 use crate::model::time::Timestamp;
-use crate::model::upload::{Part, Upload, UploadState};
 use crate::model::versioning::VersionRef;
 
 mod change;
+mod columns;
 mod credentials;
 mod error;
 mod event;
@@ -24,6 +24,7 @@ mod gateway;
 mod glance;
 pub mod postgres;
 pub mod sqlite;
+mod uploads;
 pub mod wrap;
 
 pub use change::{
@@ -35,19 +36,19 @@ pub use error::{Error, Result};
 pub use event::{Event, NewEvent};
 pub use gateway::{Enlisted, GatewayId, SecretMark};
 pub use glance::Glance;
+pub use uploads::Uploads;
 
 /// The catalog. Every method is one transaction. On timeout or cancellation of a writing method: it may have happened
 /// whole, or not at all; a repeat under the same expectation tells.
 #[async_trait]
-pub trait Catalog: Credentials + std::fmt::Debug + Send + Sync + 'static {
+pub trait Catalog: Credentials + Uploads + std::fmt::Debug + Send + Sync + 'static {
     /// The identity that the containers of this catalog carry.
     fn id(&self) -> CatalogId;
 
     /// Whether policies of its own decide what a role may do: then [`Scope::As`] is understood.
     fn judges(&self) -> bool;
 
-    /// A number that changes whenever a bucket, a user or a key was changed, by this process or another one: caches are
-    /// dropped then.
+    /// A number that changes whenever a bucket, a user or a key was changed, by any process: caches are dropped then.
     ///
     /// # Errors
     /// Failures of the database.
@@ -390,64 +391,6 @@ pub trait Catalog: Credentials + std::fmt::Debug + Send + Sync + 'static {
         version: VersionId,
         place: &Place,
     ) -> Result<()>;
-
-    /// Begins an upload.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`] if the bucket is gone.
-    async fn create_upload(&self, scope: &Scope, upload: Upload) -> Result<()>;
-
-    /// One upload.
-    ///
-    /// # Errors
-    /// Failures of the database.
-    async fn upload(&self, scope: &Scope, id: UploadId) -> Result<Option<Upload>>;
-
-    /// Open and completing uploads of a bucket by key, then age, then id, whose keys begin with `prefix`. `after` is a
-    /// key with or without an upload id: without one, all uploads of that key are passed over.
-    ///
-    /// # Errors
-    /// Failures of the database.
-    async fn uploads(
-        &self,
-        scope: &Scope,
-        bucket: BucketId,
-        prefix: &str,
-        after: Option<(&str, Option<UploadId>)>,
-        limit: usize,
-    ) -> Result<Vec<Upload>>;
-
-    /// Compare-and-swap on the state of an upload. What another process at work is completing is its own. To `Aborted`: its
-    /// part rows go and a `FreeUpload` step is written, which is returned.
-    ///
-    /// # Errors
-    /// [`Error::Conflict`] if it is in another state, [`Error::NotFound`].
-    async fn set_upload_state(
-        &self,
-        scope: &Scope,
-        id: UploadId,
-        from: &UploadState,
-        to: UploadState,
-    ) -> Result<Option<Task>>;
-
-    /// Forgets uploads that were done or aborted before `before`. With `reopen`, when nothing is served yet, it returns
-    /// `completing` uploads to `open` that no other process is completing.
-    ///
-    /// # Errors
-    /// Failures of the database.
-    async fn tidy_uploads(&self, scope: &Scope, reopen: bool, before: Timestamp) -> Result<()>;
-
-    /// Names an attempt of a part, if the upload is open.
-    ///
-    /// # Errors
-    /// [`Error::Conflict`] if the upload is not open, [`Error::NotFound`] if it is gone.
-    async fn add_part(&self, scope: &Scope, upload: UploadId, part: Part) -> Result<PartAdded>;
-
-    /// Parts of an upload by number, after number `after`.
-    ///
-    /// # Errors
-    /// Failures of the database.
-    async fn parts(&self, scope: &Scope, upload: UploadId, after: u32, limit: usize) -> Result<Vec<Part>>;
 
     /// Makes or replaces a user.
     ///

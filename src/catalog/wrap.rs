@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use crate::catalog::{
     AccessKey, BucketIntent, Catalog, Commit, Credentials, Enlisted, Event, Glance, Intent, NewBucket, PartAdded,
-    Progress, Result, Scope, SecretMark, Sight, Task, Unnamed, VersionWindow, Window,
+    Progress, Result, Scope, SecretMark, Sight, Task, Unnamed, Uploads, VersionWindow, Window,
 };
 use crate::metrics::Metrics;
 use crate::model::bucket::{Bucket, BucketConfig, BucketSettings, Quota};
@@ -60,6 +60,54 @@ impl Credentials for Metered {
 
     async fn is_given_back(&self, token: &str, user: &str, issued: i64) -> Result<bool> {
         self.time("is_given_back", self.inner.is_given_back(token, user, issued)).await
+    }
+}
+
+#[async_trait]
+impl Uploads for Metered {
+    async fn create_upload(&self, scope: &Scope, upload: Upload) -> Result<()> {
+        self.time("create_upload", self.inner.create_upload(scope, upload)).await
+    }
+
+    async fn upload(&self, scope: &Scope, id: UploadId) -> Result<Option<Upload>> {
+        self.time("upload", self.inner.upload(scope, id)).await
+    }
+
+    async fn uploads(
+        &self,
+        scope: &Scope,
+        bucket: BucketId,
+        prefix: &str,
+        after: Option<(&str, Option<UploadId>)>,
+        limit: usize,
+    ) -> Result<Vec<Upload>> {
+        self.time("uploads", self.inner.uploads(scope, bucket, prefix, after, limit)).await
+    }
+
+    async fn set_upload_state(
+        &self,
+        scope: &Scope,
+        id: UploadId,
+        from: &UploadState,
+        to: UploadState,
+    ) -> Result<Option<Task>> {
+        self.time("set_upload_state", self.inner.set_upload_state(scope, id, from, to)).await
+    }
+
+    async fn set_upload_length(&self, scope: &Scope, id: UploadId, length: u64) -> Result<()> {
+        self.time("set_upload_length", self.inner.set_upload_length(scope, id, length)).await
+    }
+
+    async fn tidy_uploads(&self, scope: &Scope, reopen: bool, before: Timestamp) -> Result<()> {
+        self.time("tidy_uploads", self.inner.tidy_uploads(scope, reopen, before)).await
+    }
+
+    async fn add_part(&self, scope: &Scope, upload: UploadId, part: Part) -> Result<PartAdded> {
+        self.time("add_part", self.inner.add_part(scope, upload, part)).await
+    }
+
+    async fn parts(&self, scope: &Scope, upload: UploadId, after: u32, limit: usize) -> Result<Vec<Part>> {
+        self.time("parts", self.inner.parts(scope, upload, after, limit)).await
     }
 }
 
@@ -286,47 +334,6 @@ impl Catalog for Metered {
         place: &Place,
     ) -> Result<()> {
         self.time("set_place", self.inner.set_place(scope, bucket, key, version, place)).await
-    }
-
-    async fn create_upload(&self, scope: &Scope, upload: Upload) -> Result<()> {
-        self.time("create_upload", self.inner.create_upload(scope, upload)).await
-    }
-
-    async fn upload(&self, scope: &Scope, id: UploadId) -> Result<Option<Upload>> {
-        self.time("upload", self.inner.upload(scope, id)).await
-    }
-
-    async fn uploads(
-        &self,
-        scope: &Scope,
-        bucket: BucketId,
-        prefix: &str,
-        after: Option<(&str, Option<UploadId>)>,
-        limit: usize,
-    ) -> Result<Vec<Upload>> {
-        self.time("uploads", self.inner.uploads(scope, bucket, prefix, after, limit)).await
-    }
-
-    async fn set_upload_state(
-        &self,
-        scope: &Scope,
-        id: UploadId,
-        from: &UploadState,
-        to: UploadState,
-    ) -> Result<Option<Task>> {
-        self.time("set_upload_state", self.inner.set_upload_state(scope, id, from, to)).await
-    }
-
-    async fn tidy_uploads(&self, scope: &Scope, reopen: bool, before: Timestamp) -> Result<()> {
-        self.time("tidy_uploads", self.inner.tidy_uploads(scope, reopen, before)).await
-    }
-
-    async fn add_part(&self, scope: &Scope, upload: UploadId, part: Part) -> Result<PartAdded> {
-        self.time("add_part", self.inner.add_part(scope, upload, part)).await
-    }
-
-    async fn parts(&self, scope: &Scope, upload: UploadId, after: u32, limit: usize) -> Result<Vec<Part>> {
-        self.time("parts", self.inner.parts(scope, upload, after, limit)).await
     }
 
     async fn put_user(&self, user: User, replace: bool) -> Result<()> {

@@ -1,9 +1,12 @@
 //! `longshore bucket`.
+//!
+//! **Invariant:** what is not named on the command line stays as it was found, and limits are numbers that the catalog
+//! can hold. Names that others gave are printed escaped.
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
-use crate::app::App;
+use crate::app::{App, Opening};
 use crate::cli::exit::{Failure, Outcome};
 use crate::cli::{Beside, print};
 use crate::config::limits::CLI_PAGE_ROWS;
@@ -111,7 +114,7 @@ pub(super) async fn all(app: &App) -> Result<Vec<Bucket>, Failure> {
 }
 
 async fn list(as_json: bool, beside: Beside) -> Outcome {
-    let app = beside.open().await?;
+    let app = beside.open(Opening::Look).await?;
     let mut buckets = Vec::new();
     for bucket in all(&app).await? {
         let progress = app.store.progress(&Caller::ROOT, &bucket.name).await?;
@@ -140,7 +143,7 @@ async fn list(as_json: bool, beside: Beside) -> Outcome {
 
 async fn show(name: &str, as_json: bool, beside: Beside) -> Outcome {
     let name = bucket_name(name)?;
-    let store = beside.open().await?.store;
+    let store = beside.open(Opening::Look).await?.store;
     let bucket = store.head_bucket(&Caller::ROOT, &name).await?;
     let progress = store.progress(&Caller::ROOT, &name).await?;
     let shown = shown(&(bucket, progress));
@@ -194,7 +197,7 @@ fn shown((bucket, progress): &(Bucket, Option<Progress>)) -> Value {
 
 async fn set(arguments: Set) -> Outcome {
     let name = bucket_name(&arguments.name)?;
-    let store = arguments.beside.open().await?.store;
+    let store = arguments.beside.open(Opening::Change).await?.store;
     let mut settings = store.head_bucket(&Caller::ROOT, &name).await?.settings;
     settings.layout = match arguments.layout {
         Some(LayoutName::Natural) => Layout::Natural,

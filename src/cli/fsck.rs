@@ -1,7 +1,7 @@
 //! `longshore fsck`.
 //!
-//! **Invariant:** without `--repair` it changes nothing: no row, no file, no mark of a container but that of one that was
-//! never claimed.
+//! **Invariant:** without `--repair` it changes nothing: no row, no file, no mark of a container. What is no bucket yet
+//! stays so.
 
 use clap::Args;
 use serde_json::json;

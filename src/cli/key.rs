@@ -1,8 +1,12 @@
 //! `longshore key`.
+//!
+//! **Invariant:** a secret is printed once, by the command that makes the key, and no list has it. A key of a role is
+//! made only for a role that tokens may have here.
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use crate::app::Opening;
 use crate::auth::secret::Secret;
 use crate::cli::exit::{Failure, Outcome};
 use crate::cli::token::claims_of;
@@ -85,13 +89,13 @@ async fn create(arguments: Create) -> Outcome {
     let ((access_key, secret), of) = match role {
         None => {
             let user = user.unwrap_or_default();
-            let store = beside.open_identities(false).await?.store;
+            let store = beside.open_identities(Opening::Change).await?.store;
             (store.add_key(&Caller::ROOT, &user, given).await?, ("user", Value::from(user)))
         }
         Some(role) => {
             let config = Config::load(&beside.places.clone().overrides(beside.dir.clone()))?;
             let claims = claims_of(&config, role, sub, claims.as_deref())?;
-            let store = beside.open_identities(false).await?.store;
+            let store = beside.open_identities(Opening::Change).await?.store;
             (store.add_role_key(&Caller::ROOT, &claims, given).await?, ("claims", Value::Object(claims)))
         }
     };
@@ -106,7 +110,7 @@ async fn create(arguments: Create) -> Outcome {
 }
 
 async fn list(user: &str, as_json: bool, beside: Beside) -> Outcome {
-    let keys = beside.open_identities(false).await?.store.keys(&Caller::ROOT, user).await?;
+    let keys = beside.open_identities(Opening::Look).await?.store.keys(&Caller::ROOT, user).await?;
     if as_json {
         let shown = keys.iter().map(|key| {
             let claims = key.claims.as_deref().and_then(|claims| serde_json::from_str::<Value>(claims).ok());
@@ -126,7 +130,7 @@ async fn list(user: &str, as_json: bool, beside: Beside) -> Outcome {
 }
 
 async fn delete(user: Option<&str>, access_key: &str, beside: Beside) -> Outcome {
-    let store = beside.open_identities(false).await?.store;
+    let store = beside.open_identities(Opening::Change).await?.store;
     if let Some(user) = user
         && !store.keys(&Caller::ROOT, user).await?.iter().any(|key| key.access_key == access_key)
     {

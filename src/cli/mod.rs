@@ -1,7 +1,8 @@
 //! The command line: one file per command. The doc comments of the arguments are the help.
 //!
 //! **Invariant:** every flag has its environment variable; a secret is read from the environment or a file and printed
-//! only by the command that makes it.
+//! only by the command that makes it. A command that lists, shows or explains opens to look, and leaves everything as
+//! it is.
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -148,20 +149,30 @@ impl Beside {
     }
 
     /// Opens catalog and providers.
-    async fn open(self) -> Result<App, Failure> {
+    async fn open(self, to: Opening) -> Result<App, Failure> {
         let config = Config::load(&self.places.overrides(self.dir))?;
         let state = State::open(&config.state)?;
-        Ok(App::open(&config, &state, root_of_command(&state)?, Opening::Change).await?)
+        Ok(App::open(&config, &state, root_of_command(&state)?, to).await?)
     }
 
-    /// Opens the catalog for a command that asks no provider: it works wherever DIR is, and before there is one. The
-    /// state is made if `make` says so.
-    async fn open_identities(self, make: bool) -> Result<App, Failure> {
-        let mut config = Config::load(&self.places.overrides(self.dir))?;
-        config.providers = vec![ProviderConfig::plain(&config.server.default_provider, ProviderKind::Memory)];
-        let state = if make { State::create(&config.state)? } else { State::open(&config.state)? };
-        Ok(App::open(&config, &state, root_of_command(&state)?, Opening::Change).await?)
+    /// Opens the catalog for a command that asks no provider: it works wherever DIR is, and before there is one.
+    async fn open_identities(self, to: Opening) -> Result<App, Failure> {
+        let config = Config::load(&self.places.overrides(self.dir))?;
+        let state = State::open(&config.state)?;
+        identities(config, &state, to).await
     }
+
+    /// The same for the command that makes the first identity: it makes the state, too.
+    async fn make_identities(self) -> Result<App, Failure> {
+        let config = Config::load(&self.places.overrides(self.dir))?;
+        let state = State::create(&config.state)?;
+        identities(config, &state, Opening::Change).await
+    }
+}
+
+async fn identities(mut config: Config, state: &State, to: Opening) -> Result<App, Failure> {
+    config.providers = vec![ProviderConfig::plain(&config.server.default_provider, ProviderKind::Memory)];
+    Ok(App::open(&config, state, root_of_command(state)?, to).await?)
 }
 
 /// Reads the command line, runs the command, and ends with its exit code.

@@ -1,10 +1,14 @@
 //! `longshore policy`.
+//!
+//! **Invariant:** nothing is changed, and nothing is decided here: the answer is the store's own. What follows from who
+//! asks or from the object never counts from the command line.
 
 use clap::{Args, Subcommand};
 use serde_json::json;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::app::Opening;
 use crate::auth::decide::Verdict;
 use crate::cli::bucket::bucket_name;
 use crate::cli::exit::{Failure, Outcome};
@@ -54,7 +58,7 @@ async fn explain(arguments: Explain) -> Outcome {
     let action = action(&arguments.action)?;
     let resource = resource(&arguments.resource)?;
     let context = context(&arguments.context)?;
-    let app = arguments.beside.open_identities(false).await?;
+    let app = arguments.beside.open_identities(Opening::Look).await?;
     let asked = app.store.caller_named(&Caller::ROOT, &arguments.user).await?.in_context(context);
     let decision = app.store.explain(&Caller::ROOT, &asked, action, &resource).await?;
     let allowed = decision.verdict == Verdict::Allowed;

@@ -1,9 +1,9 @@
-//! What commands print on standard output: rows for people, or JSON.
+//! What commands print on standard output: rows for people, or JSON; and what they say beside it, on standard error.
 //!
 //! **Invariant:** names of clients are escaped, so that none of them can move the cursor of a terminal.
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _, stdout};
+use std::io::{self, Write as _, stderr, stdout};
 
 use serde::Serialize;
 use time::format_description::well_known::Rfc3339;
@@ -38,6 +38,11 @@ pub(super) fn rows(rows: &[Vec<String>]) -> io::Result<()> {
 /// Prints a text as it is.
 pub(super) fn text(text: &str) -> io::Result<()> {
     print(text)
+}
+
+/// Says a line beside what is printed. Nobody misses one that cannot be written.
+pub(super) fn aside(line: &str) {
+    let _ = writeln!(stderr().lock(), "longshore: {line}");
 }
 
 /// A name as one cell.

@@ -1,7 +1,8 @@
 //! `longshore scan` and `longshore rebuild`.
 //!
 //! **Invariant:** beside a running server a scan leaves the marks of the containers alone: only who holds the lock says
-//! that a stop was clean. A rebuild holds the lock, and one that is refused leaves the mark that made it refuse.
+//! that a stop was clean. A rebuild holds the lock, and one that is refused leaves the mark that made it refuse. Who
+//! only looks marks, adopts and removes no container, and says which ones are no buckets yet.
 
 use clap::Args;
 use serde_json::json;
@@ -39,6 +40,9 @@ pub(super) struct RebuildArguments {
     #[arg(long, env = "LONGSHORE_FORCE")]
     force: bool,
 }
+
+/// Directories that are told of by their names.
+const NAMES_TOLD_MAX: usize = 10;
 
 /// Which buckets a command walks.
 #[derive(Debug, Args)]
@@ -78,7 +82,7 @@ impl Opened {
     pub(super) async fn to_look(which: &Which) -> Result<Self, Failure> {
         let config = Config::load(&which.served.clone().overrides())?;
         let app = open(&config, &State::open(&config.state)?, Opening::Look).await?;
-        app.store.attach(Attach::Scan).await?;
+        which.tell_unadopted(&app.store.attach(Attach::Look).await?.unadopted);
         Ok(Self { app, lock: None })
     }
 
@@ -138,6 +142,21 @@ impl Which {
             Some(name) => vec![bucket::bucket_name(name)?],
             None => bucket::all(app).await?.into_iter().map(|bucket| bucket.name).collect(),
         })
+    }
+
+    /// Says which directories would have been walked if they were buckets.
+    fn tell_unadopted(&self, names: &[BucketName]) {
+        let wanted = |name: &&BucketName| self.bucket.as_ref().is_none_or(|bucket| *bucket == name.as_str());
+        let names: Vec<String> = names.iter().filter(wanted).map(|name| print::plain(name.as_str())).collect();
+        if names.is_empty() {
+            return;
+        }
+        let told = names.iter().take(NAMES_TOLD_MAX).map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
+        let more = match names.len().saturating_sub(NAMES_TOLD_MAX) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        print::aside(&format!("not adopted yet, and not looked into: {told}{more}"));
     }
 }
 

@@ -1,4 +1,7 @@
 //! `longshore serve`.
+//!
+//! **Invariant:** the configuration is read and found sound before anything else begins: one with a mistake opens no
+//! listener, no catalog and no log.
 
 use std::net::SocketAddr;
 

@@ -1,11 +1,14 @@
 //! `longshore token`.
+//!
+//! **Invariant:** nothing is signed for a role that is not let in or for a user who is not there, and nothing that has
+//! ended already. No further claim can stand for one of those that decide.
 
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 
-use crate::app::tokens;
+use crate::app::{Opening, tokens};
 use crate::auth::jwt::USER_CLAIM;
 use crate::auth::secret::Secret;
 use crate::cli::exit::{Failure, Outcome};
@@ -90,7 +93,7 @@ async fn create(arguments: Create) -> Outcome {
         Some(role) => {
             let mut all = claims_of(&config, role, sub, claims.as_deref())?;
             all.extend([("iat".to_owned(), now.into()), ("exp".to_owned(), ends.into())]);
-            tokens::made_of(&config, secret(&config)?)?.sign(&all)?
+            tokens::made_of(&config, secret(&config)?)?.sign_role(all)?
         }
     };
     Ok(print::text(&format!("{text}\n"))?)
@@ -106,7 +109,7 @@ fn secret(config: &Config) -> Result<Secret, Failure> {
 
 /// A token of a user who is there.
 async fn of_user(config: &Config, beside: Beside, user: &str, lives: Duration) -> Result<String, Failure> {
-    let store = beside.open_identities(false).await?.store;
+    let store = beside.open_identities(Opening::Look).await?.store;
     if store.caller_of_user(user).await?.is_none() {
         return Err(Failure::failed(format!("there is no user {user:?}")));
     }

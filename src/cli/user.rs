@@ -1,4 +1,7 @@
 //! `longshore user`.
+//!
+//! **Invariant:** a password comes from standard input alone, never from an argument or the environment, and no more of
+//! it is read than a password may have.
 
 use std::io::{BufRead as _, Read as _};
 use std::path::Path;
@@ -6,6 +9,7 @@ use std::path::Path;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use crate::app::Opening;
 use crate::auth::password::{PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN};
 use crate::auth::secret::Secret;
 use crate::cli::exit::{Failure, Outcome};
@@ -66,7 +70,7 @@ pub(super) async fn run(command: Command) -> Outcome {
         Command::Create(arguments) => create(arguments).await,
         Command::List { json, beside } => list(json, beside).await,
         Command::Delete { name, beside } => {
-            Ok(beside.open_identities(false).await?.store.delete_user(&Caller::ROOT, &name).await?)
+            Ok(beside.open_identities(Opening::Change).await?.store.delete_user(&Caller::ROOT, &name).await?)
         }
     }
 }
@@ -80,7 +84,7 @@ async fn create(arguments: Create) -> Outcome {
         name: arguments.name,
     };
     let password = if arguments.password_stdin { Some(password()?) } else { None };
-    let app = arguments.beside.open_identities(true).await?;
+    let app = arguments.beside.make_identities().await?;
     let name = user.name.clone();
     app.store.put_user(&Caller::ROOT, user, arguments.replace).await?;
     match password {
@@ -116,7 +120,7 @@ fn policy(given: &str) -> Result<String, Failure> {
 }
 
 async fn list(as_json: bool, beside: Beside) -> Outcome {
-    let app = beside.open_identities(false).await?;
+    let app = beside.open_identities(Opening::Look).await?;
     let mut users: Vec<User> = Vec::new();
     loop {
         let after = users.last().map(|user| user.name.clone());

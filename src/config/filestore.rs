@@ -115,7 +115,7 @@ impl ServiceConfig {
         let legal = !name.is_empty() && name.chars().all(plain) && !name.starts_with('.');
         if !legal {
             section.problem("name", "a service needs a name of letters, digits, and - _ .");
-        } else if TAKEN.contains(&name.as_str()) {
+        } else if TAKEN.iter().any(|taken| taken.eq_ignore_ascii_case(&name)) {
             section.problem("name", &format!("{name:?} is a path of another interface"));
         }
         let bucket = section.one(&["bucket"]).unwrap_or_else(|| name.clone());

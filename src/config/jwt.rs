@@ -30,6 +30,10 @@ pub struct JwtConfig {
     pub roles: Vec<String>,
     /// Whether a token must have an end.
     pub require_exp: bool,
+    /// Whose tokens of roles count (`iss`); empty: those of anybody who can sign.
+    pub issuers: Vec<String>,
+    /// Tokens for whom count (`aud`); empty: for anybody.
+    pub audiences: Vec<String>,
 }
 
 /// Why no token may ever name a role. What a database says of it besides is asked when the catalog is opened.
@@ -45,6 +49,15 @@ fn refused_role(role: &str) -> Option<&'static str> {
         return Some("is not a role for tokens");
     }
     None
+}
+
+/// Those who are named. A list of nobody would look like a rule and be none.
+fn parties(section: &mut Section<'_>, name: &str) -> Vec<String> {
+    let named = section.texts(name);
+    if named.as_ref().is_some_and(|named| named.is_empty() || named.iter().any(String::is_empty)) {
+        section.problem(name, "it names nobody; leave it out to take the tokens of all");
+    }
+    named.unwrap_or_default()
 }
 
 impl JwtConfig {
@@ -77,6 +90,9 @@ impl JwtConfig {
             };
             names.iter().filter_map(known).collect()
         });
+        if !algorithms.contains(&Algorithm::Hs256) {
+            section.problem("algorithms", "HS256 must be among them: this server signs addresses and tokens with it");
+        }
         let roles = section.texts("roles");
         let roles = roles.unwrap_or_else(|| [ANON_ROLE, "authenticated", SERVICE_ROLE].map(str::to_owned).to_vec());
         for role in &roles {
@@ -85,7 +101,9 @@ impl JwtConfig {
             }
         }
         let require_exp = section.boolean("require_exp").unwrap_or(true);
+        let [issuers, audiences] = ["issuers", "audiences"].map(|name| parties(&mut section, name));
         section.finish();
-        Self { secret, keys: file.or(url.map(KeySource::Address)), algorithms, roles, require_exp }
+        let keys = file.or(url.map(KeySource::Address));
+        Self { secret, keys, algorithms, roles, require_exp, issuers, audiences }
     }
 }

@@ -1,4 +1,7 @@
 //! The limits of the server, with their units in their names and the reasons beside them. Those of one protocol stand with it.
+//!
+//! **Invariant:** this file names no other module, so every layer may use it. Where a limit can be configured, what
+//! stands here is its default or its bound.
 
 /// Largest body of one PutObject or UploadPart, in bytes (the S3 limit).
 pub const PUT_BYTES_MAX: u64 = 5 * 1024 * 1024 * 1024;

@@ -15,6 +15,7 @@ use crate::config::root::SECRET_CHARS_MIN;
 use crate::config::section::{Problems, Section};
 use crate::model::bucket::{BucketRule, BucketRules};
 use crate::model::name::RESERVED;
+use crate::model::network::Network;
 use crate::model::place::Layout;
 
 mod encryption;
@@ -94,6 +95,8 @@ pub struct ServerConfig {
     pub scan_interval: Option<Duration>,
     /// The provider of buckets for which nothing says another.
     pub default_provider: String,
+    /// The proxies that say where requests come from.
+    pub trusted_proxies: Vec<Network>,
 }
 
 /// Limits that may be tuned. The others are in [`limits`].
@@ -233,7 +236,11 @@ impl Config {
             limits: LimitsConfig::read(top.section("limits")),
             dir,
         };
-        let hidden = |name: &str| config.loopback.iter().any(|mount| mount.path.split('/').nth(1) == Some(name));
+        // The routes of a mount are found in any case of letters.
+        let hidden = |name: &str| {
+            let first = |path: &str| path.split('/').nth(1).is_some_and(|first| first.eq_ignore_ascii_case(name));
+            config.loopback.iter().any(|mount| first(&mount.path))
+        };
         for service in config.filestore.services.iter().filter(|service| hidden(&service.name)) {
             let what = format!("the path of {:?} is one of [[loopback.mount]], too", service.name);
             Section::new("filestore.service", toml::Table::new(), problems).problem("name", &what);
@@ -268,6 +275,7 @@ impl ServerConfig {
         let interval = section.parse("scan_interval", expected, |text| text.parse::<Interval>().ok());
         let interval = overrides.scan_interval.or(interval);
         let default_provider = section.one(&["default_provider"]).unwrap_or_else(|| DEFAULT_PROVIDER.to_owned());
+        let trusted_proxies = networks(&mut section, "trusted_proxies");
         let daily = Some(Duration::from_secs(limits::SCAN_INTERVAL_SECONDS));
         let server = Self {
             scan_interval: interval.map_or(daily, |Interval(interval)| interval),
@@ -277,6 +285,7 @@ impl ServerConfig {
             durability: overrides.durability.unwrap_or(durability),
             log_format: overrides.log_format.unwrap_or(log_format),
             default_provider,
+            trusted_proxies,
         };
         if server.s3_listen == server.rest_listen && server.s3_listen.port() != 0 {
             section.problem("rest_listen", "it is the address of the S3 listener; each needs its own");
@@ -287,6 +296,19 @@ impl ServerConfig {
         section.finish();
         server
     }
+}
+
+/// Takes a list of addresses and networks.
+fn networks(section: &mut Section<'_>, key: &str) -> Vec<Network> {
+    let mut found = Vec::new();
+    for text in section.texts(key).unwrap_or_default() {
+        match Network::parse(&text).filter(Network::is_narrow) {
+            Some(network) => found.push(network),
+            None => section
+                .problem(key, &format!("{text:?} is no address, and no network of one's own such as \"10.0.0.0/8\"")),
+        }
+    }
+    found
 }
 
 impl LimitsConfig {

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::config::DEFAULT_PROVIDER;
+use crate::config::notification;
 use crate::config::section::{Problems, Section};
 use crate::model::name::BucketName;
 use crate::model::place::Layout;
@@ -270,11 +271,9 @@ fn address(section: &mut Section<'_>, names: &[&str]) -> Option<String> {
     None
 }
 
+/// Whether paths can be put behind it.
 fn is_address(url: &str) -> bool {
-    let Ok(uri) = url.parse::<http::Uri>() else { return false };
-    let scheme = uri.scheme_str().is_some_and(|scheme| scheme == "http" || scheme == "https");
-    let host = uri.authority().is_some_and(|host| !host.as_str().contains('@') && !host.host().is_empty());
-    scheme && host && uri.query().is_none()
+    notification::is_address(url) && !url.contains('?')
 }
 
 /// Reads all of them. Without one that new buckets are made on, that is the directory.

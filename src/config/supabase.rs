@@ -1,4 +1,7 @@
 //! The `[supabase]` section.
+//!
+//! **Invariant:** the name of the project can stand in the credential of a signature, and a key that is too short for a
+//! secret is a mistake. The environment comes before the file.
 
 use super::limits;
 use super::root::SECRET_CHARS_MIN;

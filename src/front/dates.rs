@@ -1,4 +1,7 @@
 //! Dates in headers and in JSON.
+//!
+//! **Invariant:** everything is in UTC, and no date is a panic: one that cannot be read is none. A fraction is cut and
+//! never rounded, so the header and the JSON of one moment agree.
 
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;

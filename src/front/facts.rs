@@ -3,6 +3,7 @@
 //! **Invariant:** nothing in here is a secret, a signature or a token.
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use crate::model::id::RequestId;
@@ -18,7 +19,8 @@ struct Cells {
     caller: OnceLock<String>,
     bucket: OnceLock<String>,
     key: OnceLock<String>,
-    peer: OnceLock<IpAddr>,
+    origin: OnceLock<(IpAddr, bool)>,
+    panicked: AtomicBool,
 }
 
 impl Default for RequestFacts {
@@ -37,7 +39,8 @@ impl RequestFacts {
             caller: OnceLock::new(),
             bucket: OnceLock::new(),
             key: OnceLock::new(),
-            peer: OnceLock::new(),
+            origin: OnceLock::new(),
+            panicked: AtomicBool::new(false),
         };
         Self(Arc::new(cells))
     }
@@ -66,15 +69,38 @@ impl RequestFacts {
         }
     }
 
-    /// Notes where the request came from.
-    pub fn set_peer(&self, address: IpAddr) {
-        let _ = self.0.peer.set(address.to_canonical());
+    /// Notes where the request came from, and whether over TLS.
+    pub fn set_origin(&self, address: IpAddr, secure: bool) {
+        let _ = self.0.origin.set((address.to_canonical(), secure));
+    }
+
+    /// Notes that serving the request ended in a panic: whoever counts them need not have caught it.
+    pub fn set_panicked(&self) {
+        self.0.panicked.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether serving the request ended in a panic.
+    #[must_use]
+    pub fn has_panicked(&self) -> bool {
+        self.0.panicked.load(Ordering::Relaxed)
     }
 
     /// Where the request came from.
     #[must_use]
     pub fn peer(&self) -> Option<IpAddr> {
-        self.0.peer.get().copied()
+        self.0.origin.get().map(|(address, _)| *address)
+    }
+
+    /// Whether the client asked over TLS, as a proxy says whose word counts.
+    #[must_use]
+    pub fn is_secure(&self) -> bool {
+        self.0.origin.get().is_some_and(|(_, secure)| *secure)
+    }
+
+    /// The scheme of addresses of this server, as the client asks it.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        if self.is_secure() { "https" } else { "http" }
     }
 
     /// The operation, if the front got as far as knowing it.

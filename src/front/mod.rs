@@ -1,4 +1,6 @@
-//! The protocols. A front parses, calls the store, renders; it never names another front, a provider or a catalog.
+//! The protocols, and what they have in common.
+//!
+//! **Invariant:** a front parses, calls the store and renders. It never names another front, a provider or a catalog.
 
 mod bearer;
 mod dates;

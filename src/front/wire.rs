@@ -10,7 +10,7 @@ use std::time::Duration;
 use axum::body::Body;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use http::header::{
-    CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH,
+    CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
     IF_UNMODIFIED_SINCE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -18,7 +18,7 @@ use percent_encoding::percent_decode_str;
 
 use super::dates;
 use crate::config::limits::BODY_IDLE_SECONDS_MAX;
-use crate::model::condition::{Conditions, TagMatch};
+use crate::model::condition::{Conditions, IfRange, TagMatch};
 use crate::store::BodyError;
 use crate::store::request::{Body as Bytes, Frames};
 
@@ -54,6 +54,14 @@ pub(crate) fn limited(frames: Frames, most: u64) -> Frames {
 /// The length that a body says it has.
 pub(crate) fn length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// The state of which a range is wanted, if a request names one. A weak tag and what is neither tag nor date name none
+/// that is there.
+pub(crate) fn if_range(headers: &HeaderMap) -> Option<IfRange> {
+    let text = headers.get(IF_RANGE)?.to_str().unwrap_or_default().trim();
+    let tag = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
+    Some(dates::parse(text).map_or_else(|| IfRange::Tag(tag.to_owned()), IfRange::Date))
 }
 
 /// The bytes of an object as a body.

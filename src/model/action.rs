@@ -1,4 +1,8 @@
 //! What a caller may be allowed to do, under the names IAM policies use.
+//!
+//! **Invariant:** what an action is done to follows from its name: to an object if it begins with `s3:GetObject`,
+//! `s3:PutObject` or `s3:DeleteObject`, or is listed in [`Action::on_object`]; else to a bucket or the service. A new
+//! name has to fit that.
 
 macro_rules! actions {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {

@@ -1,4 +1,7 @@
 //! A bucket as the catalog knows it.
+//!
+//! **Invariant:** a field of [`BucketConfig`] that is not known here is an error when it is read: no older version
+//! drops it by its next change. Every field may be absent, and says then that nothing was set.
 
 use std::sync::Arc;
 

@@ -1,4 +1,6 @@
-//! An error with what lies under it, in one line, for logs and the command line. Clients never see it.
+//! An error with what lies under it, in one line.
+//!
+//! **Invariant:** the line goes to logs, to the command line, and into errors that end there; no front answers with it.
 
 use std::error::Error;
 

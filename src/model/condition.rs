@@ -1,6 +1,10 @@
 //! Conditional requests: one rule each for reads, copy sources, writes and deletes, used by every front.
 //!
 //! Rules: RFC 9110 section 13 in the order S3 applies it. Dates compare in whole seconds, as the headers carry them.
+//!
+//! **Invariant:** a verdict follows from the conditions and from what is there alone, so whoever asks again under the
+//! lock of the key asks the same. What needs something there fails where nothing is. [`Conditions::beside`] is not
+//! judged here: it is about another key, at which the store looks.
 
 use crate::model::name::ObjectKey;
 use crate::model::time::Timestamp;
@@ -32,6 +36,26 @@ impl TagMatch {
         match self {
             Self::Any => true,
             Self::Of(tags) => tags.iter().any(|tag| tag == etag),
+        }
+    }
+}
+
+/// The state of an object of which a range is wanted (RFC 9110, section 13.1.5): of another one the whole is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IfRange {
+    /// That with this ETag, without quotes.
+    Tag(String),
+    /// That which was written in this second.
+    Date(Timestamp),
+}
+
+impl IfRange {
+    /// Whether this is that state.
+    #[must_use]
+    pub fn names(&self, etag: &str, modified: Timestamp) -> bool {
+        match self {
+            Self::Tag(tag) => tag == etag,
+            Self::Date(date) => date.seconds() == modified.seconds(),
         }
     }
 }

@@ -1,4 +1,7 @@
 //! The circumstances of a request, as policy conditions ask for them.
+//!
+//! **Invariant:** nothing here says who asks, or what is asked about: those come from the caller and the row, and no
+//! value in here can stand for them.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -1,4 +1,7 @@
 //! What kind of file system a number of `statfs` names.
+//!
+//! **Invariant:** a number that is not known is a local file system: nothing is refused because of one that was not
+//! heard of.
 
 /// A kind of file system, by what may be expected of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

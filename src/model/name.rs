@@ -44,7 +44,8 @@ pub enum NameError {
 pub struct BucketName(Arc<str>);
 
 impl BucketName {
-    /// Checks the model's rule: 1 to 100 bytes, no `/`, NUL or control character, not `.`, `..` or `.longshore`.
+    /// Checks the model's rule: 1 to 100 bytes, no `/`, control character, U+FFFE or U+FFFF (which no XML holds), not `.`,
+    /// `..` or `.longshore`.
     ///
     /// # Errors
     /// The reason why the name is refused.
@@ -60,7 +61,7 @@ impl BucketName {
         if name.eq_ignore_ascii_case(RESERVED) {
             return Err(NameError::Reserved);
         }
-        if name.chars().any(|c| c == '/' || c.is_control()) {
+        if name.chars().any(|c| matches!(c, '/' | '\u{FFFE}' | '\u{FFFF}') || c.is_control()) {
             return Err(NameError::Forbidden);
         }
         Ok(Self(name.into()))
@@ -223,7 +224,7 @@ mod tests {
         for name in ["a", "Photos 2024", "köln", "a_b", "xn--x"] {
             assert!(BucketName::new(name).is_ok(), "{name}");
         }
-        for name in ["", ".", "..", ".longshore", ".Longshore", "a/b", "a\nb", &"x".repeat(101)] {
+        for name in ["", ".", "..", ".longshore", ".Longshore", "a/b", "a\nb", "a\u{FFFE}", &"x".repeat(101)] {
             assert!(BucketName::new(name).is_err(), "{name:?}");
         }
         for (name, aws) in [

@@ -1,4 +1,7 @@
 //! An object as the catalog knows it: the facts that make a body an S3 object.
+//!
+//! **Invariant:** the bytes of a version are at [`Object::place`] or at [`Object::other_place`] and nowhere else. Each
+//! field that may be absent from what is stored has its default, so what older versions wrote is read.
 
 use std::collections::BTreeMap;
 
@@ -94,6 +97,9 @@ pub struct Attached {
     /// Of an upload: when it is given up. No object has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ends: Option<Timestamp>,
+    /// Of an upload: how many bytes it becomes, where that was said after it was begun. No object has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub length: Option<u64>,
 }
 
 impl Attached {

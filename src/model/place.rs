@@ -155,6 +155,19 @@ impl Stamp {
         self == listed || (listed.0.starts_with('#') && self.0.ends_with(&*listed.0))
     }
 
+    /// Whether it is of a listing that shows nothing of the bytes but how many they are.
+    #[must_use]
+    pub fn is_size_alone(&self) -> bool {
+        self.0.starts_with("#s")
+    }
+
+    /// Whether it was made of what the storage said of bytes that others wrote. Known of storages that list only a part of
+    /// stamps: what was ours from the first has one that begins otherwise there.
+    #[must_use]
+    pub fn is_of_others(&self) -> bool {
+        self.0.starts_with('t')
+    }
+
     /// The provider's spelling.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -1,4 +1,7 @@
 //! Versioning of buckets, and how requests name a version.
+//!
+//! **Invariant:** a version has one name, the one that it is shown by: a text that is neither `null` nor an id names
+//! none, and never the current one.
 
 use std::fmt;
 

@@ -24,6 +24,7 @@ use crate::model::time::Timestamp;
 mod capabilities;
 pub mod check;
 pub mod cloud;
+mod error;
 pub mod fs;
 pub mod memory;
 pub mod named;
@@ -33,56 +34,7 @@ pub mod via;
 pub mod wrap;
 
 pub use capabilities::Capabilities;
-
-/// What went wrong, by meaning.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Nothing is at the place, or the container is missing.
-    #[error("nothing is there")]
-    NotFound,
-    /// Other bytes are there than the caller named.
-    #[error("other bytes are there")]
-    StampMismatch,
-    /// The container exists.
-    #[error("it exists")]
-    AlreadyExists,
-    /// The container holds something of its users'.
-    #[error("it is not empty")]
-    NotEmpty,
-    /// The key cannot be a path here: a file lies where a directory is needed or the reverse, the name is too long for
-    /// this file system, or a mount lies in between. The bytes stay at their managed place.
-    #[error("the key cannot be a path here")]
-    Clash,
-    /// No space, no inodes or over quota.
-    #[error("no space is left")]
-    NoSpace,
-    /// The storage takes no writes.
-    #[error("the storage is read-only")]
-    ReadOnly,
-    /// The storage refused us.
-    #[error("the storage refuses access")]
-    Denied,
-    /// The storage does not answer now; a later try may succeed.
-    #[error("the storage is not available")]
-    Unavailable(#[source] std::io::Error),
-    /// The storage takes no container of this name.
-    #[error("the storage takes no container of this name")]
-    BadName,
-    /// Anything else. The source is for the log, never for a client.
-    #[error("the storage failed")]
-    Failed(#[source] std::io::Error),
-}
-
-impl Error {
-    /// Whether the same call may succeed later.
-    #[must_use]
-    pub fn retryable(&self) -> bool {
-        matches!(self, Self::Unavailable(_))
-    }
-}
-
-/// A result of a provider.
-pub type Result<T> = std::result::Result<T, Error>;
+pub use error::{Error, Result};
 
 /// One container.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -337,8 +289,8 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
     /// Reads `range` of the bytes that `stamp` identifies.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::StampMismatch`]. The body itself ends with `StampMismatch` if the bytes change
-    /// while they are read; then its last block was withheld.
+    /// [`Error::NotFound`], [`Error::StampMismatch`]; [`Error::Archived`] unless the range is empty. The body itself ends
+    /// with `StampMismatch` if the bytes change while they are read; then its last block was withheld.
     async fn read(&self, container: &BucketName, place: &Place, stamp: &Stamp, range: Range<u64>) -> Result<Body>;
 
     /// Begins a body that will be published at `managed(version)`.
@@ -379,7 +331,7 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// [`Error::StampMismatch`]: other bytes are at the key, and they are there again. [`Error::NotFound`]: nothing.
-    /// In both cases the bytes of `stamp` are at neither place.
+    /// In both cases the bytes of `stamp` are at neither place. [`Error::Archived`]: they are at the key and stay.
     async fn take_aside(
         &self,
         container: &BucketName,
@@ -387,6 +339,15 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
         version: VersionId,
         stamp: &Stamp,
     ) -> Result<()>;
+
+    /// Removes the bytes of `stamp` from a key from which they cannot be moved: [`Provider::take_aside`] said
+    /// [`Error::Archived`]. Only behind the commit that gave them up. `Ok` also if others are there, which stay, or nothing.
+    ///
+    /// # Errors
+    /// Failures of the storage.
+    async fn remove_archived(&self, _container: &BucketName, _key: &ObjectKey, _stamp: &Stamp) -> Result<()> {
+        Err(Error::Archived)
+    }
 
     /// Removes the parent directories of `key` that are empty, up to the container.
     ///

@@ -208,6 +208,10 @@ impl Provider for Named {
         self.inner.take_aside(&self.names.container(container)?, key, version, stamp).await
     }
 
+    async fn remove_archived(&self, container: &BucketName, key: &ObjectKey, stamp: &Stamp) -> Result<()> {
+        self.inner.remove_archived(&self.names.container(container)?, key, stamp).await
+    }
+
     async fn prune(&self, container: &BucketName, key: &ObjectKey) -> Result<()> {
         self.inner.prune(&self.names.container(container)?, key).await
     }

@@ -22,7 +22,7 @@ pub struct TransportConfig {
     pub concurrency_max: usize,
     /// Most times that a request is sent anew after it failed.
     pub retries_max: usize,
-    /// A file of certificates, in PEM, that are trusted beside those of the system.
+    /// A file of certificates, in PEM, that are trusted in place of those of the system.
     pub ca_bundle: Option<PathBuf>,
 }
 
@@ -216,6 +216,20 @@ pub enum SwiftAuth {
         /// Its secret.
         secret: Secret,
     },
+}
+
+impl SwiftAuth {
+    /// The address of the identity service.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        match self {
+            Self::V1 { url, .. }
+            | Self::V2 { url, .. }
+            | Self::ApiKey { url, .. }
+            | Self::Password { url, .. }
+            | Self::ApplicationCredential { url, .. } => url,
+        }
+    }
 }
 
 /// What a token of Keystone v3 is for.

@@ -118,6 +118,10 @@ impl Provider for Metered {
         self.time("take_aside", self.inner.take_aside(container, key, version, stamp)).await
     }
 
+    async fn remove_archived(&self, container: &BucketName, key: &ObjectKey, stamp: &Stamp) -> Result<()> {
+        self.time("remove_archived", self.inner.remove_archived(container, key, stamp)).await
+    }
+
     async fn prune(&self, container: &BucketName, key: &ObjectKey) -> Result<()> {
         self.time("prune", self.inner.prune(container, key)).await
     }

@@ -1,7 +1,7 @@
 //! One request through a front and back.
 //!
 //! **Invariant:** whatever a front does, there is an answer; the front sees a head within the limits, the facts it fills
-//! in, and the address of the peer; nothing a client sends in a header changes that address.
+//! in, and where the request came from; nothing a client sends in a header changes that.
 
 use std::fmt;
 use std::future::Future;
@@ -25,6 +25,7 @@ use crate::metrics::Metrics;
 use crate::server::body::{AnswerBody, BoxError, CountedBody, Record};
 use crate::server::linger::{Awaited, Lingering};
 use crate::server::log::REQUEST;
+use crate::server::origin::Proxies;
 
 /// The answer of a front.
 pub type Answer = Response<UnsyncBoxBody<Bytes, BoxError>>;
@@ -53,12 +54,19 @@ pub trait Front: fmt::Debug + Send + Sync + 'static {
 pub struct Exchange<F> {
     front: F,
     metrics: Arc<Metrics>,
+    proxies: Proxies,
 }
 
 impl<F: Front> Exchange<F> {
     /// Serves requests by `front` and counts them in `metrics`.
     pub fn new(front: F, metrics: Arc<Metrics>) -> Self {
-        Self { front, metrics }
+        Self { front, metrics, proxies: Proxies::default() }
+    }
+
+    /// Behind these proxies.
+    #[must_use]
+    pub fn behind(self, proxies: Proxies) -> Self {
+        Self { proxies, ..self }
     }
 
     /// The front's name.
@@ -74,7 +82,8 @@ impl<F: Front> Exchange<F> {
     /// Serves one request.
     pub async fn run(&self, peer: SocketAddr, request: Request<Incoming>) -> Response<AnswerBody> {
         let facts = RequestFacts::default();
-        facts.set_peer(peer.ip());
+        let origin = self.proxies.origin(peer.ip(), request.headers());
+        facts.set_origin(origin.address, origin.secure);
         let record = Record {
             front: self.front.name(),
             method: request.method().clone(),
@@ -117,12 +126,16 @@ impl<F: Front> Exchange<F> {
         let method = request.method().clone();
         // What a panic leaves half-changed is the request's own; shared state is behind locks that do not poison
         // or in transactions.
-        if let Ok(answer) = AssertUnwindSafe(self.front.answer(request)).catch_unwind().await {
-            return answer;
+        let answered = AssertUnwindSafe(self.front.answer(request)).catch_unwind().await;
+        if answered.is_err() {
+            facts.set_panicked();
+            tracing::error!(target: REQUEST, id = facts.id().as_str(), "the request ended in a panic");
         }
-        self.metrics.panicked();
-        tracing::error!(target: REQUEST, id = facts.id().as_str(), "the request ended in a panic");
-        self.failure(StatusCode::INTERNAL_SERVER_ERROR, facts, &method)
+        // A front may have caught one itself, and answered.
+        if facts.has_panicked() {
+            self.metrics.panicked();
+        }
+        answered.unwrap_or_else(|_| self.failure(StatusCode::INTERNAL_SERVER_ERROR, facts, &method))
     }
 }
 
@@ -151,4 +164,151 @@ fn framed_plainly(headers: &HeaderMap) -> bool {
     let mut encodings = headers.get_all(TRANSFER_ENCODING).iter();
     let plain = encodings.next().is_none_or(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"chunked"));
     plain && encodings.next().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::time::Duration;
+
+    use axum::body::Body;
+    use axum::routing::{get, post};
+    use axum::{Extension, Router};
+    use futures_util::stream;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
+    use tokio::task::JoinHandle;
+    use tokio::time::timeout;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::server::Listener;
+    use crate::server::fronts::Rest;
+
+    /// Routes of which some panic, on a listener that has one connection at a time.
+    struct Served {
+        address: SocketAddr,
+        metrics: Arc<Metrics>,
+        stop: CancellationToken,
+        ended: JoinHandle<()>,
+    }
+
+    async fn at_once() -> &'static str {
+        panic!("a handler that panics, as this test wants")
+    }
+
+    async fn behind_the_body(body: Bytes) -> &'static str {
+        panic!("a handler that has read {} bytes and panics, as this test wants", body.len())
+    }
+
+    async fn caught(Extension(facts): Extension<RequestFacts>) -> StatusCode {
+        facts.set_panicked();
+        StatusCode::INTERNAL_SERVER_ERROR
+    }
+
+    async fn amid_the_answer() -> Body {
+        let frames = stream::unfold(false, |begun| async move {
+            assert!(!begun, "a body that panics, as this test wants");
+            Some((Ok::<_, Infallible>(Bytes::from_static(b"begun")), true))
+        });
+        Body::from_stream(frames)
+    }
+
+    impl Served {
+        async fn start() -> Self {
+            let routes = Router::new()
+                .route("/at-once", get(at_once))
+                .route("/behind-the-body", post(behind_the_body))
+                .route("/caught", get(caught))
+                .route("/amid-the-answer", get(amid_the_answer))
+                .route("/well", get(|| async { "all is well" }));
+            let metrics = Arc::new(Metrics::default());
+            let listener = Listener::bind(([127, 0, 0, 1], 0).into(), 1, Duration::from_secs(5)).await;
+            let listener = listener.expect("a port");
+            let address = listener.address().expect("its address");
+            let (exchange, stop) = (Exchange::new(Rest(routes), Arc::clone(&metrics)), CancellationToken::new());
+            let ended = tokio::spawn(listener.serve(exchange, stop.clone()));
+            Self { address, metrics, stop, ended }
+        }
+
+        /// Sends bytes on a connection of their own, and reads until the server closes it.
+        async fn say(&self, bytes: String) -> String {
+            let mut answer = Vec::new();
+            let exchange = async {
+                let mut socket = TcpStream::connect(self.address).await.expect("a connection");
+                socket.write_all(bytes.as_bytes()).await.expect("sent");
+                // A connection that ends in a panic may be reset: what came before counts.
+                let _ = socket.read_to_end(&mut answer).await;
+            };
+            timeout(Duration::from_secs(30), exchange).await.expect("the server closes the connection");
+            String::from_utf8_lossy(&answer).into_owned()
+        }
+
+        /// Asks, as the last request of a connection.
+        async fn ask(&self, request: &str, body: &str) -> String {
+            let length = body.len();
+            let head = format!("{request} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n");
+            self.say(format!("{head}\r\n{body}")).await
+        }
+
+        async fn is_well(&self) {
+            let answer = self.ask("GET /well", "").await;
+            assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("all is well"), "{answer}");
+        }
+
+        fn counts(&self, line: &str) {
+            let text = self.metrics.text().expect("text");
+            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_a_request_is_one_500_and_nothing_else() {
+        let served = Served::start().await;
+        let told = "{\"error\":{\"code\":500,\"message\":\"Internal Server Error\"}}";
+        for (request, body) in [("GET /at-once", ""), ("POST /behind-the-body", "twelve bytes")] {
+            let answer = served.ask(request, body).await;
+            assert!(answer.starts_with("HTTP/1.1 500 ") && answer.ends_with(told), "{request}: {answer}");
+            assert!(!answer.contains("as this test wants"), "{request}: {answer}");
+            served.is_well().await;
+        }
+        // The head of an answer to HEAD is all of it.
+        let answer = served.ask("HEAD /at-once", "").await;
+        assert!(answer.starts_with("HTTP/1.1 500 ") && answer.ends_with("\r\n\r\n"), "{answer}");
+        served.is_well().await;
+        // The next request of the same connection is served, too.
+        let both = "GET /at-once HTTP/1.1\r\nhost: x\r\n\r\nGET /well HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+        let answers = served.say(both.to_owned()).await;
+        assert!(answers.starts_with("HTTP/1.1 500 ") && answers.contains("HTTP/1.1 200 "), "{answers}");
+        assert!(answers.ends_with("all is well"), "{answers}");
+        served.counts("longshore_panics_total 4");
+    }
+
+    /// A front that answers to its own panics says that there was one.
+    #[tokio::test]
+    async fn a_panic_that_a_front_has_caught_is_counted_too() {
+        let served = Served::start().await;
+        let answer = served.ask("GET /caught", "").await;
+        assert!(answer.starts_with("HTTP/1.1 500 "), "{answer}");
+        served.is_well().await;
+        served.counts("longshore_panics_total 1");
+    }
+
+    /// What was said by then cannot be taken back: the answer is cut, so that nobody takes it for a whole one.
+    #[tokio::test]
+    async fn a_panic_amid_an_answer_cuts_it_and_frees_its_connection() {
+        let served = Served::start().await;
+        for _ in 0..3 {
+            let answer = served.ask("GET /amid-the-answer", "").await;
+            assert!(!answer.ends_with("0\r\n\r\n"), "{answer}");
+            served.is_well().await;
+        }
+        let Served { metrics, stop, ended, .. } = served;
+        stop.cancel();
+        ended.await.expect("the listener outlives its connections");
+        let text = metrics.text().expect("text");
+        for line in ["longshore_requests_in_flight{front=\"rest\"} 0", "longshore_connections{front=\"rest\"} 0"] {
+            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+        }
+    }
 }

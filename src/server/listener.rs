@@ -22,6 +22,7 @@ use crate::config::limits::{
     ACCEPT_RETRY_MILLIS, FIELDS_BYTES_MAX, HEADER_BYTES_MAX, HEADER_READ_SECONDS_MAX, HTTP2_CONNECTION_WINDOW_BYTES,
     HTTP2_FRAME_BYTES_MAX, HTTP2_PING_SECONDS, HTTP2_PONG_SECONDS_MAX, HTTP2_STREAM_WINDOW_BYTES, HTTP2_STREAMS_MAX,
 };
+use crate::model::task::TaskError;
 use crate::server::exchange::{Exchange, Front};
 use crate::server::io::Watched;
 
@@ -99,7 +100,7 @@ async fn accept(
 }
 
 fn report(front: &'static str, ended: Result<(), tokio::task::JoinError>) {
-    if let Err(error) = ended {
+    if let Err(error) = ended.map_err(TaskError::from) {
         tracing::error!(front, %error, "a connection ended in a panic");
     }
 }

@@ -14,7 +14,9 @@ pub mod io;
 pub mod linger;
 pub mod listener;
 pub mod log;
+pub mod origin;
 
 pub use body::{AnswerBody, CountedBody};
 pub use exchange::{Exchange, Front, Peer};
 pub use listener::Listener;
+pub use origin::Proxies;

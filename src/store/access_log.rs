@@ -160,14 +160,8 @@ impl Store {
             return Ok(());
         }
         let lines = Bytes::from(batch.lines);
-        let body = Incoming {
-            length: Some(lines.len() as u64),
-            frames: Box::pin(stream::once(async move { Ok(lines) })),
-            md5: None,
-            checksum: None,
-            algorithm: None,
-            trailer: None,
-        };
+        let length = Some(lines.len() as u64);
+        let body = Incoming::new(Box::pin(stream::once(async move { Ok(lines) })), length);
         let given = Given { acl: AclRequest::Canned(Canned::BucketOwnerFullControl), ..Given::default() };
         let content = Content { content_type: Some("text/plain".to_owned()), ..Content::default() };
         let bucket = logging.target.clone();

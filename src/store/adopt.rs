@@ -98,6 +98,15 @@ pub(super) fn counter_now(displaced: Option<u64>) -> u64 {
     displaced.map_or(now, |d| now.max(d.saturating_add(1)))
 }
 
+/// What is told of the MD5 of bytes that were not read to their end.
+fn unhashed(error: provider::Error, object: &Object) -> Result<Option<String>> {
+    match error {
+        error if is_absent(&error) => Ok(None),
+        provider::Error::Archived => Ok(Some(object.etag.clone())),
+        error => Err(error.into()),
+    }
+}
+
 impl Store {
     /// Adopts the file at the path of a key that has no row. `None`: nothing is there.
     pub(super) async fn adopt_file(&self, bound: &Arc<Bound>, key: &ObjectKey) -> Result<Option<Object>> {
@@ -183,7 +192,13 @@ impl Store {
         self.catalog().commit(&SERVICE, commit).await.map(|_| ())
     }
 
-    /// Whether the outbox names these bytes. The steps that do are taken.
+    /// Whether the outbox names these bytes: they are being freed or displaced.
+    pub(super) async fn is_named(&self, bound: &Bound, key: &ObjectKey, found: &Stamp) -> Result<bool> {
+        let tasks = self.catalog().tasks_of(&SERVICE, bound.bucket.id, key).await?;
+        Ok(tasks.iter().any(|task| task.task.step.names(found)))
+    }
+
+    /// The same, and the steps that name them are taken.
     pub(super) async fn is_owed(&self, bound: &Arc<Bound>, key: &ObjectKey, found: &Stamp) -> Result<bool> {
         let tasks = self.catalog().tasks_of(&SERVICE, bound.bucket.id, key).await?;
         let mut owed = false;
@@ -207,7 +222,8 @@ impl Store {
         Ok(())
     }
 
-    /// Hex MD5 of the bytes of an object; `None` if they moved meanwhile.
+    /// Hex MD5 of the bytes of an object, or the ETag that it has if its storage has archived them: then they are not
+    /// hashed, and it is served under that one. `None` if they moved meanwhile.
     pub(super) async fn md5_of(&self, bound: &Bound, object: &Object) -> Result<Option<String>> {
         Self::until_final(object).await;
         let read = bound.provider.read(bound.place(), &object.place(), &object.stamp, 0..object.size).await;
@@ -218,13 +234,11 @@ impl Store {
                 while let Some(block) = blocks.next().await {
                     match block {
                         Ok(block) => md5.update(&block),
-                        Err(error) if is_absent(&error) => return Ok(None),
-                        Err(error) => return Err(error.into()),
+                        Err(error) => return unhashed(error, object),
                     }
                 }
             }
-            Err(error) if is_absent(&error) => return Ok(None),
-            Err(error) => return Err(error.into()),
+            Err(error) => return unhashed(error, object),
         }
         Ok(Some(hex(&md5.finalize())))
     }

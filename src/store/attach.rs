@@ -28,10 +28,12 @@ const BUCKETS_PAGE: usize = 1000;
 pub enum Attach {
     /// To serve them: they are marked as in use until [`Store::release`].
     Serve,
-    /// To look at them, perhaps beside a server.
+    /// To bring them up to date beside a server, which has marked them.
     Scan,
     /// To rebuild a lost catalog: containers of another catalog are taken over.
     Rebuild,
+    /// To look at them: none is marked or adopted, and a deletion that was cut short stays so.
+    Look,
 }
 
 /// What was attached.
@@ -43,6 +45,8 @@ pub struct AttachReport {
     pub unclean: Vec<BucketName>,
     /// Containers that could not be looked at, and providers of which none could. They are served when they can be.
     pub failed: Vec<String>,
+    /// Containers that become buckets when they are served, by [`Attach::Look`].
+    pub unadopted: Vec<BucketName>,
 }
 
 /// How the claim of a container ended.
@@ -55,6 +59,8 @@ pub(super) enum Claimed {
     Foreign,
     /// A rebuild of it has not come to its end.
     HalfRebuilt,
+    /// It is no bucket yet, and was only looked at.
+    Unadopted,
 }
 
 /// The text of `.longshore/id`.
@@ -86,6 +92,7 @@ impl AttachReport {
         self.buckets += other.buckets;
         self.unclean.extend(other.unclean);
         self.failed.extend(other.failed);
+        self.unadopted.extend(other.unadopted);
     }
 }
 
@@ -120,7 +127,8 @@ impl Store {
         Mark::read(text).is_some_and(|mark| mark.catalog == self.catalog().id())
     }
 
-    /// Claims every container, adopts those that have no bucket yet, and takes the steps that are still owed.
+    /// Claims every container, adopts those that have no bucket yet, and takes the steps that are still owed, as far as
+    /// `why` asks for it.
     ///
     /// # Errors
     /// A container that belongs to another catalog; failures of storage and catalog. For an administrator's eyes.
@@ -145,7 +153,7 @@ impl Store {
             self.catalog().tidy_uploads(&SERVICE, true, Timestamp(0)).await?;
         }
         // A rebuild goes on with what the catalog still keeps, so files that a crash damaged are written anew first.
-        if why != Attach::Scan {
+        if matches!(why, Attach::Serve | Attach::Rebuild) {
             self.replay_after_start().await?;
             self.settle().await;
         }
@@ -162,7 +170,7 @@ impl Store {
         self.mark(provider, container, clean, false).await
     }
 
-    /// Claims a container.
+    /// Claims a container, or only says whose it is.
     pub(super) async fn claim_for(
         &self,
         provider: &dyn Provider,
@@ -174,16 +182,15 @@ impl Store {
         // A mark that cannot be read says nothing about the last stop.
         let clean = mark.as_ref().map_or(text.is_none(), |mark| mark.clean);
         let found = if clean { Claimed::Clean } else { Claimed::Unclean };
+        let rebuilds = why == Attach::Rebuild;
         match (&mark, why) {
-            (Some(mark), Attach::Serve | Attach::Scan) if mark.catalog != self.catalog().id() => {
-                return Ok(Claimed::Foreign);
-            }
-            (None, Attach::Serve | Attach::Scan) if text.is_some() => return Ok(Claimed::Foreign),
-            (Some(mark), Attach::Serve | Attach::Scan) if mark.rebuilding => return Ok(Claimed::HalfRebuilt),
-            (Some(_), Attach::Scan) => return Ok(found),
+            (Some(mark), _) if !rebuilds && mark.catalog != self.catalog().id() => return Ok(Claimed::Foreign),
+            (None, _) if !rebuilds && text.is_some() => return Ok(Claimed::Foreign),
+            (Some(mark), _) if !rebuilds && mark.rebuilding => return Ok(Claimed::HalfRebuilt),
+            (Some(_), Attach::Scan) | (_, Attach::Look) => return Ok(found),
             // A bucket with objects and a container that is not marked: its mount is missing, and what lies there
             // instead must not be taken for it.
-            (None, Attach::Serve | Attach::Scan) if self.has_objects(&container.name).await? => {
+            (None, _) if !rebuilds && self.has_objects(&container.name).await? => {
                 tracing::error!(bucket = %container.name, "the directory is not the one that was served: is its mount missing?");
                 return Ok(Claimed::Clean);
             }

@@ -347,7 +347,7 @@ impl Store {
                 return Ok(Some(bucket));
             }
         }
-        if !self.mount_named(provider)?.adopt {
+        if self.0.looks || !self.mount_named(provider)?.adopt {
             return Ok(None);
         }
         self.adopt_from(provider, name).await

@@ -37,7 +37,7 @@ fn layout_is_possible(settings: BucketSettings, provider: &dyn Provider) -> Resu
 
 impl Store {
     /// The caller's own buckets, and those of root's that its policy lists. Directories somebody made meanwhile are
-    /// buckets, too.
+    /// buckets, too, unless the store is only looked at.
     ///
     /// # Errors
     /// [`Error::AccessDenied`] for callers without a name, and failures of catalog and storage.
@@ -79,7 +79,8 @@ impl Store {
     /// A storage that does not answer keeps nobody from seeing the buckets that are known.
     async fn adopt_new_containers(&self) -> Result<()> {
         let mount = self.mount_named(&self.0.default_provider)?;
-        let Some(provider) = mount.serving().ok().filter(|_| mount.adopt) else { return Ok(()) };
+        let adopts = mount.adopt && !self.0.looks;
+        let Some(provider) = mount.serving().ok().filter(|_| adopts) else { return Ok(()) };
         let containers = match provider.containers().await {
             Err(error) if error.retryable() => {
                 tracing::warn!(%error, "the containers of the default provider cannot be listed");
@@ -119,7 +120,7 @@ impl Store {
         let section = tokio::spawn(async move {
             store.make_bucket(owner, &name, config, (request.provider, request.public), &scope).await
         });
-        section.await.map_err(|error| Error::Internal(error.into()))?
+        section.await?
     }
 
     /// Asks for a role whether it may make a bucket, before a storage is looked at. What would count past the policies it
@@ -334,7 +335,7 @@ impl Store {
         self.ask_of_bucket(&scope, BucketIntent::Remove(bound.bucket.id)).await?;
         let store = self.clone();
         let section = tokio::spawn(async move { store.remove_bucket(&bound, &scope).await });
-        section.await.map_err(|error| Error::Internal(error.into()))?
+        section.await?
     }
 
     /// Asks about a bucket that is there.

@@ -109,7 +109,7 @@ impl Store {
         let (caller, cause, own) = (caller.clone(), Cause::new(caller, How::Complete), Some(row.owner.clone()));
         let (store, by) = (self.clone(), By { caller, cause, scope, own });
         let section = tokio::spawn(async move { store.complete(bound, row, (request, least), by, here).await });
-        section.await.map_err(|error| Error::Internal(error.into()))?
+        section.await?
     }
 
     async fn complete(
@@ -319,7 +319,7 @@ fn draft(row: &Upload, chosen: &[Part], request: &CompleteRequest) -> Result<Obj
         return Err(Error::BadDigest);
     }
     let shown = |part: &Part| part.checksum.clone().filter(|_| row.checksum.is_some());
-    let mut attached = Attached { ends: None, ..row.attached.clone() };
+    let mut attached = Attached { ends: None, length: None, ..row.attached.clone() };
     if let Some(sealing) = &mut attached.sealing {
         chosen.iter().for_each(|part| sealing.add_part(part.number, part.size));
     }

@@ -58,7 +58,7 @@ impl Store {
             }
             let store = self.clone();
             let section = tokio::spawn(async move { store.replace_config(&bound, config).await });
-            if section.await.map_err(|error| Error::Internal(error.into()))?? {
+            if section.await?? {
                 return Ok(());
             }
         }

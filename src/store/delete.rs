@@ -1,6 +1,11 @@
 //! DELETE: take aside, verify, commit, answer, free.
+//!
+//! **Invariant:** nothing that has bytes is freed before the commit: until then they lie aside, and go back to their
+//! key if it fails, or if it never comes to it, unless others have written there meanwhile. A bucket that keeps versions
+//! gets one marker, however often the commit is tried.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::catalog::{self, Change, Commit, History, Intent, NewTask, Scope, Step};
 use crate::config::limits::COMMIT_TRIES_MAX;
@@ -10,7 +15,7 @@ use crate::model::condition::Conditions;
 use crate::model::id::VersionId;
 use crate::model::name::{BucketName, ObjectKey};
 use crate::model::object::{Attached, Content, Object};
-use crate::model::place::{Placed, Stamp};
+use crate::model::place::{Place, Placed, Stamp};
 use crate::model::record::Record;
 use crate::model::versioning::Versioning;
 use crate::provider::{self, Seal};
@@ -19,6 +24,7 @@ use crate::store::bound::{Bound, container_is_gone};
 use crate::store::displace::{Behind, Fate, fate};
 use crate::store::error::{Error, Result};
 use crate::store::events::{Cause, How};
+use crate::store::outbox::LATE_SECONDS;
 use crate::store::request::{DeleteRequest, Deletion};
 use crate::store::write::{current_of, refusal};
 use crate::store::{SERVICE, Store};
@@ -81,7 +87,7 @@ impl Store {
             store.forget_gone(&bound, &key).await;
             deleted
         });
-        section.await.map_err(|error| Error::Internal(error.into()))?
+        section.await?
     }
 
     /// Asks for a role before anything is moved. False: there is nothing to delete, and for a role nothing is marked then.
@@ -127,7 +133,13 @@ impl Store {
                 }
             }
             let commit = match keeps {
-                true => self.marking(&bound, key, row.as_ref(), &mut marker).await?,
+                true => match self.marking(&bound, key, row.as_ref(), &mut marker).await {
+                    Ok(commit) => commit,
+                    Err(error) => {
+                        row.iter().for_each(|row| self.lay_out_again(bound.clone(), key.clone(), row.version));
+                        return Err(error);
+                    }
+                },
                 false => {
                     let fate = fate(&bound, key, row.as_ref(), &Behind::default(), false);
                     commit_of(&bound, key, row.as_ref(), fate)
@@ -244,8 +256,9 @@ impl Store {
         Ok(row)
     }
 
-    /// Moves the bytes of a row away from its key. False if other bytes are there.
-    pub(super) async fn set_aside(&self, bound: &Bound, row: &Object) -> Result<bool> {
+    /// Moves the bytes of a row away from its key. False if other bytes are there. If it fails they may be at both places,
+    /// and go back.
+    pub(super) async fn set_aside(&self, bound: &Arc<Bound>, row: &Object) -> Result<bool> {
         match bound.provider.take_aside(bound.place(), &row.key, row.version, &row.stamp).await {
             Ok(()) => Ok(true),
             // Not laid out yet, or gone: in both cases nothing of it is at the key, unless it was the container that was
@@ -255,8 +268,50 @@ impl Store {
                 _ => Ok(true),
             },
             Err(provider::Error::StampMismatch) => Ok(false),
-            Err(error) => Err(error.into()),
+            // What its storage has archived cannot be moved. It goes behind the commit, unless versions are kept.
+            Err(provider::Error::Archived) if !bound.bucket.config.versioning.ever() => Ok(true),
+            Err(error) => {
+                self.lay_out_late(bound.clone(), row, error.retryable());
+                Err(error.into())
+            }
         }
+    }
+
+    /// Puts a version back whose removal from its key failed: where there are no renames a copy of it may be aside, which
+    /// would outlive whatever is done at the key. What nobody knows the end of may still be done, and then that copy is all
+    /// there is: so it stays for a while.
+    fn lay_out_late(&self, bound: Arc<Bound>, row: &Object, may_come: bool) {
+        let (key, version) = (row.key.clone(), row.version);
+        if !may_come {
+            return self.lay_out_again(bound, key, version);
+        }
+        if !self.0.outbox.await_late(version) {
+            return;
+        }
+        let store = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(LATE_SECONDS)).await;
+            store.0.outbox.late_is_over(version);
+            store.lay_out_again(bound, key, version);
+        });
+    }
+
+    /// Whether others have written over a version at its key since it was laid out there. Asked where nothing is owed for
+    /// the key: then a version that lies aside is what a removal left that did not come to its commit, and the edit came
+    /// behind it. It is as any other edit, and not undone. Where versions are kept what lies aside is one of them.
+    pub(super) async fn was_written_over(&self, bound: &Bound, row: &Object) -> Result<bool> {
+        if row.placed != Placed::Natural || bound.bucket.config.versioning.ever() {
+            return Ok(false);
+        }
+        let there = match bound.provider.stat(bound.place(), &Place::Natural(row.key.clone())).await {
+            Ok(there) => there,
+            Err(provider::Error::NotFound) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        };
+        let ours = there.record.as_ref().is_some_and(|record| {
+            record.is_live(there.size, there.modified) && record.is_of(&bound.bucket.name, &row.key)
+        });
+        Ok(!ours && there.stamp != row.stamp && there.modified > row.modified)
     }
 }
 

@@ -3,9 +3,12 @@
 //! **Invariant:** nothing of the inside (paths, SQL, hosts, secrets) is in a variant that a front prints; causes are
 //! sources, and go to the log.
 
+use tokio::task::JoinError;
+
 use crate::catalog;
 use crate::model::name::NameError;
 use crate::model::tag::InvalidTags;
+use crate::model::task::TaskError;
 use crate::model::time::Timestamp;
 use crate::model::versioning::VersionRef;
 use crate::provider;
@@ -195,6 +198,9 @@ pub enum Error {
     /// The bucket takes no writes.
     #[error("the bucket is read-only")]
     ReadOnly,
+    /// The storage has put the bytes away, and gives none of them out before somebody has them restored there.
+    #[error("the object is archived in its storage")]
+    Archived,
     /// The storage of the bucket could not be attached yet.
     #[error("{0}")]
     NotAttached(&'static str),
@@ -231,11 +237,18 @@ impl From<catalog::Error> for Error {
     }
 }
 
+impl From<JoinError> for Error {
+    fn from(error: JoinError) -> Self {
+        Self::Internal(TaskError::from(error).into())
+    }
+}
+
 impl From<provider::Error> for Error {
     fn from(error: provider::Error) -> Self {
         match error {
             provider::Error::NoSpace => Self::NoSpace,
             provider::Error::ReadOnly => Self::ReadOnly,
+            provider::Error::Archived => Self::Archived,
             // Whoever expects absence asks for it; all others have lost what they were working on to somebody else.
             error @ (provider::Error::NotFound | provider::Error::StampMismatch) => Self::Unavailable(error.into()),
             error if error.retryable() => Self::Unavailable(error.into()),

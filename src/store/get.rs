@@ -300,8 +300,10 @@ type Answer = (Range<u64>, bool, Option<PartFact>);
 /// What a request gets of an object: conditions first, then the range.
 fn answer_of(object: &Object, request: &GetRequest) -> Result<Answer> {
     check_read(&request.conditions, object)?;
+    let other = request.if_range.as_ref().is_some_and(|state| !state.names(&object.etag, object.modified));
     match request.portion {
         Portion::Whole => Ok((0..object.size, false, None)),
+        Portion::Range(_) if other => Ok((0..object.size, false, None)),
         Portion::Range(range) => {
             let range = range.resolve(object.size).map_err(|_| Error::InvalidRange { size: object.size })?;
             Ok((range, true, None))

@@ -1,4 +1,8 @@
 //! Users and access keys, for administrators.
+//!
+//! **Invariant:** every function asks first whether the caller administers, and none returns a secret but that of the
+//! key which it has just made. Caches forget after every change of what was there, also after one that failed, as it
+//! may have happened all the same.
 
 use serde_json::{Map, Value};
 

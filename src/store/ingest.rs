@@ -175,5 +175,5 @@ async fn write_and_hash(block: Vec<Bytes>, len: usize, stage: &mut dyn Stage, mu
     for frame in block {
         stage.write(frame).await?;
     }
-    hashing.await.map_err(|error| Error::Internal(error.into()))
+    Ok(hashing.await?)
 }

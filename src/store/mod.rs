@@ -148,6 +148,8 @@ struct Inner {
     served: items::Served,
     /// Buckets that were attached in the background and were not left clean.
     unclean: Mutex<BTreeSet<BucketName>>,
+    /// It is only looked at: nobody's question makes a bucket of a container.
+    looks: bool,
 }
 
 /// Statements of the store run under its own rights, after its own decision; those of a request about which the catalog
@@ -158,6 +160,17 @@ impl Store {
     /// Over a catalog and providers; touches neither. A server calls [`Store::attach`] before it listens.
     #[must_use]
     pub fn new(parts: StoreParts) -> Self {
+        Self::over(parts, false)
+    }
+
+    /// The same for whoever changes nothing, by a catalog that is opened so: a container without a bucket becomes none.
+    /// Who looks at containers calls [`Store::attach`] with [`Attach::Look`] first.
+    #[must_use]
+    pub fn to_look(parts: StoreParts) -> Self {
+        Self::over(parts, true)
+    }
+
+    fn over(parts: StoreParts, looks: bool) -> Self {
         let catalog = parts.catalog.id().to_string();
         parts.providers.values().filter_map(|mounted| mounted.provider.as_ref()).for_each(|p| p.belongs_to(&catalog));
         Self(Arc::new(Inner {
@@ -183,6 +196,7 @@ impl Store {
             names: KeyLocks::new(),
             served: items::Served::default(),
             unclean: Mutex::default(),
+            looks,
         }))
     }
 

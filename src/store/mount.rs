@@ -17,6 +17,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::model::id::BucketId;
 use crate::model::name::BucketName;
 use crate::model::place::Layout;
+use crate::model::task::TaskError;
 use crate::model::time::Timestamp;
 use crate::provider::{Container, Note, Provider};
 use crate::store::attach::{Attach, AttachReport, Claimed, Unattached, foreign, half_rebuilt};
@@ -214,7 +215,7 @@ impl Store {
                 mount.tell(&name, &error);
                 report.failed.push(name);
             }
-            Some(Err(panicked)) => return Err(Error::Internal(panicked.into())),
+            Some(Err(panicked)) => return Err(panicked.into()),
             None => {
                 mount.tell(&name, &Error::NotAttached("it does not answer"));
                 self.follow_pass(name.clone(), pass);
@@ -255,7 +256,10 @@ impl Store {
                     unclean.extend(report.unclean);
                 }
                 Ok(Err(Unattached::Refused(error) | Unattached::Failed(error))) => mount.tell(&name, &error),
-                Err(error) => tracing::error!(provider = name, %error, "a task of the server failed"),
+                Err(error) => {
+                    let error = TaskError::from(error);
+                    tracing::error!(provider = name, %error, "a task of the server failed");
+                }
             }
         });
     }
@@ -308,7 +312,7 @@ impl Store {
     }
 
     /// Claims the containers of a provider that were not claimed in an earlier pass, and adopts those that have no bucket
-    /// yet.
+    /// yet. Who looks only hears of them.
     pub(super) async fn claim_containers(
         &self,
         (name, mount): (&str, &Mount),
@@ -327,6 +331,10 @@ impl Store {
             match self.attach_one((name, mount), provider, &container, why).await {
                 Ok(Some(Claimed::Foreign)) => return Err(Unattached::Refused(foreign(&container.name))),
                 Ok(Some(Claimed::HalfRebuilt)) => return Err(Unattached::Refused(half_rebuilt(&container.name))),
+                Ok(Some(Claimed::Unadopted)) => {
+                    report.unadopted.push(container.name.clone());
+                    continue;
+                }
                 Ok(None) => continue,
                 Ok(Some(Claimed::Clean)) => {}
                 // Where another process is at work, it is not a crash that shows.
@@ -358,7 +366,13 @@ impl Store {
         let _order = self.0.names.lock_name(&container.name).await;
         let row = self.catalog().bucket(&SERVICE, &container.name).await?;
         let known = row.as_ref().is_some_and(|row| row.provider == name);
-        if !known && self.finish_deletion(provider, container).await? {
+        let deleted = match why {
+            _ if known => false,
+            // What is left goes at the next start.
+            Attach::Look => self.is_being_deleted(provider, &container.name).await?,
+            Attach::Serve | Attach::Scan | Attach::Rebuild => self.finish_deletion(provider, container).await?,
+        };
+        if deleted {
             return Ok(None);
         }
         if !known && !mount.adopt && !self.is_to_be_rebuilt(provider, container, why).await? {
@@ -369,6 +383,10 @@ impl Store {
             return Ok(None);
         }
         let claimed = self.claim_for(provider, container, why).await?;
+        if why == Attach::Look {
+            let whole = matches!(claimed, Claimed::Clean | Claimed::Unclean);
+            return Ok(Some(if whole && row.is_none() { Claimed::Unadopted } else { claimed }));
+        }
         if !matches!(claimed, Claimed::Foreign) && row.is_none() {
             let bucket = self.adopt(name, mount, container).await?;
             if why == Attach::Rebuild {

@@ -240,7 +240,7 @@ impl Store {
                 Err(error) => Err(error.into()),
             }
         });
-        section.await.map_err(|error| Error::Internal(error.into()))?
+        section.await?
     }
 
     /// Gives an upload up and frees its parts.
@@ -260,14 +260,30 @@ impl Store {
         self.abort_as(caller, upload, Action::PutObject).await
     }
 
-    /// How far an upload has come, with all its parts, for a caller who may write parts to it.
+    /// An upload with all its parts, for a caller who may write parts to it.
     ///
     /// # Errors
     /// As [`Store::upload`].
-    pub async fn upload_progress(&self, caller: &Caller, upload: &UploadRef) -> Result<(UploadState, Vec<Part>)> {
+    pub async fn upload_progress(&self, caller: &Caller, upload: &UploadRef) -> Result<(Upload, Vec<Part>)> {
         let (_, row) = self.enter_upload(caller, upload, Action::PutObject).await?;
         let limit = usize::try_from(PART_NUMBER_MAX).unwrap_or(usize::MAX);
-        Ok((row.state, self.catalog().parts(&SERVICE, row.id, 0, limit).await?))
+        let parts = self.catalog().parts(&SERVICE, row.id, 0, limit).await?;
+        Ok((row, parts))
+    }
+
+    /// Says how long an upload becomes that was begun without a length. It is kept with the upload, also when that is
+    /// complete; the same again changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::ConditionalConflict`]: another length was said, or it is being completed. As [`Store::upload`].
+    pub async fn set_upload_length(&self, caller: &Caller, upload: &UploadRef, length: u64) -> Result<()> {
+        let (_, row) = self.enter_open(caller, upload).await?;
+        match self.catalog().set_upload_length(&SERVICE, row.id, length).await {
+            Ok(()) => Ok(()),
+            Err(catalog::Error::Conflict) => Err(Error::ConditionalConflict),
+            Err(catalog::Error::NotFound) => Err(Error::NoSuchUpload),
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn abort_as(&self, caller: &Caller, upload: &UploadRef, action: Action) -> Result<()> {

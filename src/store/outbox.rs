@@ -25,6 +25,12 @@ use crate::store::bound::{Bound, is_absent};
 use crate::store::error::{Error, Result};
 use crate::store::{SERVICE, Store};
 
+/// How long a storage that is not waited for any longer may still take to do what it was asked: to remove a version from
+/// its key.
+pub(super) const LATE_SECONDS: u64 = 60;
+/// Versions whose removal may still be made that are remembered; what is beyond is for `gc`.
+const LATE_MAX: usize = 1000;
+
 /// Steps taken in one bucket, and the bytes that the catalog keeps with them.
 #[derive(Debug)]
 struct Taken {
@@ -64,6 +70,8 @@ pub(super) struct Outbox {
     distrusted: AtomicI64,
     /// Steps that were taken over: nobody knows what became of their files.
     strange: Mutex<BTreeSet<i64>>,
+    /// Versions that may still be removed from their keys, and are looked after when that is over.
+    late: Mutex<BTreeSet<VersionId>>,
     epoch: AtomicU64,
 }
 
@@ -96,6 +104,16 @@ impl Outbox {
     fn is_distrusted(&self, task: &Task) -> bool {
         task.inline.is_some()
             && (task.id <= self.distrusted.load(Ordering::SeqCst) || self.strange().contains(&task.id))
+    }
+
+    /// Whether somebody is to look after a version when its removal cannot come any more: once, and if they are not too many.
+    pub(super) fn await_late(&self, version: VersionId) -> bool {
+        let mut late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
+        late.len() < LATE_MAX && late.insert(version)
+    }
+
+    pub(super) fn late_is_over(&self, version: VersionId) {
+        self.late.lock().unwrap_or_else(PoisonError::into_inner).remove(&version);
     }
 
     /// How many syncs have failed. A write reads it before it publishes.
@@ -286,8 +304,8 @@ impl Store {
                 tracing::warn!(bucket = %bound.bucket.name, %key, name, "an outside edit was displaced and is kept in .longshore/lost");
                 Ok(Laid::Out)
             }
-            // Where we may not write the bytes stay where we may.
-            Err(provider::Error::Clash | provider::Error::Denied) => {
+            // Where we may not write the bytes stay where we may, as they do where an outside edit cannot be kept aside.
+            Err(provider::Error::Clash | provider::Error::Denied | provider::Error::Archived) => {
                 let place = Place::Managed(version);
                 // First the record: a rebuild takes what was meant for its key and is not there for a write that was
                 // never committed.
@@ -333,6 +351,7 @@ impl Store {
         };
         match bound.provider.take_aside(bound.place(), key, version, stamp).await {
             Ok(()) => bound.provider.delete_managed(bound.place(), version, Some(stamp)).await?,
+            Err(provider::Error::Archived) => bound.provider.remove_archived(bound.place(), key, stamp).await?,
             Err(error) if is_absent(&error) => return Ok(()),
             Err(provider::Error::Clash) => return Ok(()),
             Err(error) => return Err(error.into()),
@@ -350,7 +369,7 @@ impl Store {
         });
     }
 
-    /// The same at once, and under the key's lock.
+    /// The same at once, and under the key's lock. If others have written over it at its key meanwhile it is freed.
     pub(super) async fn put_back(&self, bound: &Bound, key: &ObjectKey, version: VersionId) -> Result<()> {
         let _order = self.0.locks.lock(bound.bucket.id, key).await;
         let row = self.catalog().object(&SERVICE, bound.bucket.id, key).await?;
@@ -358,7 +377,11 @@ impl Store {
             return Ok(());
         };
         // A lay-out that is still owed knows what it displaces; that is no outside edit.
-        let owed = self.catalog().tasks_of(&SERVICE, bound.bucket.id, key).await.unwrap_or_default();
+        let owed = self.catalog().tasks_of(&SERVICE, bound.bucket.id, key).await?;
+        if owed.is_empty() && self.was_written_over(bound, &row).await? {
+            tracing::info!(bucket = %bound.bucket.name, %key, "an object was changed outside behind a removal of it that was cut short");
+            return Ok(bound.provider.delete_managed(bound.place(), version, Some(&row.stamp)).await?);
+        }
         let over = owed.iter().filter(|task| task.task.version == version).find_map(|task| match &task.task.step {
             Step::LayOut { over, displaced, .. } => Some((over.as_ref(), *displaced)),
             Step::Settle { .. }

@@ -1,4 +1,8 @@
 //! PUT: authorize, refuse early, stage, commit, lay out.
+//!
+//! **Invariant:** no body is read before it was decided that its caller may write, but for a short one of a role, of
+//! which the commit asks. What the bucket takes is held against the type and the size that came, and not only against
+//! those that were declared.
 
 use std::sync::Arc;
 
@@ -80,7 +84,7 @@ impl Store {
         let scope = self.scope_to_write(caller, &request.conditions);
         // The commit of a short body asks at once.
         if !self.0.inline.is_short(request.body.length) {
-            let intent = Intent::write(&request.content, request.body.length);
+            let intent = Intent::write(&request.content, request.body.expected());
             self.ask(&scope, &bound, &request.key, &intent).await?;
             self.refuse_early(&bound, &request.key, &request.conditions).await?;
         } else if scope == SERVICE && !self.catalog().is_shared() {

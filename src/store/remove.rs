@@ -64,7 +64,13 @@ impl Store {
                     Reconciled::Kept(_) => return Err(Error::Unavailable("its file cannot be made durable".into())),
                 }
             }
-            let commit = self.removal(bound, key, (&row, is_current), current.as_ref()).await?;
+            let commit = match self.removal(bound, key, (&row, is_current), current.as_ref()).await {
+                Ok(commit) => commit,
+                Err(error) => {
+                    self.lay_out_again(bound.clone(), key.clone(), row.version);
+                    return Err(error);
+                }
+            };
             let events = self.events_of_removal(bound, cause, &row);
             match self.catalog().commit(scope, Commit { events, ..commit }).await {
                 Ok(tasks) => {

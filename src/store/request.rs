@@ -1,21 +1,20 @@
 //! What fronts ask of the store, and what they get.
+//!
+//! **Invariant:** what is here was read by a front, and nothing of it was decided. Names and ids are checked values;
+//! prefixes, delimiters and positions are texts as they came.
 
 mod attached;
+mod incoming;
 mod walks;
 
 use std::borrow::Cow;
-use std::fmt;
 use std::ops::Range;
-use std::pin::Pin;
-
-use bytes::Bytes;
-use futures_util::Stream;
 
 pub use crate::catalog::Progress;
 use crate::model::acl::Canned;
 use crate::model::bucket::{Bucket, BucketConfig};
 use crate::model::checksum::{Algorithm, Checksum, ChecksumKind};
-use crate::model::condition::Conditions;
+use crate::model::condition::{Conditions, IfRange};
 use crate::model::encryption::{CustomerKey, EncryptionRequest, Sealing};
 use crate::model::id::UploadId;
 use crate::model::lock::Retention;
@@ -30,37 +29,10 @@ use crate::model::versioning::VersionRef;
 pub use crate::provider::Body;
 use crate::store::error::BodyError;
 pub use attached::{AttachedChange, GranteeRequest, GrantsRequest, ShownAcl};
+pub use incoming::{Frames, Incoming, Trailer};
 pub use walks::{
     Finding, FindingKind, FsckOptions, FsckReport, GcOptions, GcReport, ScanOptions, ScanReport, UnderWay,
 };
-
-/// The frames of a body as they arrive.
-pub type Frames = Pin<Box<dyn Stream<Item = Result<Bytes, BodyError>> + Send>>;
-
-/// Asked once, after the last frame: the checksum that came as a trailer.
-pub type Trailer = Box<dyn FnOnce() -> Result<Checksum, BodyError> + Send>;
-
-/// A body on its way in. It must end exactly as declared, or nothing happens.
-pub struct Incoming {
-    /// Declared length in bytes; `None` if the protocol has none.
-    pub length: Option<u64>,
-    /// The frames.
-    pub frames: Frames,
-    /// The MD5 that the client says it has.
-    pub md5: Option<[u8; 16]>,
-    /// The checksum that the client says it has.
-    pub checksum: Option<Checksum>,
-    /// The checksum to compute and keep, if only its algorithm was named, or its value comes as a trailer.
-    pub algorithm: Option<Algorithm>,
-    /// Where the value comes from if it follows the body.
-    pub trailer: Option<Trailer>,
-}
-
-impl fmt::Debug for Incoming {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Incoming").field("length", &self.length).finish_non_exhaustive()
-    }
-}
 
 /// What a write wants attached to the object it makes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -150,6 +122,8 @@ pub struct GetRequest {
     pub version: Option<VersionRef>,
     /// Which bytes.
     pub portion: Portion,
+    /// Of which state a range is wanted; of another one the whole is meant.
+    pub if_range: Option<IfRange>,
     /// Only if.
     pub conditions: Conditions,
     /// The key that the client encrypted it with.

@@ -27,7 +27,7 @@ impl Store {
             return Err(Error::InvalidArgument { name: "password", message });
         }
         let hash = tokio::task::spawn_blocking(move || password::hash(&password)).await;
-        let hash = hash.map_err(|error| Error::Internal(error.into()))?.ok_or("no memory to hash a password");
+        let hash = hash?.ok_or("no memory to hash a password");
         let hash = hash.map_err(|why| Error::Internal(why.into()))?;
         match self.catalog().set_password(user, &hash).await {
             Err(catalog::Error::NotFound) => {
@@ -52,7 +52,7 @@ impl Store {
             let _turn = turn;
             password::verify(&password, hash.as_deref())
         });
-        verified.await.map_err(|error| Error::Internal(error.into()))
+        Ok(verified.await?)
     }
 
     /// The caller of a token of a user that was verified; `None` if there is no such user now, or it was given back.

@@ -78,7 +78,7 @@ impl Store {
     pub(super) async fn write(&self, write: Write) -> Result<Object> {
         let store = self.clone();
         let section = tokio::spawn(async move { store.publish_and_decide(write).await });
-        section.await.map_err(|error| Error::Internal(error.into()))?
+        section.await?
     }
 
     async fn publish_and_decide(&self, write: Write) -> Result<Object> {

@@ -182,6 +182,10 @@ fn files_say_what_they_are_and_stay_short() {
             if !source.text.starts_with("//!") {
                 wrong.push(format!("{root}/{}: it does not open with a paragraph on what it is", source.path));
             }
+            let mut head = source.text.lines().take_while(|line| line.starts_with("//!"));
+            if root == "src" && !head.any(|line| line.starts_with("//! **Invariant:**")) {
+                wrong.push(format!("src/{}: it does not say what it keeps", source.path));
+            }
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -190,7 +194,9 @@ fn files_say_what_they_are_and_stay_short() {
 #[test]
 fn functions_fit_a_screen() {
     let mut wrong = Vec::new();
-    for source in sources("src") {
+    for (root, source) in
+        ["src", "tests"].into_iter().flat_map(|root| sources(root).into_iter().map(move |s| (root, s)))
+    {
         // The formatter puts the end of a function under its first letter.
         let mut open: Vec<(usize, usize, String)> = Vec::new();
         for (number, line) in source.text.lines().enumerate() {
@@ -199,7 +205,12 @@ fn functions_fit_a_screen() {
             if text == "}" && open.last().is_some_and(|(at, ..)| *at == indent) {
                 let (_, began, name) = open.pop().expect("seen");
                 if number - began + 1 > FUNCTION_LINES_MAX {
-                    wrong.push(format!("src/{}:{}: {name} has {} lines", source.path, began + 1, number - began + 1));
+                    wrong.push(format!(
+                        "{root}/{}:{}: {name} has {} lines",
+                        source.path,
+                        began + 1,
+                        number - began + 1
+                    ));
                 }
             }
             if is_function(text) && !text.ends_with(';') && !text.ends_with('}') {

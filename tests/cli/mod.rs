@@ -10,6 +10,7 @@ mod buckets;
 mod catalogs;
 mod compose;
 mod connections;
+mod looks;
 mod policy;
 mod providers;
 mod refusals;

@@ -84,6 +84,7 @@ every_catalog! {
         a_part_replaces_the_one_before
         parts_come_by_number
         parts_need_an_open_upload
+        the_length_of_an_upload_is_said_once
         an_abort_frees_the_attempts
         one_of_abort_and_complete_wins
         a_commit_ends_only_a_completing_upload

@@ -5,7 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set its stage has failed")]
 
-mod bed;
+pub(crate) mod bed;
 mod bodies;
 mod clouds;
 mod containers;
@@ -13,9 +13,11 @@ mod directories;
 mod foreign;
 mod layouts;
 mod listings;
+mod marks;
 mod multipart;
 pub(crate) mod objects;
 mod outside;
+mod quirks;
 mod remote;
 
 use std::collections::BTreeMap;

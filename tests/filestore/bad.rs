@@ -10,6 +10,10 @@ use super::{Site, body, refused};
 type Case = (&'static str, Value, &'static str);
 
 fn cases() -> Vec<Case> {
+    [of_items(), of_rights()].concat()
+}
+
+fn of_items() -> Vec<Case> {
     let long = "x".repeat(300);
     let deep = "x/".repeat(600);
     vec![
@@ -67,6 +71,11 @@ fn cases() -> Vec<Case> {
         ("list", json!({"path": "/", "type": ""}), "type"),
         ("list", json!({"path": "/a"}), "path"),
         ("list", json!({"path": "/", "start": "9999999999999999999999"}), "start"),
+    ]
+}
+
+fn of_rights() -> Vec<Case> {
+    vec![
         ("allowed", json!({"permission": {"a": 1}}), "permission"),
         ("setPermissions", json!({"path": "/a"}), "permissions"),
         ("setPermissions", json!({"path": "/a", "permissions": []}), "permissions"),

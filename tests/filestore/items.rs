@@ -202,6 +202,11 @@ async fn files_are_sent_in_parts_and_only_when_they_changed() {
     let part = get().header("range", "bytes=2-4").send().await.expect(206);
     assert_eq!((part.text().as_str(), part.header("content-range")), ("234", Some("bytes 2-4/10")));
     assert_eq!(get().header("range", "bytes=50-").send().await.status, 416);
+    let held = |tag: &str| get().header("range", "bytes=2-4").header("if-range", tag);
+    assert_eq!(held(&etag).send().await.expect(206).text(), "234");
+    assert_eq!(held("\"other\"").send().await.expect(200).text(), "0123456789");
+    assert_eq!(held(&etag).header("if-match", &etag).send().await.expect(206).text(), "234");
+    held(&etag).header("if-match", "\"other\"").send().await.expect(412);
     assert_eq!(get().header("if-none-match", &etag).send().await.status, 304);
     let read = site.request(None, "POST", "/mystorage/a.txt/@read").header("range", "bytes=2-4");
     assert_eq!(read.header("if-none-match", &etag).send().await.expect(200).text(), "0123456789");

@@ -1,6 +1,8 @@
 //! One namespace: what is written by one front is read, listed, moved and deleted by every other one, with the same bytes,
 //! size, type, ETag, owner and rules, before and after the catalog is rebuilt.
 
+mod panics;
+
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, Call, Client, Options, Server};

@@ -160,6 +160,7 @@ impl World {
             key: key(name),
             portion: Portion::Whole,
             conditions: Conditions::default(),
+            if_range: None,
             customer_key: None,
         }
     }

@@ -304,6 +304,7 @@ impl World {
             key: key(name),
             portion,
             conditions,
+            if_range: None,
             customer_key: None,
         }
     }

@@ -45,3 +45,26 @@ async fn a_list_needs_a_digest_that_fits_and_one_to_a_thousand_keys() {
     delete(&root, &list(&["a"; 1000], false)).await.expect(200);
     assert!(root.keys_of("b-1", "").await.is_empty());
 }
+
+/// MinIO's client for Python writes every character beyond ASCII so.
+#[tokio::test]
+async fn keys_may_be_written_by_the_numbers_of_their_characters() {
+    let (_server, root) = served("b-1").await;
+    for key in ["k\u{e4}", "\u{1f600}", "\u{10ffff}/\u{20000}"] {
+        root.put("b-1", key, "x").await.expect(200);
+    }
+    let body = list(&["k&#228;", "&#128512;", "&#x10FFFF;/&#x20000;"], false);
+    let answer = delete(&root, &body).await.expect(200);
+    assert_eq!(answer.elements("Key"), ["k\u{e4}", "\u{1f600}", "\u{10ffff}/\u{20000}"]);
+    assert!(root.keys_of("b-1", "").await.is_empty());
+    root.put("b-1", "tagged", "x").await.expect(200);
+    let tags = "<Tagging><TagSet><Tag><Key>k</Key><Value>a&#228;b</Value></Tag></TagSet></Tagging>";
+    root.call("PUT", "/b-1/tagged").query("tagging", "").body(tags).send().await.expect(200);
+    let told = root.call("GET", "/b-1/tagged").query("tagging", "").send().await.expect(200);
+    assert_eq!(told.elements("Value"), ["a\u{e4}b"]);
+    let policy = "{\"Version\":\"2012-10-17\",\"Statement\":[{\"Sid\":\"&#128512;\",\"Effect\":\"Allow\",\
+                  \"Principal\":\"*\",\"Action\":\"s3:GetObject\",\"Resource\":\"arn:aws:s3:::b-1/*\"}]}";
+    root.call("PUT", "/b-1").query("policy", "").body(policy).send().await.expect(204);
+    let told = root.call("GET", "/b-1").query("policy", "").send().await.expect(200);
+    assert!(told.text().contains("&#128512;"), "a policy is no XML");
+}

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 
+use tokio_postgres::NoTls;
+
 use super::pattern;
 use crate::harness::postgres::{Database, database, own_postgres, postgres};
 use crate::harness::{Options, Server, report};
@@ -168,4 +170,54 @@ async fn a_database_that_restarts_is_an_outage_and_no_more() {
         "{kept} objects were kept, {} requests refused, over two restarts",
         refused.load(Ordering::Relaxed)
     ));
+}
+
+/// Connections that the README promises at most.
+const CONNECTIONS_MAX: i64 = 21;
+
+/// What asks on when its client went away still has its place: whoever comes next waits, and the database never works for
+/// more than it was promised.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_that_go_away_open_no_further_connections() {
+    let Some(database) = database("clients_that_go_away_open_no_further_connections") else { return };
+    let server = Server::with(over(&database));
+    let root = server.root();
+    root.create_bucket("b-1").await.expect(200);
+    root.put("b-1", "k", "x").await.expect(200);
+    let mut admins = Vec::new();
+    for _ in 0..2 {
+        let (sql, connection) = tokio_postgres::connect(&database.admin, NoTls).await.expect("a database");
+        tokio::spawn(connection);
+        admins.push(sql);
+    }
+    let [holder, watcher] = &admins[..] else { unreachable!("two") };
+    let count = async |of: &str| -> i64 {
+        let text = format!("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND {of}");
+        watcher.query_one(&text, &[]).await.expect("a count").get(0)
+    };
+    holder.batch_execute("BEGIN; LOCK TABLE storage.objects IN ACCESS EXCLUSIVE MODE").await.expect("a lock");
+    let list = root.call("GET", "/b-1").query("list-type", "2").signed();
+    let mut most = 0;
+    for _ in 0..4 {
+        let asking = tokio::spawn({
+            let (root, list) = (root.clone(), list.clone());
+            async move { root.leave(&list, 32, Duration::from_millis(10)).await }
+        });
+        while !asking.is_finished() {
+            most = most.max(count("application_name LIKE 'longshore%'").await);
+        }
+    }
+    let told = tokio::spawn({
+        let root = root.clone();
+        async move { root.call("GET", "/b-1/k").send().await.status }
+    });
+    let mut waited = 0;
+    while !told.is_finished() {
+        most = most.max(count("application_name LIKE 'longshore%'").await);
+        waited = waited.max(count("wait_event_type = 'Lock'").await);
+    }
+    assert!(waited > 0 && most <= CONNECTIONS_MAX, "{most} connections, {waited} of them waited");
+    assert_eq!(told.await.expect("an answer"), 503, "the lock is still held");
+    holder.batch_execute("ROLLBACK").await.expect("no lock");
+    root.get("b-1", "k").await.expect(200);
 }

@@ -165,18 +165,19 @@ fn inside(site: &Site) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).chain(paths).chain(secrets).chain(host).collect()
 }
 
-#[tokio::test]
-async fn errors_tell_nothing_of_the_inside() {
-    let site = Site::new().await;
-    let inside = inside(&site);
-    let client = &site.root;
-    let call = |method: &str, target: &str| {
-        let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        query.split('&').filter(|pair| !pair.is_empty()).fold(client.call(method, path), |call, pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            call.query(name, value)
-        })
-    };
+fn call<'c>(client: &'c Client, method: &str, target: &str) -> Call<'c> {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    query.split('&').filter(|pair| !pair.is_empty()).fold(client.call(method, path), |call, pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        call.query(name, value)
+    })
+}
+
+/// What each request was, and what is answered to it.
+type Answers = Vec<(String, Answer)>;
+
+/// Requests that are refused for what they are.
+async fn refused(site: &Site) -> Answers {
     let mut answers = Vec::new();
     for (method, target) in [
         ("GET", "/none/x"),
@@ -203,10 +204,10 @@ async fn errors_tell_nothing_of_the_inside() {
         ("OPTIONS", "/vault/x"),
         ("GET", "/vault/gold/bar?attributes"),
     ] {
-        answers.push((format!("{method} {target}"), call(method, target).send().await));
+        answers.push((format!("{method} {target}"), call(&site.root, method, target).send().await));
     }
     for (name, value) in [("if-match", "\"x\""), ("range", "bytes=99-"), ("x-amz-expected-bucket-owner", "x")] {
-        answers.push((name.to_owned(), call("GET", "/vault/gold/bar").header(name, value).send().await));
+        answers.push((name.to_owned(), call(&site.root, "GET", "/vault/gold/bar").header(name, value).send().await));
     }
     for (name, value) in [
         ("content-md5", "x"),
@@ -217,12 +218,21 @@ async fn errors_tell_nothing_of_the_inside() {
         ("x-amz-tagging", "x=%ff"),
         ("x-amz-object-lock-mode", "x"),
     ] {
-        answers.push((format!("{name}: {value}"), call("PUT", "/vault/x").header(name, value).body("x").send().await));
+        answers.push((
+            format!("{name}: {value}"),
+            call(&site.root, "PUT", "/vault/x").header(name, value).body("x").send().await,
+        ));
     }
     let anonymous = site.server.anonymous();
     answers.push(("nobody".to_owned(), anonymous.get(BUCKET, "gold/bar").await));
     answers.push(("no path of ours".to_owned(), site.rest.call("GET", "/none").send().await));
     answers.push(("no method of ours".to_owned(), site.rest.call("PUT", "/metrics").send().await));
+    answers
+}
+
+/// Requests that fail with the storage.
+async fn failed(site: &Site) -> Answers {
+    let mut answers = Vec::new();
     // Failures of the storage: where managed bytes would go, there is a file; then the whole bucket is away.
     let bucket = site.server.data().join(BUCKET);
     let objects = bucket.join(".longshore/objects");
@@ -230,13 +240,23 @@ async fn errors_tell_nothing_of_the_inside() {
     site.server.until_settled();
     let _ = std::fs::remove_dir_all(&objects);
     std::fs::write(&objects, "in the way").expect("written");
-    let failed = call("PUT", "/vault/x").body("x").send().await;
+    let failed = call(&site.root, "PUT", "/vault/x").body("x").send().await;
     assert!(failed.status >= 500, "{}", failed.text());
     answers.push(("a failure of the storage".to_owned(), failed));
     std::fs::rename(&bucket, site.server.data().parent().expect("around").join("away")).expect("moved");
     for method in ["GET", "PUT", "DELETE"] {
-        answers.push((format!("{method} without the bucket"), call(method, "/vault/gold/bar").send().await));
+        answers
+            .push((format!("{method} without the bucket"), call(&site.root, method, "/vault/gold/bar").send().await));
     }
+    answers
+}
+
+#[tokio::test]
+async fn errors_tell_nothing_of_the_inside() {
+    let site = Site::new().await;
+    let inside = inside(&site);
+    let mut answers = refused(&site).await;
+    answers.extend(failed(&site).await);
     for (what, answer) in answers {
         let text = answer.text();
         assert!(answer.status >= 400 || answer.status == 204, "{what}: {} {text}", answer.status);

@@ -58,6 +58,7 @@ fn documents() -> Vec<(&'static str, Vec<u8>)> {
         text("3 MiB of a comment", format!("<!--{}-->{}", "x".repeat(3 << 20), list(KEY))),
         text("more than a thousand keys", list(&"<Object><Key>k</Key></Object>".repeat(1001))),
         text("no keys", list("")),
+        text("a section of characters", list("<Object><Key><![CDATA[gold/bar]]></Key></Object>")),
         text("a number that is none", list("<Object><Key>&#xFFFFFFFF;</Key></Object>")),
         text("a control character by number", list("<Object><Key>&#0;</Key></Object>")),
         ("UTF-16 of little ends", utf16(&list(KEY), false)),

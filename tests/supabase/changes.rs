@@ -113,6 +113,13 @@ async fn objects_are_copied() {
     let info = body(&site.plain(SERVICE, "GET", "/object/info/ls/cp/2.txt").await);
     assert_eq!((&info["content_type"], &info["cache_control"]), (&json!("text/csv"), &json!("max-age=5")));
     assert_eq!(info["metadata"], json!({"q": 1}));
+    // What is not said of a row that is written over stays: so caching is changed.
+    let asked = json!({"bucketId": "ls", "sourceKey": "cp/2.txt", "destinationKey": "cp/2.txt", "copyMetadata": false,
+        "metadata": {"cacheControl": "max-age=6"}});
+    let call = site.call(SERVICE, "POST", "/object/copy").header("content-type", "application/json");
+    call.header("x-upsert", "true").body(asked.to_string()).send().await.expect(200);
+    let info = body(&site.plain(SERVICE, "GET", "/object/info/ls/cp/2.txt").await);
+    assert_eq!((&info["cache_control"], &info["metadata"]), (&json!("max-age=6"), &json!({"q": 1})));
     let itself = json!({"bucketId": "ls", "sourceKey": "c/2.txt", "destinationKey": "c/2.txt"});
     let itself = site.json(SERVICE, "POST", "/object/copy", itself).await;
     refused(&itself, "409", "KeyAlreadyExists", "The resource already exists");

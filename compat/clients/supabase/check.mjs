@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // @supabase/storage-js: every method of buckets and files, as service_role, authenticated and anon.
-// tus-js-client: uploads in chunks, one that breaks off and is resumed, one by a signed address, one without a length.
+// tus-js-client: uploads in chunks, one that breaks off and is resumed, one by a signed address, one without a length, one whose
+// last answer is lost, one that sends POST for PATCH.
 // With a catalog in Postgres (PGPORT, PGUSER, PGPASSWORD) also what policies in SQL let each of them do.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -198,6 +199,17 @@ await group("resumable: chunks, a break, a signed address, no length", async () 
   await matches("tus/whole.bin", large);
   await resumable("tus/stream.bin", Readable.from([large.subarray(0, 100), large.subarray(100, 9_000_000)]), { uploadLengthDeferred: true });
   await matches("tus/stream.bin", large.subarray(0, 9_000_000));
+  // What HEAD tells then must be that all of it is there.
+  let lost = 0;
+  const lose = (request, answer) => {
+    if (request.getMethod() === "PATCH" && answer.getHeader("tus-complete") && lost++ === 0) throw new Error("lost");
+  };
+  const stream = Readable.from([large.subarray(0, 100), large.subarray(100, 7_000_000)]);
+  await resumable("tus/lost.bin", stream, { uploadLengthDeferred: true, retryDelays: [0, 100], onAfterResponse: lose });
+  same(lost, 1, "answers lost");
+  await matches("tus/lost.bin", large.subarray(0, 7_000_000));
+  await resumable("tus/post.bin", large, { overridePatchMethod: true });
+  await matches("tus/post.bin", large);
   await assert.rejects(resumable("tus/chunks.bin", large), /409/);
   const signed = await ok(files.createSignedUploadUrl("tus/signed.bin"));
   await resumable("tus/signed.bin", large, { endpoint: `${base}/upload/resumable/sign`, headers: { "x-signature": signed.token } });

@@ -4,7 +4,8 @@
 //! token, which roles there are.
 //!
 //! **Invariant:** a key verifies one algorithm, which is its own and never the token's choice; `none` is no algorithm; a
-//! role that is not on the list makes no caller.
+//! role that is not on the list makes no caller, nor does a token of another issuer or for another audience where the
+//! rules name those that count.
 
 mod keys;
 mod source;
@@ -84,6 +85,12 @@ pub enum TokenError {
     /// It has not begun.
     #[error("\"nbf\" claim timestamp check failed")]
     Early,
+    /// Who issued it is none that is let in.
+    #[error("unexpected \"iss\" claim value")]
+    Issuer,
+    /// It is for others.
+    #[error("unexpected \"aud\" claim value")]
+    Audience,
     /// Its role is none that is let in.
     #[error("Access denied: Invalid role")]
     Role,
@@ -106,6 +113,10 @@ pub struct TokenRules {
     pub roles: Vec<String>,
     /// Whether a token must have an end.
     pub require_exp: bool,
+    /// Of whom a token of a role must be (`iss`); empty: of anybody who can sign.
+    pub issuers: Vec<String>,
+    /// For whom one must be (`aud`); empty: for anybody.
+    pub audiences: Vec<String>,
 }
 
 /// Signs and verifies. Clones share the keys.
@@ -151,6 +162,7 @@ impl Tokens {
     }
 
     fn of_role(&self, claims: Map<String, Value>) -> Result<Token, TokenError> {
+        self.check_parties(&claims)?;
         let role = match claims.get("role") {
             None | Some(Value::Null) => ANON_ROLE.to_owned(),
             Some(Value::String(role)) if role.is_empty() => ANON_ROLE.to_owned(),
@@ -175,6 +187,21 @@ impl Tokens {
     /// Why it counts for nothing.
     pub fn address(&self, text: &str) -> Result<Map<String, Value>, TokenError> {
         self.verified(text, false).map(|verified| verified.claims)
+    }
+
+    /// Signs a token of a role. Where the rules name issuers and audiences and the claims do not, it is of the first.
+    ///
+    /// # Errors
+    /// [`TokenError::Malformed`] for what cannot be written; [`TokenError::Issuer`] and [`TokenError::Audience`] for a
+    /// token that this server would not take.
+    pub fn sign_role(&self, mut claims: Map<String, Value>) -> Result<String, TokenError> {
+        for (name, parties) in [("iss", &self.0.rules.issuers), ("aud", &self.0.rules.audiences)] {
+            if let Some(party) = parties.first() {
+                claims.entry(name).or_insert_with(|| party.as_str().into());
+            }
+        }
+        self.check_parties(&claims)?;
+        self.sign(&claims)
     }
 
     /// Signs claims with the secret.
@@ -244,6 +271,23 @@ impl Tokens {
             Some(nbf) if nbf.as_f64().is_some_and(|nbf| nbf <= now) => Ok(()),
             Some(_) => Err(TokenError::Early),
         }
+    }
+
+    /// Whether it is of and for those who count (RFC 7519, sections 4.1.1 and 4.1.3).
+    fn check_parties(&self, claims: &Map<String, Value>) -> Result<(), TokenError> {
+        let TokenRules { issuers, audiences, .. } = &self.0.rules;
+        let named = |value: &Value, known: &[String]| value.as_str().is_some_and(|it| known.iter().any(|k| k == it));
+        if !issuers.is_empty() && !claims.get("iss").is_some_and(|issuer| named(issuer, issuers)) {
+            return Err(TokenError::Issuer);
+        }
+        let meant = |audience: &Value| match audience {
+            Value::Array(several) => several.iter().any(|one| named(one, audiences)),
+            one => named(one, audiences),
+        };
+        if !audiences.is_empty() && !claims.get("aud").is_some_and(meant) {
+            return Err(TokenError::Audience);
+        }
+        Ok(())
     }
 }
 

@@ -1,4 +1,7 @@
 //! Which tokens count, as a table of those that must not.
+//!
+//! **Invariant:** each token is refused for the reason that stands beside it, so one that fails for another reason than
+//! the one it was made for is seen.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -17,10 +20,19 @@ const SET: &str = r#"{"keys":[
   {"kty":"oct","kid":"o1","k":"YS1zZWNvbmQtc2VjcmV0LW9mLXRlc3RzLXRoYXQtaXMtbG9uZw"},
   {"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
 
+fn rules(require_exp: bool) -> TokenRules {
+    TokenRules {
+        secret: Secret::new(SECRET),
+        algorithms: Algorithm::ALL.to_vec(),
+        roles: ["anon", "authenticated", "service_role"].map(str::to_owned).to_vec(),
+        require_exp,
+        issuers: Vec::new(),
+        audiences: Vec::new(),
+    }
+}
+
 fn tokens(require_exp: bool) -> Tokens {
-    let roles = ["anon", "authenticated", "service_role"].map(str::to_owned).to_vec();
-    let rules = TokenRules { secret: Secret::new(SECRET), algorithms: Algorithm::ALL.to_vec(), roles, require_exp };
-    let tokens = Tokens::new(rules);
+    let tokens = Tokens::new(rules(require_exp));
     tokens.set_keys(KeySet::parse(SET, true).expect("a set"));
     tokens
 }
@@ -99,6 +111,41 @@ fn what_must_not_count_does_not() {
     }
     let endless = with(json!({"alg": "HS256"}), &json!({"role": "anon"}));
     assert!(tokens(false).caller(&endless).is_ok());
+}
+
+#[test]
+fn a_token_of_another_issuer_or_for_another_audience_counts_for_nothing() {
+    let strings = |all: &[&str]| all.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>();
+    let (issuers, audiences) = (strings(&["https://a", "https://b"]), strings(&["files", "all"]));
+    let tokens = Tokens::new(TokenRules { issuers, audiences, ..rules(true) });
+    let issuer = Some(TokenError::Issuer);
+    let audience = Some(TokenError::Audience);
+    for (iss, aud, refused) in [
+        (json!("https://a"), json!("files"), None),
+        (json!("https://b"), json!(["mail", "all"]), None),
+        (json!("https://c"), json!("files"), issuer),
+        (json!("https://a/"), json!("files"), issuer),
+        (json!(["https://a"]), json!("files"), issuer),
+        (json!(null), json!("files"), issuer),
+        (json!("https://a"), json!("mail"), audience),
+        (json!("https://a"), json!("files all"), audience),
+        (json!("https://a"), json!(["mail"]), audience),
+        (json!("https://a"), json!([]), audience),
+        (json!("https://a"), json!([["files"]]), audience),
+        (json!("https://a"), json!(null), audience),
+    ] {
+        let claims = json!({"role": "anon", "exp": later(), "iss": iss, "aud": aud});
+        let text = signed(&json!({"alg": "HS256"}), &claims, SECRET.as_bytes());
+        assert_eq!(tokens.caller(&text).err(), refused, "{claims}");
+        assert_eq!(tokens.sign_role(claims.as_object().expect("an object").clone()).err(), refused, "{claims}");
+    }
+    let bare = json!({"role": "anon", "exp": later()}).as_object().expect("an object").clone();
+    let text = signed(&json!({"alg": "HS256"}), &Value::from(bare.clone()), SECRET.as_bytes());
+    assert_eq!(tokens.caller(&text).err(), issuer, "it names nobody");
+    let made = tokens.sign_role(bare).expect("signs");
+    assert_eq!(tokens.caller(&made).expect("counts").claims()["iss"], "https://a");
+    // Those that this server signs for itself are of it and for it: what they name is a user or an address.
+    assert!(tokens.meaning(&tokens.sign_user("ann", std::time::Duration::from_secs(60)).expect("signs").0).is_ok());
 }
 
 #[test]

@@ -2,6 +2,9 @@
 //!
 //! An action on buckets whose statement names objects alone is refused, as Amazon does; an action on objects whose
 //! statement names the bucket alone is taken, and allows nothing: clients are known to set such policies first.
+//!
+//! **Invariant:** whatever a statement names, also as what it leaves out, is everything, this bucket, or something that
+//! can lie in it. What a policy allows is not decided here, and a stored one is not held to this again.
 
 use crate::auth::policy::document::{Kind, parse};
 use crate::auth::policy::question::ARN;

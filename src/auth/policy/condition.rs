@@ -11,10 +11,10 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::auth::policy::keys::Key;
-use crate::auth::policy::network::Network;
 use crate::auth::policy::question::Question;
 use crate::auth::policy::template::{Reads, Template};
 use crate::auth::policy::{Effect, Malformed, Match};
+use crate::model::network::Network;
 
 /// One operator on one key.
 #[derive(Debug, Clone, PartialEq)]

@@ -15,7 +15,6 @@ mod bucket;
 mod condition;
 mod document;
 mod keys;
-mod network;
 mod principal;
 mod public;
 mod question;

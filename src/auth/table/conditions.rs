@@ -1,4 +1,7 @@
 //! Every operator, in every form, on what a request says of itself.
+//!
+//! **Invariant:** each row is asked a second time without the object, and is then answered alike or by `?`: no
+//! condition on an object is decided before the object was looked up.
 
 use super::*;
 

@@ -1,4 +1,7 @@
 //! Which documents are understood, which are taken for a bucket, and which are public.
+//!
+//! **Invariant:** what is not evaluated makes the whole document refused, so no half of a `Deny` counts. What is
+//! understood from now on leaves the lists of refusals here and gets rows in the tables of what it decides.
 
 use super::*;
 use crate::auth::decide::{Source, explain};

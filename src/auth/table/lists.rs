@@ -1,4 +1,7 @@
 //! Access control lists, owners, ownership, the block of public access, and the policies that are built in.
+//!
+//! **Invariant:** of each permission on a bucket there is a row that shows what it gives and one that shows what it
+//! does not. A new action that lists may give gets both.
 
 use super::*;
 

@@ -1,6 +1,9 @@
 //! The table of decisions: each row says who asks for what, under which rules, and what the answer is.
 //!
 //! Rows are lines of columns separated by `|`; the answer is `+` (allowed), `-` (refused) or `?` (depends on the object).
+//!
+//! **Invariant:** a row with a column too many or too few, or with an action that there is not, fails its test; only
+//! lines of `#` are passed over. Nothing here decides: what is asked is what the store asks.
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -1,4 +1,7 @@
 //! Decisions in a bucket that is a FileStore: its groups, on every front.
+//!
+//! **Invariant:** nothing that opens other buckets (their owner, a list, a policy, `public`) opens what groups close
+//! here, and what a policy denies is denied to members too.
 
 use super::*;
 use crate::auth::decide::decide_said;

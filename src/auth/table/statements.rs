@@ -1,4 +1,7 @@
 //! Principals, actions, resources and their opposites; which document wins.
+//!
+//! **Invariant:** every document of a table is compiled before it is asked, so no row is refused merely because its
+//! document was not understood.
 
 use super::*;
 

@@ -10,6 +10,7 @@ use rustls::ClientConfig;
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::{Client, Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio_util::sync::CancellationToken;
 
 use super::failure::Fault;
 use crate::catalog::{Error, GatewayId, Result};
@@ -93,21 +94,27 @@ impl Address {
 
     /// Opens a connection and lets it run.
     pub(super) async fn connect(&self) -> Result<Client> {
-        let limit = Duration::from_secs(CATALOG_CONNECT_SECONDS_MAX);
-        let connected = tokio::time::timeout(limit, self.open()).await;
-        Ok(connected.map_err(|_| Fault::Silent)??)
+        Ok(self.connect_told().await?.0)
     }
 
-    async fn open(&self) -> std::result::Result<Client, tokio_postgres::Error> {
+    /// The same with what is cancelled at its end: when the client was dropped, and the server has answered everything
+    /// that was asked before.
+    pub(super) async fn connect_told(&self) -> Result<(Client, CancellationToken)> {
+        let (limit, ended) = (Duration::from_secs(CATALOG_CONNECT_SECONDS_MAX), CancellationToken::new());
+        let connected = tokio::time::timeout(limit, self.open(ended.clone())).await;
+        Ok((connected.map_err(|_| Fault::Silent)??, ended))
+    }
+
+    async fn open(&self, ended: CancellationToken) -> std::result::Result<Client, tokio_postgres::Error> {
         match &self.tls {
             None => {
                 let (client, connection) = self.config.connect(NoTls).await?;
-                tokio::spawn(run(connection));
+                tokio::spawn(run(connection, ended));
                 Ok(client)
             }
             Some(tls) => {
                 let (client, connection) = self.config.connect(tls.clone()).await?;
-                tokio::spawn(run(connection));
+                tokio::spawn(run(connection, ended));
                 Ok(client)
             }
         }
@@ -140,7 +147,11 @@ pub(super) async fn check_roles(address: &Address, roles: &[String]) -> Result<(
 }
 
 /// Carries a connection until its client is dropped. Whoever waits for an answer hears of its end by himself.
-async fn run(connection: impl Future<Output = std::result::Result<(), tokio_postgres::Error>>) {
+async fn run(
+    connection: impl Future<Output = std::result::Result<(), tokio_postgres::Error>>,
+    ended: CancellationToken,
+) {
+    let _ended = ended.drop_guard();
     if let Err(error) = connection.await {
         tracing::debug!(%error, "a connection to the catalog ended");
     }

@@ -1,4 +1,8 @@
 //! Rows of passwords, and of tokens that were given back.
+//!
+//! **Invariant:** a look for a name with a NUL, which Postgres has no place for, is not sent: there is no such user,
+//! and a token of such a name counts as given back. A password is written by the statement that finds its user, and
+//! goes with the row of the user.
 
 use async_trait::async_trait;
 use tokio_postgres::Row;

@@ -13,18 +13,17 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::catalog::{
-    AccessKey, Acting, BucketIntent, Catalog, Commit, Enlisted, Error, Event, Glance, Intent, NewBucket, PartAdded,
-    Progress, Result, Scope, SecretMark, Sight, Task, Unnamed, VersionWindow, Window,
+    AccessKey, Acting, BucketIntent, Catalog, Commit, Enlisted, Error, Event, Glance, Intent, NewBucket, Progress,
+    Result, Scope, SecretMark, Sight, Task, Unnamed, VersionWindow, Window,
 };
 use crate::config::limits::CATALOG_WINDOWS_MAX;
 use crate::model::bucket::{Bucket, BucketConfig, BucketSettings, Quota};
 use crate::model::caller::User;
-use crate::model::id::{BucketId, CatalogId, UploadId, VersionId};
+use crate::model::id::{BucketId, CatalogId, VersionId};
 use crate::model::name::{BucketName, ObjectKey};
 use crate::model::object::{Entry, Object};
 use crate::model::place::Place;
 use crate::model::time::Timestamp;
-use crate::model::upload::{Part, Upload, UploadState};
 use crate::model::versioning::VersionRef;
 
 mod advice;
@@ -399,54 +398,6 @@ impl Catalog for PostgresCatalog {
     ) -> Result<()> {
         admit(scope)?;
         objects::set_place(&self.pool, bucket, key, version, place).await
-    }
-
-    async fn create_upload(&self, scope: &Scope, upload: Upload) -> Result<()> {
-        admit(scope)?;
-        uploads::create(&self.pool, upload).await
-    }
-
-    async fn upload(&self, scope: &Scope, id: UploadId) -> Result<Option<Upload>> {
-        admit(scope)?;
-        uploads::get_one(&self.pool, id).await
-    }
-
-    async fn uploads(
-        &self,
-        scope: &Scope,
-        bucket: BucketId,
-        prefix: &str,
-        after: Option<(&str, Option<UploadId>)>,
-        limit: usize,
-    ) -> Result<Vec<Upload>> {
-        admit(scope)?;
-        uploads::list(&self.walks, bucket, prefix, after, limit).await
-    }
-
-    async fn set_upload_state(
-        &self,
-        scope: &Scope,
-        id: UploadId,
-        from: &UploadState,
-        to: UploadState,
-    ) -> Result<Option<Task>> {
-        admit(scope)?;
-        uploads::set_state(&self.pool, id, from, &to).await
-    }
-
-    async fn tidy_uploads(&self, scope: &Scope, reopen: bool, before: Timestamp) -> Result<()> {
-        admit(scope)?;
-        uploads::tidy(&self.walks, reopen, before).await
-    }
-
-    async fn add_part(&self, scope: &Scope, upload: UploadId, part: Part) -> Result<PartAdded> {
-        admit(scope)?;
-        uploads::add_part(&self.pool, upload, &part).await
-    }
-
-    async fn parts(&self, scope: &Scope, upload: UploadId, after: u32, limit: usize) -> Result<Vec<Part>> {
-        admit(scope)?;
-        uploads::parts(&self.walks, upload, after, limit).await
     }
 
     async fn put_user(&self, user: User, replace: bool) -> Result<()> {

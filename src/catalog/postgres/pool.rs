@@ -5,7 +5,8 @@
 //! transaction whose statements do not wait for each other's answers is sent at once, its end included: one round trip.
 //!
 //! **Invariant:** a connection goes back only when its transaction has ended; whoever is dropped half-way takes his
-//! connection with him, and the server rolls back.
+//! connection with him, the server rolls back, and his place in the pool is free when the server is done with him: it
+//! never works for more than the pool is large, however many go away.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -19,6 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, Statement};
+use tokio_util::sync::CancellationToken;
 
 use super::connect::Address;
 use super::failure::{self, Fault};
@@ -88,6 +90,7 @@ impl fmt::Debug for Call {
 struct Connection {
     client: Client,
     prepared: HashMap<&'static str, Statement>,
+    ended: CancellationToken,
 }
 
 /// The pool.
@@ -109,7 +112,28 @@ impl fmt::Debug for Pool {
 pub(super) struct Transaction<'p> {
     connection: Connection,
     pool: &'p Pool,
-    _permit: OwnedSemaphorePermit,
+    place: Place,
+}
+
+/// A place in the pool.
+struct Place {
+    permit: Option<OwnedSemaphorePermit>,
+    /// Told when nothing is done any more on the connection that has the place; `None`: the connection went back.
+    ended: Option<CancellationToken>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let (Some(ended), Some(permit)) = (self.ended.take(), self.permit.take()) else { return };
+        // A server that is gone without a word ends no connection.
+        let limit = Duration::from_secs(CATALOG_ANSWER_SECONDS_MAX);
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                let _ = timeout(limit, ended.cancelled()).await;
+                drop(permit);
+            });
+        }
+    }
 }
 
 impl Pool {
@@ -128,9 +152,13 @@ impl Pool {
         let kept = std::iter::from_fn(|| self.idle().pop()).find(|connection| !connection.client.is_closed());
         let connection = match kept {
             Some(connection) => connection,
-            None => Connection { client: self.address.connect().await?, prepared: HashMap::new() },
+            None => {
+                let (client, ended) = self.address.connect_told().await?;
+                Connection { client, prepared: HashMap::new(), ended }
+            }
         };
-        Ok(Transaction { connection, pool: self, _permit: permit })
+        let place = Place { permit: Some(permit), ended: Some(connection.ended.clone()) };
+        Ok(Transaction { connection, pool: self, place })
     }
 
     /// Runs the statements as one transaction in one round trip, and returns what each one returned. The first that fails
@@ -242,8 +270,9 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    fn give_back(self) {
+    fn give_back(mut self) {
         if !self.connection.client.is_closed() {
+            self.place.ended = None;
             self.pool.idle().push(self.connection);
         }
     }
@@ -255,7 +284,7 @@ impl Transaction<'_> {
         calls: &[Call],
         end: Option<&'static str>,
     ) -> Asked<Vec<Vec<Row>>> {
-        let Connection { client, prepared } = &mut self.connection;
+        let Connection { client, prepared, .. } = &mut self.connection;
         prepare(client, prepared, self.pool.lacks, calls, begin.is_some()).await?;
         let (client, prepared) = (&*client, &*prepared);
         let word = |text: &'static str| -> Sent<'_, Vec<Row>> {

@@ -4,12 +4,12 @@
 //! the catalog, never a panic and never a name that was not checked. No text that is sent holds a NUL, which Postgres has
 //! no place for.
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
 
 use super::failure::Fault;
+pub(super) use crate::catalog::columns::{attached_column, crc, crc_column, kind_columns, to_json};
 use crate::catalog::{Error, Result};
 use crate::model::checksum::{Algorithm, Checksum, ChecksumKind};
 use crate::model::id::{UploadId, VersionId};
@@ -109,11 +109,6 @@ pub(super) fn sum(kind: Option<(Algorithm, ChecksumKind)>, row: &Row, column: us
     Ok(Some(Checksum { algorithm, kind, value: get(row, column)? }))
 }
 
-/// The two columns of algorithm and type.
-pub(super) fn kind_columns(kind: Option<(Algorithm, ChecksumKind)>) -> (Option<&'static str>, Option<&'static str>) {
-    (kind.map(|(algorithm, _)| algorithm.name()), kind.map(|(_, kind)| kind.name()))
-}
-
 /// A value kept as JSON.
 pub(super) fn json<T: DeserializeOwned>(row: &Row, column: usize) -> Result<T> {
     serde_json::from_str(get(row, column)?).map_err(|error| Error::Failed(Box::new(error)))
@@ -123,21 +118,6 @@ pub(super) fn json<T: DeserializeOwned>(row: &Row, column: usize) -> Result<T> {
 pub(super) fn json_or_none<T: DeserializeOwned>(row: &Row, column: usize) -> Result<Option<T>> {
     let text: Option<&str> = get(row, column)?;
     text.map(serde_json::from_str).transpose().map_err(|error| Error::Failed(Box::new(error)))
-}
-
-/// The column of a value kept as JSON, which escapes what a text cannot hold.
-pub(super) fn to_json(value: &impl Serialize) -> Result<String> {
-    serde_json::to_string(value).map_err(|error| Error::Failed(Box::new(error)))
-}
-
-/// The column of a CRC-64, bit by bit.
-pub(super) fn crc_column(crc: u64) -> i64 {
-    i64::from_ne_bytes(crc.to_ne_bytes())
-}
-
-/// A CRC-64 from its column.
-pub(super) fn crc(column: i64) -> u64 {
-    u64::from_ne_bytes(column.to_ne_bytes())
 }
 
 /// What is attached to an object. What says more than is known here may hold the object or close it, and is not read as if it
@@ -150,11 +130,6 @@ pub(super) fn attached(row: &Row, column: usize) -> Result<Attached> {
     } else {
         Err(Fault::Malformed("what is attached").into())
     }
-}
-
-/// The column of what is attached to an object: nothing, most often.
-pub(super) fn attached_column(attached: &Attached) -> Result<Option<String>> {
-    if attached.is_empty() { Ok(None) } else { to_json(attached).map(Some) }
 }
 
 /// What the tables of Supabase say of an object: its metadata, and that of its user.

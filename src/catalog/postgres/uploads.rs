@@ -4,17 +4,76 @@
 //! the parts of an aborted upload) is named by a step in the outbox from the same transaction on. Parts hold the row of
 //! their upload shared, so its state changes before or after them, never between.
 
+use async_trait::async_trait;
 use tokio_postgres::Row;
 
 use super::commit::behind_gates;
 use super::failure::{self, Fault, state};
 use super::pool::{Begin, Call, Pool};
 use super::rows::{self, get};
-use super::{outbox, span, statements as sql};
-use crate::catalog::{NewTask, PartAdded, Result, Step, Task, UploadEnd};
+use super::{PostgresCatalog, admit, outbox, span, statements as sql};
+use crate::catalog::columns::state_columns;
+use crate::catalog::uploads::{Uploads, with_length};
+use crate::catalog::{NewTask, PartAdded, Result, Scope, Step, Task, UploadEnd};
 use crate::model::id::{BucketId, UploadId, VersionId};
-use crate::model::time::{Clock, Timestamp};
+use crate::model::time::Timestamp;
 use crate::model::upload::{Part, Upload, UploadResult, UploadState};
+
+#[async_trait]
+impl Uploads for PostgresCatalog {
+    async fn create_upload(&self, scope: &Scope, upload: Upload) -> Result<()> {
+        admit(scope)?;
+        create(&self.pool, upload).await
+    }
+
+    async fn upload(&self, scope: &Scope, id: UploadId) -> Result<Option<Upload>> {
+        admit(scope)?;
+        get_one(&self.pool, id).await
+    }
+
+    async fn uploads(
+        &self,
+        scope: &Scope,
+        bucket: BucketId,
+        prefix: &str,
+        after: Option<(&str, Option<UploadId>)>,
+        limit: usize,
+    ) -> Result<Vec<Upload>> {
+        admit(scope)?;
+        list(&self.walks, bucket, prefix, after, limit).await
+    }
+
+    async fn set_upload_state(
+        &self,
+        scope: &Scope,
+        id: UploadId,
+        from: &UploadState,
+        to: UploadState,
+    ) -> Result<Option<Task>> {
+        admit(scope)?;
+        set_state(&self.pool, id, from, &to).await
+    }
+
+    async fn set_upload_length(&self, scope: &Scope, id: UploadId, length: u64) -> Result<()> {
+        admit(scope)?;
+        set_length(&self.pool, id, length).await
+    }
+
+    async fn tidy_uploads(&self, scope: &Scope, reopen: bool, before: Timestamp) -> Result<()> {
+        admit(scope)?;
+        tidy(&self.walks, reopen, before).await
+    }
+
+    async fn add_part(&self, scope: &Scope, upload: UploadId, part: Part) -> Result<PartAdded> {
+        admit(scope)?;
+        add_part(&self.pool, upload, &part).await
+    }
+
+    async fn parts(&self, scope: &Scope, upload: UploadId, after: u32, limit: usize) -> Result<Vec<Part>> {
+        admit(scope)?;
+        parts(&self.walks, upload, after, limit).await
+    }
+}
 
 fn read(row: &Row) -> Result<Upload> {
     let result: Option<UploadResult> = rows::json_or_none(row, 12)?;
@@ -53,18 +112,8 @@ fn read_part(row: &Row) -> Result<Part> {
     })
 }
 
-/// The three columns of a state: its name, its result, and when it ended if it did.
-fn state_columns(state: &UploadState) -> Result<(&'static str, Option<String>, Option<i64>)> {
-    Ok(match state {
-        UploadState::Open => ("open", None, None),
-        UploadState::Completing => ("completing", None, None),
-        UploadState::Done(result) => ("done", Some(rows::to_json(result)?), Some(Clock::now().0)),
-        UploadState::Aborted => ("aborted", None, Some(Clock::now().0)),
-    })
-}
-
 /// Begins an upload.
-pub(super) async fn create(pool: &Pool, upload: Upload) -> Result<()> {
+async fn create(pool: &Pool, upload: Upload) -> Result<()> {
     let (state, result, ended) = state_columns(&upload.state)?;
     let (algorithm, kind) = rows::kind_columns(upload.checksum);
     let lock = Call::new(sql::LOCK_BUCKET).with(upload.bucket.0).with(None::<i64>).with(true);
@@ -92,7 +141,7 @@ async fn ask(pool: &Pool, call: Call) -> Result<Vec<Row>> {
 }
 
 /// One upload.
-pub(super) async fn get_one(pool: &Pool, id: UploadId) -> Result<Option<Upload>> {
+async fn get_one(pool: &Pool, id: UploadId) -> Result<Option<Upload>> {
     ask(pool, Call::new(sql::UPLOAD).with(id.to_string())).await?.first().map(read).transpose()
 }
 
@@ -100,7 +149,7 @@ pub(super) async fn get_one(pool: &Pool, id: UploadId) -> Result<Option<Upload>>
 ///
 /// A marker is a position in that order. An upload that was named as a marker and is forgotten by now stands before the
 /// others of its key: a page may repeat some of them, but it leaves none out.
-pub(super) async fn list(
+async fn list(
     pool: &Pool,
     bucket: BucketId,
     prefix: &str,
@@ -124,7 +173,7 @@ pub(super) async fn list(
 }
 
 /// Compare-and-swap on the state.
-pub(super) async fn set_state(pool: &Pool, id: UploadId, from: &UploadState, to: &UploadState) -> Result<Option<Task>> {
+async fn set_state(pool: &Pool, id: UploadId, from: &UploadState, to: &UploadState) -> Result<Option<Task>> {
     let (seen, _, _) = state_columns(from)?;
     let (state, result, ended) = state_columns(to)?;
     let set = Call::new(sql::SET_UPLOAD_STATE).with(id.to_string()).with(seen).with(state).with(result).with(ended);
@@ -151,6 +200,24 @@ pub(super) async fn set_state(pool: &Pool, id: UploadId, from: &UploadState, to:
     outbox::numbered(task, written.first().map_or(&[], Vec::as_slice)).map(Some)
 }
 
+/// Says how long an open upload becomes.
+async fn set_length(pool: &Pool, id: UploadId, length: u64) -> Result<()> {
+    let find = Call::new(sql::UPLOAD_TO_CHANGE).with(id.to_string());
+    let (transaction, answers) = pool.begin(Begin::Write, &[find]).await?;
+    let found = answers.first().and_then(|rows| rows.first()).map(read).transpose();
+    match found.and_then(|upload| with_length(upload, length)) {
+        Ok(attached) => {
+            let attached = rows::attached_column(&attached)?;
+            let set = Call::new(sql::SET_UPLOAD_ATTACHED).with(id.to_string()).with(attached);
+            transaction.finish(&[set]).await.map(|_| ())
+        }
+        Err(error) => {
+            transaction.undo().await?;
+            Err(error)
+        }
+    }
+}
+
 /// Ends a completing upload together with the commit that makes the object. Its caller frees the attempts by a step.
 pub(super) fn end(all: &mut Vec<Call>, end: &UploadEnd) -> Result<()> {
     let (state, result, ended) = state_columns(&end.state)?;
@@ -160,7 +227,7 @@ pub(super) fn end(all: &mut Vec<Call>, end: &UploadEnd) -> Result<()> {
 }
 
 /// Returns completing uploads to open, if asked to, and forgets those that ended before `before`.
-pub(super) async fn tidy(pool: &Pool, reopen: bool, before: Timestamp) -> Result<()> {
+async fn tidy(pool: &Pool, reopen: bool, before: Timestamp) -> Result<()> {
     let reopen = reopen.then(|| Call::new(sql::REOPEN_UPLOADS));
     let forget = [sql::FORGET_PARTS, sql::FORGET_UPLOADS].map(|text| Call::new(text).with(before.0));
     let calls: Vec<_> = reopen.into_iter().chain(forget).collect();
@@ -189,7 +256,7 @@ fn number(number: u32) -> Result<i32> {
 }
 
 /// Names an attempt of a part. The attempt it replaces is dropped; the same attempt named again replaces nothing.
-pub(super) async fn add_part(pool: &Pool, id: UploadId, part: &Part) -> Result<PartAdded> {
+async fn add_part(pool: &Pool, id: UploadId, part: &Part) -> Result<PartAdded> {
     let lock = || Call::new(sql::LOCK_UPLOAD).with(id.to_string());
     // Most parts come once: that is one round trip.
     match pool.try_run(Begin::Write, &[lock(), put(id, part, false)?]).await? {
@@ -216,7 +283,7 @@ pub(super) async fn add_part(pool: &Pool, id: UploadId, part: &Part) -> Result<P
 }
 
 /// Parts by number.
-pub(super) async fn parts(pool: &Pool, id: UploadId, after: u32, limit: usize) -> Result<Vec<Part>> {
+async fn parts(pool: &Pool, id: UploadId, after: u32, limit: usize) -> Result<Vec<Part>> {
     let after = i32::try_from(after).unwrap_or(i32::MAX);
     let call = Call::new(sql::PARTS).with(id.to_string()).with(after).with(rows::limit(limit));
     ask(pool, call).await?.iter().map(read_part).collect()

@@ -1,4 +1,7 @@
 //! Rows of passwords, and of tokens that were given back.
+//!
+//! **Invariant:** a password is written in the transaction that finds its user, and removed in the one that removes the
+//! user, so none is left to a later user of the name.
 
 use async_trait::async_trait;
 use rusqlite::{OptionalExtension as _, params};

@@ -85,12 +85,6 @@ impl From<rusqlite::Error> for Error {
     }
 }
 
-impl From<serde_json::Error> for Error {
-    fn from(error: serde_json::Error) -> Self {
-        Self::Failed(Box::new(error))
-    }
-}
-
 /// The meaning of a failure that hits several callers at once: each gets an error of its own over the same cause.
 pub(super) fn shared(error: &Arc<rusqlite::Error>) -> Error {
     match error.sqlite_error_code() {

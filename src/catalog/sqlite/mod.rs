@@ -16,18 +16,18 @@ use bytes::Bytes;
 use rusqlite::Connection;
 
 use crate::catalog::{
-    AccessKey, BucketIntent, Catalog, Commit, Error, Event, Glance, Intent, NewBucket, PartAdded, Progress, Result,
-    Scope, Sight, Task, Unnamed, VersionWindow, Window,
+    AccessKey, BucketIntent, Catalog, Commit, Error, Event, Glance, Intent, NewBucket, Progress, Result, Scope, Sight,
+    Task, Unnamed, VersionWindow, Window,
 };
 use crate::config::limits::{CATALOG_LOOKUPS_MAX, CATALOG_WALKS_MAX};
 use crate::model::bucket::{Bucket, BucketConfig, BucketSettings, Quota};
 use crate::model::caller::User;
-use crate::model::id::{BucketId, CatalogId, UploadId, VersionId};
+use crate::model::id::{BucketId, CatalogId, VersionId};
 use crate::model::name::{BucketName, ObjectKey};
 use crate::model::object::{Entry, Object};
 use crate::model::place::Place;
+use crate::model::task::TaskError;
 use crate::model::time::Timestamp;
-use crate::model::upload::{Part, Upload, UploadState};
 use crate::model::versioning::VersionRef;
 
 mod buckets;
@@ -80,7 +80,7 @@ impl Durability {
 pub struct OpenOptions {
     /// When a commit counts as kept.
     pub durability: Durability,
-    /// Only to look: a catalog that is missing or old is refused, and stays as it is.
+    /// Only to look: a catalog that is missing or old is refused, what there is stays as it is, and writes fail.
     pub looks: bool,
 }
 
@@ -103,24 +103,30 @@ fn admit(scope: &Scope) -> Result<()> {
 }
 
 impl SqliteCatalog {
-    /// Opens the catalog at `path`, makes it if it is missing, and brings its schema up to date. Blocks.
+    /// Opens the catalog at `path`, makes it if it is missing, and brings its schema up to date, unless it is only to
+    /// be looked at. Blocks.
     ///
     /// # Errors
     /// [`Error::Failed`] with the reason: a network file system, a newer schema, another program's file.
     /// [`Error::Unavailable`]: another process holds it for longer than a command takes.
     pub fn open(path: &Path, options: OpenOptions) -> Result<Self> {
         file::check_place(path)?;
-        if !options.looks {
+        let (connection, id, reserve) = if options.looks {
+            let connection = file::connect_reader(path)?;
+            let id = migrations::id(&connection)?;
+            (connection, id, Reserve::left(path))
+        } else {
             file::create(path)?;
-        }
-        let mut connection = file::connect_writer(path, options.durability)?;
-        let id = if options.looks { migrations::id(&connection)? } else { migrations::migrate(&mut connection)? };
+            let mut connection = file::connect_writer(path, options.durability)?;
+            let id = migrations::migrate(&mut connection)?;
+            (connection, id, Reserve::beside(path))
+        };
         Ok(Self {
             id,
             writer: Writer::start(connection, options.durability)?,
             lookups: Readers::new(path.to_owned(), CATALOG_LOOKUPS_MAX),
             walks: Readers::new(path.to_owned(), CATALOG_WALKS_MAX),
-            reserve: Arc::new(Reserve::beside(path)),
+            reserve: Arc::new(reserve),
         })
     }
 
@@ -160,7 +166,7 @@ impl SqliteCatalog {
             Err(Error::NoSpace) => {
                 let reserve = Arc::clone(&self.reserve);
                 let given_up = tokio::task::spawn_blocking(move || reserve.give_up()).await;
-                given_up.map_err(|error| Error::Failed(Box::new(error)))?;
+                given_up.map_err(|error| Error::Failed(Box::new(TaskError::from(error))))?;
                 self.write(scope, work).await
             }
             written => written,
@@ -353,7 +359,7 @@ impl Catalog for SqliteCatalog {
         if !self.reserve.is_held() {
             let reserve = Arc::clone(&self.reserve);
             let taken = tokio::task::spawn_blocking(move || reserve.take()).await;
-            taken.map_err(|error| Error::Failed(Box::new(error)))?;
+            taken.map_err(|error| Error::Failed(Box::new(TaskError::from(error))))?;
         }
         Ok(())
     }
@@ -382,56 +388,6 @@ impl Catalog for SqliteCatalog {
     ) -> Result<()> {
         let (key, place) = (key.clone(), place.clone());
         self.write_hint(scope, move |c| objects::set_place(c, bucket, &key, version, &place)).await
-    }
-
-    async fn create_upload(&self, scope: &Scope, upload: Upload) -> Result<()> {
-        self.write(scope, move |c| uploads::create(c, &upload)).await
-    }
-
-    async fn upload(&self, scope: &Scope, id: UploadId) -> Result<Option<Upload>> {
-        self.look(scope, |c| uploads::get(c, id)).await
-    }
-
-    async fn uploads(
-        &self,
-        scope: &Scope,
-        bucket: BucketId,
-        prefix: &str,
-        after: Option<(&str, Option<UploadId>)>,
-        limit: usize,
-    ) -> Result<Vec<Upload>> {
-        let (prefix, after) = (prefix.to_owned(), after.map(|(key, id)| (key.to_owned(), id)));
-        self.walk(scope, move |c| {
-            let after = after.as_ref().map(|(key, id)| (key.as_str(), *id));
-            uploads::list(c, bucket, &prefix, after, limit)
-        })
-        .await
-    }
-
-    async fn set_upload_state(
-        &self,
-        scope: &Scope,
-        id: UploadId,
-        from: &UploadState,
-        to: UploadState,
-    ) -> Result<Option<Task>> {
-        let from = from.clone();
-        if to == UploadState::Aborted {
-            return self.write_freeing(scope, move |c| uploads::set_state(c, id, &from, &to)).await;
-        }
-        self.write(scope, move |c| uploads::set_state(c, id, &from, &to)).await
-    }
-
-    async fn tidy_uploads(&self, scope: &Scope, reopen: bool, before: Timestamp) -> Result<()> {
-        self.write_hint(scope, move |c| uploads::tidy(c, reopen, before)).await
-    }
-
-    async fn add_part(&self, scope: &Scope, upload: UploadId, part: Part) -> Result<PartAdded> {
-        self.write(scope, move |c| uploads::add_part(c, upload, &part)).await
-    }
-
-    async fn parts(&self, scope: &Scope, upload: UploadId, after: u32, limit: usize) -> Result<Vec<Part>> {
-        self.walk(scope, move |c| uploads::parts(c, upload, after, limit)).await
     }
 
     async fn put_user(&self, user: User, replace: bool) -> Result<()> {

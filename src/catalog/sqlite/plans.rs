@@ -1,4 +1,7 @@
 //! Every statement prepares, and those that walk go by an index: without that a page would cost as much as the bucket.
+//!
+//! **Invariant:** what stands here goes by the index beside it, and neither scans a table nor sorts. A new statement
+//! that walks gets its line.
 
 use rusqlite::{Connection, params};
 

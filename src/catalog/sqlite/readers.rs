@@ -16,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::failure::Fault;
 use super::file;
 use crate::catalog::{Error, Result};
+use crate::model::task::TaskError;
 
 /// The pool.
 #[derive(Debug)]
@@ -84,7 +85,7 @@ impl Readers {
     {
         let loan = self.borrow().await?;
         let done = tokio::task::spawn_blocking(move || loan.run(work)).await;
-        done.unwrap_or_else(|e| Err(Error::Failed(Box::new(e))))
+        done.unwrap_or_else(|e| Err(Error::Failed(Box::new(TaskError::from(e)))))
     }
 
     /// Waits until every connection is back and closes them all.

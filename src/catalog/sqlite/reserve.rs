@@ -26,11 +26,16 @@ pub(super) struct Reserve {
 impl Reserve {
     /// Takes it beside the catalog at `path`. A disk that is full already has none to give. Blocks.
     pub(super) fn beside(path: &Path) -> Self {
-        let mut name = path.as_os_str().to_owned();
-        name.push("-reserve");
-        let reserve = Self { path: name.into(), held: AtomicBool::new(false) };
+        let reserve = Self::left(path);
         reserve.take();
         reserve
+    }
+
+    /// Leaves it as it is, for whoever writes nothing.
+    pub(super) fn left(path: &Path) -> Self {
+        let mut name = path.as_os_str().to_owned();
+        name.push("-reserve");
+        Self { path: name.into(), held: AtomicBool::new(false) }
     }
 
     pub(super) fn is_held(&self) -> bool {

@@ -5,11 +5,11 @@
 
 use rusqlite::Row;
 use rusqlite::types::Type;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::failure::Fault;
 use crate::catalog::Error;
+pub(super) use crate::catalog::columns::{attached_column, crc, crc_column, kind_columns, to_json};
 use crate::model::checksum::{Algorithm, Checksum, ChecksumKind};
 use crate::model::id::{CatalogId, UploadId, VersionId, hex, unhex};
 use crate::model::name::{BucketName, ObjectKey};
@@ -131,11 +131,6 @@ pub(super) fn sum(row: &Row<'_>, column: usize) -> Read<Option<Checksum>> {
     Ok(Some(Checksum { algorithm, kind, value: row.get(column + 2)? }))
 }
 
-/// The two columns of algorithm and type.
-pub(super) fn kind_columns(kind: Option<(Algorithm, ChecksumKind)>) -> (Option<&'static str>, Option<&'static str>) {
-    (kind.map(|(algorithm, _)| algorithm.name()), kind.map(|(_, kind)| kind.name()))
-}
-
 /// The two columns of the algorithm and type of a checksum.
 pub(super) fn sum_columns(sum: Option<&Checksum>) -> (Option<&'static str>, Option<&'static str>) {
     kind_columns(sum.map(|sum| (sum.algorithm, sum.kind)))
@@ -155,21 +150,6 @@ pub(super) fn json_or_none<T: DeserializeOwned>(row: &Row<'_>, column: usize) ->
     }
 }
 
-/// The column of a value kept as JSON.
-pub(super) fn to_json(value: &impl Serialize) -> Result<String, Error> {
-    Ok(serde_json::to_string(value)?)
-}
-
-/// The column of a CRC-64, bit by bit.
-pub(super) fn crc_column(crc: u64) -> i64 {
-    i64::from_ne_bytes(crc.to_ne_bytes())
-}
-
-/// A CRC-64 from its column.
-pub(super) fn crc(column: i64) -> u64 {
-    u64::from_ne_bytes(column.to_ne_bytes())
-}
-
 /// What is attached to an object. What says more than is known here may hold the object or close it, and is not read as if it
 /// said less. (A record beside the bytes is: of a lost catalog, what is known of a lock is worth more than nothing.)
 pub(super) fn attached(row: &Row<'_>, column: usize) -> Read<Attached> {
@@ -180,9 +160,4 @@ pub(super) fn attached(row: &Row<'_>, column: usize) -> Read<Attached> {
     } else {
         Err(malformed(column, "what is attached"))
     }
-}
-
-/// The column of what is attached to an object: nothing, most often.
-pub(super) fn attached_column(attached: &Attached) -> Result<Option<String>, Error> {
-    if attached.is_empty() { Ok(None) } else { to_json(attached).map(Some) }
 }

@@ -155,6 +155,7 @@ statements! {
         ORDER BY name, created, id LIMIT ?6";
     UPLOAD_CREATED = "SELECT created FROM uploads WHERE id = ?1 AND bucket_id = ?2 AND name = ?3";
     SET_UPLOAD_STATE = "UPDATE uploads SET state = ?2, result = ?3, ended = ?4 WHERE id = ?1";
+    SET_UPLOAD_ATTACHED = "UPDATE uploads SET attached = ?2 WHERE id = ?1";
     END_UPLOAD = "UPDATE uploads SET state = ?2, result = ?3, ended = ?4 WHERE id = ?1 AND state = 'completing'";
     REOPEN_UPLOADS = "UPDATE uploads SET state = 'open' WHERE state = 'completing'";
     FORGET_PARTS = "DELETE FROM parts WHERE upload_id IN (SELECT id FROM uploads WHERE ended < ?1)";

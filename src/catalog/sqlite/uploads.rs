@@ -3,14 +3,74 @@
 //! **Invariant:** a part row names one attempt of an open upload. Whatever stops being named (a part that was replaced,
 //! the parts of an aborted upload) is named by a step in the outbox from the same transaction on.
 
+use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::failure::Fault;
-use super::{buckets, outbox, rows, span, statements as sql};
-use crate::catalog::{Error, NewTask, PartAdded, Result, Step, Task, UploadEnd};
+use super::{SqliteCatalog, buckets, outbox, rows, span, statements as sql};
+use crate::catalog::columns::state_columns;
+use crate::catalog::uploads::{Uploads, with_length};
+use crate::catalog::{Error, NewTask, PartAdded, Result, Scope, Step, Task, UploadEnd};
 use crate::model::id::{BucketId, UploadId, VersionId};
-use crate::model::time::{Clock, Timestamp};
+use crate::model::time::Timestamp;
 use crate::model::upload::{Part, Upload, UploadResult, UploadState};
+
+#[async_trait]
+impl Uploads for SqliteCatalog {
+    async fn create_upload(&self, scope: &Scope, upload: Upload) -> Result<()> {
+        self.write(scope, move |c| create(c, &upload)).await
+    }
+
+    async fn upload(&self, scope: &Scope, id: UploadId) -> Result<Option<Upload>> {
+        self.look(scope, |c| get(c, id)).await
+    }
+
+    async fn uploads(
+        &self,
+        scope: &Scope,
+        bucket: BucketId,
+        prefix: &str,
+        after: Option<(&str, Option<UploadId>)>,
+        limit: usize,
+    ) -> Result<Vec<Upload>> {
+        let (prefix, after) = (prefix.to_owned(), after.map(|(key, id)| (key.to_owned(), id)));
+        self.walk(scope, move |c| {
+            let after = after.as_ref().map(|(key, id)| (key.as_str(), *id));
+            list(c, bucket, &prefix, after, limit)
+        })
+        .await
+    }
+
+    async fn set_upload_state(
+        &self,
+        scope: &Scope,
+        id: UploadId,
+        from: &UploadState,
+        to: UploadState,
+    ) -> Result<Option<Task>> {
+        let from = from.clone();
+        if to == UploadState::Aborted {
+            return self.write_freeing(scope, move |c| set_state(c, id, &from, &to)).await;
+        }
+        self.write(scope, move |c| set_state(c, id, &from, &to)).await
+    }
+
+    async fn set_upload_length(&self, scope: &Scope, id: UploadId, length: u64) -> Result<()> {
+        self.write(scope, move |c| set_length(c, id, length)).await
+    }
+
+    async fn tidy_uploads(&self, scope: &Scope, reopen: bool, before: Timestamp) -> Result<()> {
+        self.write_hint(scope, move |c| tidy(c, reopen, before)).await
+    }
+
+    async fn add_part(&self, scope: &Scope, upload: UploadId, part: Part) -> Result<PartAdded> {
+        self.write(scope, move |c| add_part(c, upload, &part)).await
+    }
+
+    async fn parts(&self, scope: &Scope, upload: UploadId, after: u32, limit: usize) -> Result<Vec<Part>> {
+        self.walk(scope, move |c| parts(c, upload, after, limit)).await
+    }
+}
 
 fn read(row: &Row<'_>) -> rows::Read<Upload> {
     let result: Option<UploadResult> = rows::json_or_none(row, 10)?;
@@ -52,18 +112,8 @@ fn read_part(row: &Row<'_>) -> rows::Read<Part> {
     })
 }
 
-/// The three columns of a state: its name, its result, and when it ended if it did.
-fn state_columns(state: &UploadState) -> Result<(&'static str, Option<String>, Option<i64>)> {
-    Ok(match state {
-        UploadState::Open => ("open", None, None),
-        UploadState::Completing => ("completing", None, None),
-        UploadState::Done(result) => ("done", Some(rows::to_json(result)?), Some(Clock::now().0)),
-        UploadState::Aborted => ("aborted", None, Some(Clock::now().0)),
-    })
-}
-
 /// Begins an upload.
-pub(super) fn create(connection: &Connection, upload: &Upload) -> Result<()> {
+fn create(connection: &Connection, upload: &Upload) -> Result<()> {
     buckets::must_be(connection, upload.bucket)?;
     let (state, result, ended) = state_columns(&upload.state)?;
     let (algorithm, kind) = rows::kind_columns(upload.checksum);
@@ -87,7 +137,7 @@ pub(super) fn create(connection: &Connection, upload: &Upload) -> Result<()> {
 }
 
 /// One upload.
-pub(super) fn get(connection: &Connection, id: UploadId) -> Result<Option<Upload>> {
+fn get(connection: &Connection, id: UploadId) -> Result<Option<Upload>> {
     let mut statement = connection.prepare_cached(sql::UPLOAD)?;
     Ok(statement.query_row([rows::bytes(id)], read).optional()?)
 }
@@ -96,7 +146,7 @@ pub(super) fn get(connection: &Connection, id: UploadId) -> Result<Option<Upload
 ///
 /// A marker is a position in that order. An upload that was named as a marker and is forgotten by now stands before the
 /// others of its key: a page may repeat some of them, but it leaves none out.
-pub(super) fn list(
+fn list(
     connection: &Connection,
     bucket: BucketId,
     prefix: &str,
@@ -120,12 +170,7 @@ pub(super) fn list(
 }
 
 /// Compare-and-swap on the state.
-pub(super) fn set_state(
-    connection: &Connection,
-    id: UploadId,
-    from: &UploadState,
-    to: &UploadState,
-) -> Result<Option<Task>> {
+fn set_state(connection: &Connection, id: UploadId, from: &UploadState, to: &UploadState) -> Result<Option<Task>> {
     let upload = get(connection, id)?.ok_or(Error::NotFound)?;
     if upload.state != *from {
         return Err(Error::Conflict);
@@ -142,6 +187,13 @@ pub(super) fn set_state(
     outbox::add(connection, task).map(Some)
 }
 
+/// Says how long an open upload becomes.
+fn set_length(connection: &Connection, id: UploadId, length: u64) -> Result<()> {
+    let attached = rows::attached_column(&with_length(get(connection, id)?, length)?)?;
+    connection.prepare_cached(sql::SET_UPLOAD_ATTACHED)?.execute(params![rows::bytes(id), attached])?;
+    Ok(())
+}
+
 /// Ends a completing upload together with the commit that makes the object. Its caller frees the attempts by a step.
 pub(super) fn end(connection: &Connection, end: &UploadEnd) -> Result<()> {
     let (state, result, ended) = state_columns(&end.state)?;
@@ -153,7 +205,7 @@ pub(super) fn end(connection: &Connection, end: &UploadEnd) -> Result<()> {
 }
 
 /// Returns completing uploads to open, if asked to, and forgets those that ended before `before`.
-pub(super) fn tidy(connection: &Connection, reopen: bool, before: Timestamp) -> Result<()> {
+fn tidy(connection: &Connection, reopen: bool, before: Timestamp) -> Result<()> {
     if reopen {
         connection.prepare_cached(sql::REOPEN_UPLOADS)?.execute([])?;
     }
@@ -174,7 +226,7 @@ fn delete_parts(connection: &Connection, id: UploadId) -> Result<()> {
 }
 
 /// Names an attempt of a part. The attempt it replaces is dropped; the same attempt named again replaces nothing.
-pub(super) fn add_part(connection: &Connection, id: UploadId, part: &Part) -> Result<PartAdded> {
+fn add_part(connection: &Connection, id: UploadId, part: &Part) -> Result<PartAdded> {
     let upload = get(connection, id)?.ok_or(Error::NotFound)?;
     if upload.state != UploadState::Open {
         return Err(Error::Conflict);
@@ -206,7 +258,7 @@ pub(super) fn add_part(connection: &Connection, id: UploadId, part: &Part) -> Re
 }
 
 /// Parts by number.
-pub(super) fn parts(connection: &Connection, id: UploadId, after: u32, limit: usize) -> Result<Vec<Part>> {
+fn parts(connection: &Connection, id: UploadId, after: u32, limit: usize) -> Result<Vec<Part>> {
     let mut statement = connection.prepare_cached(sql::PARTS)?;
     let found = statement.query_map(params![rows::bytes(id), after, span::rows(limit)], read_part)?;
     Ok(found.collect::<rows::Read<_>>()?)

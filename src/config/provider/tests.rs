@@ -1,4 +1,7 @@
 //! What is taken from `[[provider]]`, and what is refused.
+//!
+//! **Invariant:** all mistakes of a text are told at once, each with the place where it stands, and no secret is in
+//! what is told.
 
 use std::time::Duration;
 

@@ -47,6 +47,8 @@ pub(super) enum Contents {
         frames: Frames,
         /// How many, if that was said.
         length: Option<u64>,
+        /// How long the request around them is, if that was said.
+        around: Option<u64>,
         /// What stands behind them.
         behind: Option<Behind>,
     },
@@ -66,18 +68,19 @@ impl Contents {
     /// # Errors
     /// [`BodyError::Malformed`] if they are in memory and no base64.
     pub(super) fn incoming(self, decode: bool) -> Result<(Incoming, Option<Behind>), BodyError> {
-        let (frames, length, behind): (Frames, _, _) = match self {
+        let (frames, length, around, behind): (Frames, _, _, _) = match self {
             Self::Whole(bytes, turn) => {
                 let bytes = if decode { decoded(&bytes)? } else { bytes };
                 let length = Some(bytes.len() as u64);
                 let bytes = Bytes::from_owner(Held { bytes, _turn: turn });
-                (Box::pin(stream::iter([Ok(bytes)])), length, None)
+                (Box::pin(stream::iter([Ok(bytes)])), length, None, None)
             }
-            Self::Stream { frames, behind, .. } if decode => (decoding(frames), None, behind),
-            Self::Stream { frames, length, behind } => (frames, length, behind),
+            Self::Stream { frames, length, around, behind } if decode => {
+                (decoding(frames), None, length.or(around), behind)
+            }
+            Self::Stream { frames, length, around, behind } => (frames, length, around, behind),
         };
-        let body = Incoming { length, frames, md5: None, checksum: None, algorithm: None, trailer: None };
-        Ok((body, behind))
+        Ok((Incoming { around, ..Incoming::new(frames, length) }, behind))
     }
 }
 

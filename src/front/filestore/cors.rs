@@ -42,7 +42,7 @@ impl Page {
         if self.trusted {
             headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
         }
-        headers.append(header::VARY, HeaderValue::from_static("Origin"));
+        differ(headers);
         if self.preflight {
             headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(METHODS));
             headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(HEADERS));
@@ -51,6 +51,11 @@ impl Page {
             headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
         }
     }
+}
+
+/// Says that the answer to pages of other origins is another one.
+pub(super) fn differ(headers: &mut HeaderMap) {
+    headers.append(header::VARY, HeaderValue::from_static("Origin"));
 }
 
 /// An answer to what is only asked.

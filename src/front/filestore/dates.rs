@@ -1,4 +1,7 @@
 //! Dates as the clients of the interface read them: in UTC, to the second, without a zone.
+//!
+//! **Invariant:** a fraction of a second is cut and never rounded, so that a date here and the `Last-Modified` of the
+//! same item name one second.
 
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;

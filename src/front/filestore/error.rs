@@ -166,6 +166,7 @@ impl From<Error> for Refusal {
             Error::NotModified { .. } => Self::new(304, "not_modified"),
             Error::InvalidRange { .. } | Error::NoSuchPart => Self::new(416, "invalid_range"),
             Error::ConditionalConflict => Self::new(409, "conflict"),
+            Error::Archived => Self::new(409, "archived"),
             Error::BucketTaken | Error::BucketOwned | Error::BucketNotEmpty => Self::new(409, "exists"),
             Error::Body(error) => error.into(),
             Error::Unavailable(cause) | Error::Internal(cause) | Error::Policy { source: cause, .. } => {

@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::response::Response;
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
-    ETAG, IF_RANGE, LAST_MODIFIED, LOCATION, RANGE, X_CONTENT_TYPE_OPTIONS,
+    ETAG, LAST_MODIFIED, LOCATION, RANGE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
@@ -71,12 +71,14 @@ impl Asked<'_> {
             version: None,
             portion: Portion::Whole,
             conditions: Conditions::default(),
+            if_range: None,
             customer_key: None,
         };
         let request = match asks {
             true => GetRequest {
                 conditions: wire::conditions(headers),
-                portion: self.portion(caller, &whole).await?,
+                portion: self.portion(),
+                if_range: wire::if_range(headers),
                 ..whole
             },
             false => whole,
@@ -94,18 +96,10 @@ impl Asked<'_> {
         }
     }
 
-    /// One range; of what is there no more, or of several, the whole is sent.
-    async fn portion(&self, caller: &Caller, whole: &GetRequest) -> Result<Portion> {
-        let headers = &self.head.headers;
-        let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-        let Some(range) = text(RANGE).filter(|range| !range.contains(',')).and_then(ByteRange::parse) else {
-            return Ok(Portion::Whole);
-        };
-        let Some(wanted) = text(IF_RANGE) else { return Ok(Portion::Range(range)) };
-        let found = self.store().head(caller, whole.clone()).await?.object;
-        let same = wanted == format!("\"{}\"", found.etag)
-            || dates::parse(wanted).is_some_and(|at| at.seconds() == found.modified.seconds());
-        Ok(if same { Portion::Range(range) } else { Portion::Whole })
+    /// The one range that is asked for; of several the whole is sent.
+    fn portion(&self) -> Portion {
+        let range = self.head.headers.get(RANGE).and_then(|value| ByteRange::parse(value.to_str().ok()?));
+        range.map_or(Portion::Whole, Portion::Range)
     }
 
     /// What caches are told of an item that says nothing of them.

@@ -61,7 +61,7 @@ pub(super) async fn read(
     }
     let kind = meta::sent_type(headers).unwrap_or_default();
     match bare(&kind).as_str() {
-        "multipart/form-data" => of_form(&kind, wire::frames(body), queried).await,
+        "multipart/form-data" => of_form(&kind, (wire::frames(body), wire::length(headers)), queried).await,
         "application/x-www-form-urlencoded" => {
             let (text, turn) = collect(wire::frames(body), turns).await?;
             let text = std::str::from_utf8(&text).map_err(|_| Refusal::new(422, "invalid_parameter"))?;
@@ -110,9 +110,9 @@ fn with_contents(mut input: Input) -> Input {
 }
 
 fn stream_of(headers: &HeaderMap, body: Body) -> Contents {
-    let chunked = headers.contains_key(header::TRANSFER_ENCODING);
-    let length = wire::length(headers).or((!chunked).then_some(0));
-    Contents::Stream { frames: wire::frames(body), length, behind: None }
+    // By HTTP/2 a body needs no header.
+    let length = wire::length(headers).or(http_body::Body::is_end_stream(&body).then_some(0));
+    Contents::Stream { frames: wire::frames(body), length, around: None, behind: None }
 }
 
 /// A body in memory.
@@ -136,6 +136,8 @@ async fn collect(mut frames: Frames, turns: &Arc<Semaphore>) -> Result<(Vec<u8>,
 struct Form {
     parser: Parser,
     frames: Frames,
+    /// How long it is, if that was said.
+    around: Option<u64>,
 }
 
 impl Form {
@@ -168,9 +170,9 @@ impl Form {
 }
 
 /// Reads a form up to its file; the file is streamed.
-async fn of_form(kind: &str, frames: Frames, queried: Params) -> Result<Input> {
+async fn of_form(kind: &str, (frames, around): (Frames, Option<u64>), queried: Params) -> Result<Input> {
     let malformed = || Refusal::new(422, "invalid_form");
-    let mut form = Form { parser: Parser::new(kind).ok_or_else(malformed)?, frames };
+    let mut form = Form { parser: Parser::new(kind).ok_or_else(malformed)?, frames, around };
     let mut fields: Vec<(String, String)> = Vec::new();
     loop {
         match form.next().await {
@@ -195,6 +197,7 @@ async fn of_form(kind: &str, frames: Frames, queried: Params) -> Result<Input> {
 }
 
 fn of_file(form: Form, head: Head, params: Params) -> Input {
+    let around = form.around;
     let said: Arc<Mutex<Vec<(String, String)>>> = Arc::default();
     let told = Arc::clone(&said);
     let behind: Behind = Box::new(move |content| {
@@ -221,7 +224,7 @@ fn of_file(form: Form, head: Head, params: Params) -> Input {
         }
     }));
     let filename = head.filename.map(|name| plain_name(&name).to_owned()).filter(|name| !name.is_empty());
-    let contents = Contents::Stream { frames, length: None, behind: Some(behind) };
+    let contents = Contents::Stream { frames, length: None, around, behind: Some(behind) };
     Input { contents: Some(contents), kind: head.content_type, filename, ..Input::of(params) }
 }
 

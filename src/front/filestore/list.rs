@@ -1,4 +1,7 @@
 //! Directories in batches.
+//!
+//! **Invariant:** every parameter is read before the store is asked. A batch is never larger than [`ITEM_BATCH_MAX`],
+//! whatever is asked for.
 
 use axum::response::Response;
 use http::StatusCode;

@@ -3,7 +3,8 @@
 //! The type and the cache setting are those of the object, whichever front is asked. The header is kept in user metadata,
 //! in base64, so that it can be read and set by S3, too.
 //!
-//! **Invariant:** what is kept can be sent, and none of it can end a header or stand for one that the server sends itself.
+//! **Invariant:** what is kept can be sent, and none of it can end a header, stand for one that the server sends itself, or
+//! say more than what this one answer is.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -24,8 +25,11 @@ const HEADERS_MAX: usize = 32;
 /// The type of what is of none.
 pub(super) const UNTYPED: &str = "application/octet-stream";
 
-/// Headers that the server sends itself, or that rule the connection or the rights of pages.
-const OWN: [&str; 17] = [
+/// Headers that the server sends itself, or that rule the connection, the rights of pages, or more than the one answer: the
+/// whole origin, or what a proxy does.
+const OWN: [&str; 28] = [
+    "alt-svc",
+    "clear-site-data",
     "connection",
     "content-length",
     "content-range",
@@ -34,16 +38,28 @@ const OWN: [&str; 17] = [
     "etag",
     "keep-alive",
     "last-modified",
+    "location",
+    "nel",
+    "origin-agent-cluster",
     "proxy-authenticate",
+    "refresh",
+    "report-to",
+    "reporting-endpoints",
+    "service-worker-allowed",
     "set-cookie",
+    "set-cookie2",
     "strict-transport-security",
     "te",
     "trailer",
     "transfer-encoding",
     "upgrade",
     "vary",
+    "www-authenticate",
     "x-content-type-options",
 ];
+/// What the names of such headers begin with. Proxies do what these say: send a file of theirs, or keep the answer.
+const OWN_PREFIXES: [&str; 8] =
+    ["access-control-", "cdn-", "surrogate-", "x-accel-", "x-lighttpd-", "x-longshore", "x-reproxy-", "x-sendfile"];
 
 /// What a request says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -135,7 +151,7 @@ pub(super) fn headers_of(content: &Content) -> Vec<(HeaderName, HeaderValue)> {
     for (name, value) in map {
         let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else { continue };
         let plain = name.as_str();
-        if OWN.contains(&plain) || plain.starts_with("access-control-") || plain.starts_with("x-longshore") {
+        if OWN.contains(&plain) || OWN_PREFIXES.iter().any(|prefix| plain.starts_with(prefix)) {
             continue;
         }
         let texts = super::params::texts_of(value, false).unwrap_or_default();

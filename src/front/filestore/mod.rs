@@ -165,8 +165,10 @@ async fn serve(State(served): State<Served>, request: Request) -> Response {
             Err(refusal) => refusal.answer(&facts),
         },
     };
-    if let Some(page) = page {
-        page.tell(answer.headers_mut());
+    match page {
+        Some(page) => page.tell(answer.headers_mut()),
+        // What was kept for a picture is not to be taken for the answer to a page.
+        None => cors::differ(answer.headers_mut()),
     }
     answer
 }

@@ -1,4 +1,7 @@
 //! Whether the service is there, and what a client makes of a status.
+//!
+//! **Invariant:** the store is not asked, so it says nothing of the data. No status below 200 is sent, and none that
+//! has no body gets one.
 
 use axum::body::Body;
 use axum::response::Response;

@@ -1,4 +1,7 @@
 //! Permissions and owners.
+//!
+//! **Invariant:** a change is read whole before any of it is asked for: where one entry is wrong nothing is changed. A
+//! group whose name begins with `sys:` is one that the system knows. Who may do it is the store's to decide.
 
 use axum::response::Response;
 use http::StatusCode;

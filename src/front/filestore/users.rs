@@ -68,14 +68,14 @@ impl Filestore {
                 let text = self.sign_in(facts, &identity, password).await?;
                 match function {
                     "token" => Ok(error::json(StatusCode::OK, &json!({ "token": text }))),
-                    _ => Ok(with_cookie(error::result(true), &head.headers, &text, self.options.sign_in.as_secs())),
+                    _ => Ok(with_cookie(error::result(true), (head, facts), &text, self.options.sign_in.as_secs())),
                 }
             }
             "signout" => {
                 facts.set_operation("filestore.sign_out");
                 // Another page could sign somebody out, which is all.
                 self.sign_out(&head.headers).await?;
-                Ok(with_cookie(error::result(true), &head.headers, "", 0))
+                Ok(with_cookie(error::result(true), (head, facts), "", 0))
             }
             _ => {
                 facts.set_operation("filestore.identity");
@@ -115,11 +115,11 @@ impl Filestore {
     }
 }
 
-/// With a cookie that lives so many seconds. The page that asked says whether it came over TLS; nothing else here does, as
-/// TLS ends at a proxy in front.
-fn with_cookie(mut answer: Response, asked: &HeaderMap, value: &str, seconds: u64) -> Response {
-    let over_tls = asked.get(ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https://"));
-    let secure = if over_tls { "; Secure" } else { "" };
+/// With a cookie that lives so many seconds. The page that asked says whether it came over TLS, and so may a proxy in front,
+/// where TLS ends.
+fn with_cookie(mut answer: Response, (head, facts): (&Parts, &RequestFacts), value: &str, seconds: u64) -> Response {
+    let page = head.headers.get(ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https://"));
+    let secure = if page || facts.is_secure() { "; Secure" } else { "" };
     let text = format!("{COOKIE_NAME}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={seconds}{secure}");
     wire::put(answer.headers_mut(), SET_COOKIE, &text);
     answer

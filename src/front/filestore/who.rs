@@ -63,8 +63,13 @@ impl Filestore {
             }
         };
         facts.set_caller(caller.id());
-        let mut context =
-            RequestContext { source_ip: facts.peer(), at: Some(Clock::now()), operation, ..RequestContext::default() };
+        let mut context = RequestContext {
+            source_ip: facts.peer(),
+            secure: facts.is_secure(),
+            at: Some(Clock::now()),
+            operation,
+            ..RequestContext::default()
+        };
         for (name, key) in [(REFERER, "aws:referer"), (USER_AGENT, "aws:useragent")] {
             if let Some(value) = head.headers.get(&name).and_then(|value| value.to_str().ok()) {
                 context.values.insert(key.to_owned(), vec![value.to_owned()]);

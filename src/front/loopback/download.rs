@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::response::Response;
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH,
-    CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_RANGE, LAST_MODIFIED, RANGE, X_CONTENT_TYPE_OPTIONS,
+    CONTENT_RANGE, CONTENT_TYPE, ETAG, LAST_MODIFIED, RANGE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderValue, Method, StatusCode};
 
@@ -18,9 +18,7 @@ use super::route::Route;
 use super::who::Known;
 use super::{Asked, Loopback, file, media};
 use crate::front::dates;
-use crate::front::wire::{STILL, conditions, confine, outgoing, put};
-use crate::model::caller::Caller;
-use crate::model::condition::{Conditions, TagMatch};
+use crate::front::wire::{STILL, conditions, confine, if_range, outgoing, put};
 use crate::model::object::Object;
 use crate::model::range::ByteRange;
 use crate::store::Error;
@@ -31,13 +29,11 @@ pub(super) async fn serve(front: &Loopback, asked: &Asked, route: &Route, known:
     // One that is not understood is none.
     let range = headers.get(RANGE).and_then(|value| ByteRange::parse(value.to_str().ok()?));
     let portion = range.map_or(Portion::Whole, Portion::Range);
-    let mut request = GetRequest { portion, conditions: conditions(headers), ..file::request_of(route)? };
+    let if_range = if_range(headers);
+    let request = GetRequest { portion, if_range, conditions: conditions(headers), ..file::request_of(route)? };
     let attempt = Attempt::look(format!("/{}/{}", request.bucket, request.key));
     let answered = async {
         let caller = front.at(known, &request.bucket).await?;
-        if request.portion != Portion::Whole && headers.contains_key(IF_RANGE) {
-            front.hold_range(&caller, &mut request, asked).await?;
-        }
         if asked.head.method == Method::HEAD {
             let found = front.store.head(&caller, request).await?;
             return Ok(answer(asked, &found, Body::empty()));
@@ -60,28 +56,6 @@ pub(super) async fn serve(front: &Loopback, asked: &Asked, route: &Route, known:
             }
             refusal => refusal,
         }),
-    }
-}
-
-impl Loopback {
-    /// A range of what is there no more is no range: the whole is sent.
-    async fn hold_range(
-        &self,
-        caller: &Caller,
-        request: &mut GetRequest,
-        asked: &Asked,
-    ) -> std::result::Result<(), Error> {
-        let whole = GetRequest { portion: Portion::Whole, conditions: Conditions::default(), ..request.clone() };
-        let object = self.store.head(caller, whole).await?.object;
-        let wanted = asked.header(IF_RANGE.as_str()).unwrap_or_default();
-        let same = wanted == format!("\"{}\"", object.etag)
-            || dates::parse(wanted).is_some_and(|at| at.seconds() == object.modified.seconds());
-        if !same {
-            request.portion = Portion::Whole;
-        } else if request.conditions.if_match.is_none() {
-            request.conditions.if_match = Some(TagMatch::Of(vec![object.etag]));
-        }
-        Ok(())
     }
 }
 

@@ -209,6 +209,7 @@ impl Attempt {
             Error::QuotaExceeded => self.failed(500, "EDQUOT", "disk quota exceeded"),
             Error::PreconditionFailed => Refusal::new(412, "Precondition Failed"),
             Error::ConditionalConflict => Refusal::new(409, "Conflict"),
+            Error::Archived => Refusal::new(409, "The file is archived in its storage").code("ARCHIVED"),
             Error::NotModified { .. } => Refusal::new(304, "Not Modified"),
             Error::InvalidRange { size } => Refusal { size: Some(size), ..Refusal::new(416, "Range Not Satisfiable") },
             Error::TooLarge { bytes_max } => too_large(bytes_max),

@@ -132,6 +132,7 @@ pub(super) fn request_of(route: &Route) -> Result<GetRequest> {
         version: None,
         portion: Portion::Whole,
         conditions: Conditions::default(),
+        if_range: None,
         customer_key: None,
     })
 }

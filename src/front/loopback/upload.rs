@@ -224,7 +224,7 @@ impl Intake<'_> {
             content: Content { content_type, user, ..Content::default() },
             given: Given::default(),
             conditions,
-            body: Incoming { length: None, frames, md5: None, checksum: None, algorithm: None, trailer: None },
+            body: Incoming { around: length(&self.asked.head.headers), ..Incoming::new(frames, None) },
         };
         let attempt = Attempt::change("open", format!("/{}/{stored}", self.container));
         let object = self.front.store.put(&self.caller, request).await.map_err(|error| match error {

@@ -140,6 +140,7 @@ fn decoded(text: &str) -> Option<String> {
 fn context(asked: &Asked, op: Op) -> RequestContext {
     let mut context = RequestContext {
         source_ip: asked.facts.peer(),
+        secure: asked.facts.is_secure(),
         at: Some(Clock::now()),
         operation: op.name(),
         ..RequestContext::default()

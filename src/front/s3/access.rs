@@ -2,6 +2,9 @@
 //!
 //! Authorization is not done here but in the store, which every verified or anonymous caller reaches; here it is found
 //! out who the caller is, and requests are refused that ask for what s3s would read wrongly or ignore.
+//!
+//! **Invariant:** the caller of an operation is the one of a verified signature or token, or nobody in particular; an
+//! access key that is not known makes no caller. What is not in [`operation`] as built goes no further.
 
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::{S3Result, path::S3Path};

@@ -1,4 +1,7 @@
 //! Secrets for the verification of signatures.
+//!
+//! **Invariant:** a secret that cannot be read just now is never told as a key that is not known: a client would give
+//! up its key. No secret is in a log.
 
 use s3s::auth::{S3Auth, SecretKey};
 use s3s::{S3Error, S3ErrorCode, S3Result};

@@ -56,7 +56,7 @@ pub(super) fn incoming(
             sum.ok_or(BodyError::Trailer)
         })),
     };
-    Ok(Incoming { length, frames, md5: content_md5(headers)?, checksum, algorithm, trailer })
+    Ok(Incoming { length, around: None, frames, md5: content_md5(headers)?, checksum, algorithm, trailer })
 }
 
 fn frames(blob: StreamingBlob) -> Frames {

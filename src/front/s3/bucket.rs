@@ -1,4 +1,7 @@
 //! Buckets: list, create, head, delete, and the small questions every client asks of one.
+//!
+//! **Invariant:** only a name that Amazon allows is made here, while every name of the model is served. A token of a
+//! list is a position and no right: what a page shows is decided anew.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as TOKEN;

@@ -1,4 +1,7 @@
 //! Configuration of buckets: versioning, policy, what blocks public access, who owns what is written, who pays.
+//!
+//! **Invariant:** a value that is not known is refused and never taken for a default, and each function asks the store
+//! under the action of its own name: nothing is shown or said to be set before that was allowed.
 
 use s3s::S3Request;
 use s3s::dto::{

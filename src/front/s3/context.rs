@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::query;
+use super::{copy, query};
 use crate::front::facts::RequestFacts;
 use crate::model::context::RequestContext;
 use crate::model::tag::Tag;
@@ -71,7 +71,12 @@ pub(super) fn of(
     scheme: Option<Scheme>,
     source: Option<&HeaderValue>,
 ) -> RequestContext {
-    let mut context = RequestContext { source_ip: facts.peer(), at: Some(Clock::now()), ..RequestContext::default() };
+    let mut context = RequestContext {
+        source_ip: facts.peer(),
+        secure: facts.is_secure(),
+        at: Some(Clock::now()),
+        ..RequestContext::default()
+    };
     let mut put = |key: &str, value: String| {
         context.values.insert(key.to_owned(), vec![value]);
     };
@@ -104,7 +109,8 @@ pub(super) fn of(
     }
     let source = source.and_then(text).or_else(|| single(headers, "x-amz-copy-source"));
     if let Some(source) = source {
-        put("s3:x-amz-copy-source", plain_source(&source));
+        // What cannot be decoded is refused by the operation itself.
+        put("s3:x-amz-copy-source", copy::named(&source).map_or(source.clone(), |(path, _)| path));
     }
     if let Some(scheme) = scheme {
         put("s3:authtype", if scheme.in_query { "REST-QUERY-STRING" } else { "REST-HEADER" }.to_owned());
@@ -130,13 +136,6 @@ fn single(headers: &HeaderMap, name: &str) -> Option<String> {
     }
 }
 
-/// `bucket/key` of a copy source, without its encoding and its version.
-fn plain_source(source: &str) -> String {
-    let path = source.split_once('?').map_or(source, |(path, _)| path);
-    let path = query::decoded_path(path);
-    path.strip_prefix('/').unwrap_or(&path).to_owned()
-}
-
 /// Whole days from now to a date.
 fn days_until(date: &str) -> Option<i64> {
     let until = Timestamp::from_utc(OffsetDateTime::parse(date, &Rfc3339).ok()?);
@@ -153,7 +152,7 @@ mod tests {
             map.append(*name, HeaderValue::from_static(value));
         }
         let facts = RequestFacts::default();
-        facts.set_peer([192, 0, 2, 1].into());
+        facts.set_origin([192, 0, 2, 1].into(), true);
         of(&facts, &map, Some(query), Scheme::of(&map, Some(query)), None)
     }
 
@@ -181,7 +180,7 @@ mod tests {
             ("s3:x-amz-acl", Some("private")),
             ("s3:x-amz-meta-a", None),
             ("s3:x-amz-website-redirect-location", None),
-            ("s3:x-amz-copy-source", Some("b/public a+b")),
+            ("s3:x-amz-copy-source", Some("b/public a b")),
             ("s3:authtype", Some("REST-QUERY-STRING")),
             ("s3:signatureversion", Some("AWS4-HMAC-SHA256")),
         ] {
@@ -190,7 +189,7 @@ mod tests {
         let tags: Vec<_> = context.tags.iter().map(|tag| (tag.key.as_str(), tag.value.as_str())).collect();
         assert_eq!(tags, [("Security", "public"), ("a b", "&")]);
         assert_eq!(context.source_ip, Some([192, 0, 2, 1].into()));
-        assert!(!context.secure);
+        assert!(context.secure);
     }
 
     #[test]

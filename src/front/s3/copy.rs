@@ -1,4 +1,7 @@
 //! Copies within the server: whole objects, and parts of uploads.
+//!
+//! **Invariant:** the source is decoded once, from the header as the client sent it, and its names pass the checks of
+//! the names of a request. The store decides about exactly these, and so do conditions of policies.
 
 use http::{Extensions, HeaderMap};
 use percent_encoding::percent_decode_str;
@@ -36,6 +39,18 @@ fn source(headers: &HeaderMap, extensions: &Extensions) -> Result<Source> {
     parse(sent.and_then(|value| value.to_str().ok()).unwrap_or_default())
 }
 
+/// `bucket/key` as a copy source names it, decoded, and the text of its version; `None`: it cannot be decoded.
+pub(super) fn named(sent: &str) -> Option<(String, Option<&str>)> {
+    let (path, version) = match sent.split_once("?versionId=") {
+        Some((path, version)) => (path, Some(version)),
+        None => (sent, None),
+    };
+    // A plus is a space here, as in a query: clients that mean a plus send %2B, and some escape spaces so.
+    let path = path.replace('+', " ");
+    let path = percent_decode_str(&path).decode_utf8().ok()?;
+    Some((path.strip_prefix('/').unwrap_or(&path).to_owned(), version))
+}
+
 fn parse(sent: &str) -> Result<Source> {
     let invalid = || {
         Refusal::argument(
@@ -44,17 +59,11 @@ fn parse(sent: &str) -> Result<Source> {
             "Copy Source must mention the source bucket and key: sourcebucket/sourcekey",
         )
     };
-    let (path, version) = match sent.split_once("?versionId=") {
-        Some((path, version)) => (path, Some(version)),
-        None => (sent, None),
-    };
-    // A plus is a space here, as in a query: clients that mean a plus send %2B, and some escape spaces so.
-    let path = path.replace('+', " ");
-    let path = percent_decode_str(&path).decode_utf8().map_err(|_| invalid())?;
+    let (path, version) = named(sent).ok_or_else(invalid)?;
     if path.starts_with("arn:") {
         return Err(Refusal::not_implemented("A copy from an access point"));
     }
-    let (bucket, key) = path.strip_prefix('/').unwrap_or(&path).split_once('/').ok_or_else(invalid)?;
+    let (bucket, key) = path.split_once('/').ok_or_else(invalid)?;
     let source = Source {
         bucket: BucketName::new(bucket).map_err(|_| invalid())?,
         key: ObjectKey::new(key).map_err(|_| invalid())?,

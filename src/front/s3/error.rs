@@ -163,6 +163,9 @@ impl From<Error> for Refusal {
             Error::NotImplemented(what) => Self::not_implemented(what),
             Error::NoSpace => Self::new(507, "InsufficientStorage", "The storage has no space left for this request."),
             Error::ReadOnly => Self::denied("The bucket is read-only."),
+            Error::Archived => {
+                Self::new(403, "InvalidObjectState", "The operation is not valid for the object's storage class")
+            }
             Error::NotAttached(why) => {
                 Self::new(503, "ServiceUnavailable", "The storage of the bucket is not available now.")
                     .caused_by(why.into())

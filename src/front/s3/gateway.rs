@@ -1,6 +1,9 @@
 //! The operations that s3s calls, each one line away from the function that serves it.
 //!
 //! What is not in the table is answered by s3s with 501.
+//!
+//! **Invariant:** what is in the table is what [`super::operation`] has as built: the gate refuses an operation that is
+//! only here. Each refusal is left in the [`Exchange`], so the client is told ours and not that of s3s.
 
 use s3s::{S3, S3Request, S3Response, S3Result};
 

@@ -17,7 +17,7 @@ use super::exchange::Exchange;
 use super::host::{self, Hosts};
 use super::rewrite::http_moment;
 use super::scope::{AMZ_DATE, BASIC};
-use super::{hoisted, last_chunk, query, scope, xml_body};
+use super::{hoisted, last_chunk, query, references, scope, xml_body};
 use crate::config::limits::{BODY_XML_BYTES_MAX, FIELDS_BYTES_MAX, URI_BYTES_MAX};
 
 /// Longest life of a signature in the query, in seconds.
@@ -49,6 +49,10 @@ where
             return Err(xml_body::too_long());
         }
         body = xml_body::checked(body, &parts.headers, kind, length, exchange.clone())?;
+        // A list of parts has no text of the client's, and what comes in chunks is read as it comes.
+        if kind != xml_body::Kind::Parts && !parts.headers.contains_key("x-amz-decoded-content-length") {
+            parts.extensions.insert(references::Document);
+        }
     } else if parts.method == Method::PUT && !parts.headers.contains_key(CONTENT_LENGTH) {
         body = match Detached::take(&parts.headers, body) {
             Ok(detached) => {

@@ -5,6 +5,9 @@
 //!
 //! s3s has versions and delete markers in a list each and writes one behind the other. Clients rely on the order of S3,
 //! by key and then the newest first, whatever an entry is; so the document of versions is written here.
+//!
+//! **Invariant:** no page holds more than was asked for, nor more than [`LIST_KEYS_MAX`]; a page of none is decided
+//! like any other. Every key goes through the encoding of the answer, so none can spoil the document.
 
 use std::io::Write;
 

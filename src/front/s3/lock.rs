@@ -1,4 +1,7 @@
 //! Object lock: of buckets, and the retention and legal hold of objects.
+//!
+//! **Invariant:** a retention has a mode and a date or is none at all, and a new date lies ahead. Whether a lock may be
+//! set, shortened or lifted is the store's to decide, also where a bypass is asked for.
 
 use s3s::S3Request;
 use s3s::dto::{

@@ -1,4 +1,7 @@
 //! Access logging: the configuration of a bucket, and the line of each request.
+//!
+//! **Invariant:** the target of a request is logged without the signature and the token in it. A log is set to go to a
+//! bucket of the same owner only, and who may not set it learns nothing of the target.
 
 use std::net::IpAddr;
 use std::time::Instant;
@@ -149,7 +152,8 @@ impl Visit {
             // A signature in the query lets its reader in, until it has expired.
             target: format!("{} {} {:?}", request.method(), without_signature(target), request.version()),
             peer: facts.peer(),
-            referer: header(REFERER),
+            // The page of a signed address names it where it asks for what belongs to it.
+            referer: header(REFERER).map(|referer| without_signature(&referer)),
             agent: header(USER_AGENT),
             host: header(HOST),
             version: query::value(uri.query(), "versionId"),
@@ -220,7 +224,7 @@ fn header(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 
-/// A target whose signature cannot be used again.
+/// A target or an address whose signature cannot be used again.
 fn without_signature(target: &str) -> String {
     // The first is that of the second version.
     const SECRET: [&str; 3] = ["Signature", "X-Amz-Signature", "X-Amz-Security-Token"];
@@ -244,6 +248,7 @@ mod tests {
     #[test]
     fn signatures_are_not_logged() {
         assert_eq!(without_signature("/b/k"), "/b/k");
+        assert_eq!(without_signature("https://h/b/k?X-Amz-Signature=abc"), "https://h/b/k?X-Amz-Signature=-");
         assert_eq!(without_signature("/b/k?a=1&X-Amz-Signature=abc&b"), "/b/k?a=1&X-Amz-Signature=-&b");
         assert_eq!(without_signature("/b?X%2DAmz-Signature=abc"), "/b?X-Amz-Signature=-");
         assert_eq!(without_signature("/b/k?Expires=1&Signature=a%3D"), "/b/k?Expires=1&Signature=-");

@@ -61,6 +61,7 @@ mod object;
 mod operation;
 mod post;
 mod query;
+mod references;
 mod rewrite;
 mod scope;
 mod sigv2;
@@ -192,6 +193,7 @@ impl S3Front {
         let page = Page::new(named.bucket(), request.method(), request.headers()).filter(|_| self.base.is_empty());
         let served = AssertUnwindSafe(self.answer(request, named, &exchange)).catch_unwind().await;
         let served = served.unwrap_or_else(|_| {
+            exchange.facts().set_panicked();
             tracing::error!(request = exchange.facts().id().as_str(), "a request panicked");
             Err(Refusal::internal())
         });

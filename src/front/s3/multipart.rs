@@ -1,4 +1,7 @@
 //! Uploads in parts.
+//!
+//! **Invariant:** no answer to Complete begins before its result is known or the store has said that only long work is
+//! left. One that has begun says in its body what came of it, an error too.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -145,7 +148,7 @@ async fn completed(
     request: S3Request<CompleteMultipartUploadInput>,
     checked: Arc<Notify>,
 ) -> Result<CompleteMultipartUploadOutput> {
-    let S3Request { input, headers, extensions, uri, .. } = request;
+    let S3Request { input, headers, extensions, .. } = request;
     let upload = named(&input.bucket, &input.key, &input.upload_id)?;
     let listed = input.multipart_upload.and_then(|list| list.parts).unwrap_or_default();
     if listed.is_empty() || listed.len() > PART_NUMBER_MAX as usize {
@@ -162,10 +165,11 @@ async fn completed(
     };
     let (bucket, key) = (request.upload.bucket.clone(), request.upload.key.clone());
     let made = gateway.store.complete_telling(&caller(&extensions), request, &checked).await?;
+    let scheme = Exchange::of(&extensions).facts().scheme();
     let mut output = CompleteMultipartUploadOutput {
         expiration: lifecycle::expiration_of_written(&gateway, &bucket, &key, made.version).await,
         version_id: gateway.written_version(&bucket, made.version).await?,
-        location: Some(location(&gateway, &headers, &uri, &input.bucket, &input.key)),
+        location: Some(location(&gateway, &headers, scheme, &input.bucket, &input.key)),
         bucket: Some(input.bucket),
         key: Some(xml_safe(&input.key)),
         e_tag: Some(wire::etag(&made.etag)),
@@ -179,9 +183,8 @@ async fn completed(
 }
 
 /// Where the object can be fetched, as the client addressed this server.
-fn location(gateway: &Gateway, headers: &HeaderMap, uri: &http::Uri, bucket: &str, key: &str) -> String {
+fn location(gateway: &Gateway, headers: &HeaderMap, scheme: &str, bucket: &str, key: &str) -> String {
     let host = headers.get(http::header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let scheme = uri.scheme_str().unwrap_or("http");
     match gateway.hosts.bucket(host) {
         Some(_) => format!("{scheme}://{host}/{}", url(key)),
         None => format!("{scheme}://{host}{}/{}/{}", gateway.base, url(bucket), url(key)),

@@ -1,6 +1,9 @@
 //! Notification configuration of a bucket, between its document and the model.
 //!
 //! Topic, queue and function elements are kept apart because they come back apart; all of them name webhooks.
+//!
+//! **Invariant:** rules are kept only after all of them were found sound, each for a target that is configured; who may
+//! not set them learns nothing of what is wrong with them.
 
 use s3s::S3Request;
 use s3s::dto::{

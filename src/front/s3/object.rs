@@ -1,4 +1,7 @@
 //! One object: put, get, head, delete, and its attributes.
+//!
+//! **Invariant:** the facts in an answer are those of the version whose bytes are in it, as both come of one call of
+//! the store. Beside a range no checksum is shown, and beside a part only its own.
 
 use http::Extensions;
 use s3s::S3Request;
@@ -178,6 +181,7 @@ pub(super) async fn get(gateway: &Gateway, request: S3Request<GetObjectInput>) -
         key: wire::key(&input.key)?,
         portion: portion(&headers, input.part_number)?,
         conditions: read_conditions(&headers, input.if_modified_since, input.if_unmodified_since),
+        if_range: None,
         customer_key: sse::read_key(&headers)?,
     };
     let bucket = request.bucket.clone();
@@ -203,6 +207,7 @@ pub(super) async fn head(gateway: &Gateway, request: S3Request<HeadObjectInput>)
         key: wire::key(&input.key)?,
         portion: portion(&headers, input.part_number)?,
         conditions: read_conditions(&headers, input.if_modified_since, input.if_unmodified_since),
+        if_range: None,
         customer_key: sse::read_key(&headers)?,
     };
     let bucket = request.bucket.clone();
@@ -266,6 +271,7 @@ pub(super) async fn attributes(
         key: wire::key(&input.key)?,
         portion: Portion::Whole,
         conditions: Conditions::default(),
+        if_range: None,
         customer_key: sse::read_key(&headers)?,
     };
     let bucket = request.bucket.clone();

@@ -1,4 +1,7 @@
 //! The operations by name: which ones exist here, and the rest of S3, for the log.
+//!
+//! **Invariant:** a name that s3s gives is answered by one of these texts, so log and metrics hold no other. What
+//! [`BUILT`] names has its line in the table of [`super::gateway`], and the reverse.
 
 /// One operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,4 +1,7 @@
 //! Query strings as the guards see them: names and values, raw and decoded; and paths.
+//!
+//! **Invariant:** names and values are decoded as s3s decodes them, lest a guard look at another request than the one
+//! that is served. Of a parameter that was sent twice [`value`] is the first.
 
 use std::borrow::Cow;
 

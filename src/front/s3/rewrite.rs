@@ -4,12 +4,12 @@
 //! Amazon would not allow. s3s refuses all of these, and where they are signed they cannot be changed before the
 //! signature is verified. So such a request takes a route of its own: s3s verifies it as it came, and then it is served
 //! with plain headers under the identity that was verified. So does one whose signer moved headers into the query (see
-//! `hoisted`), and every request below a path (see `mount`), whose path is changed in between, and whose body comes out of
-//! its chunks there.
+//! `hoisted`), every request below a path (see `mount`), whose path is changed in between, and whose body comes out of
+//! its chunks there, and every document with text in it (see `references`).
 //!
 //! **Invariant:** a [`Verified`] exists only behind a verified signature or for an anonymous request; nothing but the
-//! headers named in [`plain`], those in the query, the path in front and what proved who asks differs between what was
-//! verified and what is served.
+//! headers named in [`plain`], those in the query, the path in front, how a document writes its characters and what
+//! proved who asks differs between what was verified and what is served.
 
 use std::sync::Arc;
 
@@ -26,6 +26,7 @@ use super::context::Scheme;
 use super::error::Result;
 use super::exchange::Exchange;
 use super::mount::{Inner, Keys, TOKEN, token};
+use super::references::{self, Document};
 use super::{guard, hoisted, query};
 use crate::model::caller::Token;
 use crate::model::name::BucketName;
@@ -91,7 +92,8 @@ impl Rewrite {
 #[async_trait::async_trait]
 impl S3Route for Rewrite {
     fn is_match(&self, method: &Method, uri: &Uri, headers: &HeaderMap, extensions: &mut Extensions) -> bool {
-        if extensions.get::<Inner>().is_some() || hoisted::any(method, uri, headers) {
+        let marked = extensions.get::<Inner>().is_some() || extensions.get::<Document>().is_some();
+        if marked || hoisted::any(method, uri, headers) {
             return true;
         }
         let bodyless =
@@ -123,7 +125,11 @@ impl S3Route for Rewrite {
             let exchange = Exchange::of(&request.extensions);
             hoisted::put_back(&uri, &mut headers).map_err(|refusal| exchange.refuse(refusal))?;
         }
-        let mut served = http::Request::new(request.input);
+        let document = request.extensions.remove::<Document>();
+        let mut served = http::Request::new(match document {
+            Some(Document) => references::as_bytes(request.input),
+            None => request.input,
+        });
         *served.method_mut() = request.method;
         *served.uri_mut() = without(&uri, |name| query::is_signature(name) || (moved && hoisted::is_header(name)));
         *served.headers_mut() = headers;

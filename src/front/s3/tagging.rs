@@ -1,4 +1,7 @@
 //! Tags of buckets and objects.
+//!
+//! **Invariant:** tags become [`Tags`], which checks them, before the store is asked; the tags of a named version are
+//! another right than those of the current one.
 
 use s3s::S3Request;
 use s3s::dto::{

@@ -31,6 +31,7 @@ async fn object(gateway: &Gateway, extensions: &Extensions, bucket: &str, key: &
         key: wire::key(key)?,
         portion: Portion::Whole,
         conditions: Conditions::default(),
+        if_range: None,
         customer_key: None,
     };
     Ok(gateway.store.torrent(&caller(extensions), request).await?.object)

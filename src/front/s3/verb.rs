@@ -1,4 +1,7 @@
 //! Verbs that a resource has not.
+//!
+//! **Invariant:** no operation is refused by its verb: the refusal counts only where s3s itself has found none for the
+//! request.
 
 use http::{Method, Request, Response, StatusCode};
 use s3s::Body;

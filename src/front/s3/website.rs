@@ -1,4 +1,6 @@
 //! The configuration of a bucket as a website; what it then answers is in [`super::site`].
+//!
+//! **Invariant:** what is kept was [`Website::checked`]; who may not set it learns nothing of what is wrong with it.
 
 use s3s::S3Request;
 use s3s::dto::{

@@ -1,4 +1,7 @@
 //! Between the model and what s3s reads and writes: names, times, tags, checksums, owners.
+//!
+//! **Invariant:** a name, an id or a number of a client leaves here checked, or is refused; only the size of a page is
+//! cut to what may be. Every time that is shown is in whole seconds.
 
 use http::HeaderMap;
 use s3s::dto::{self, ETag, Initiator, Owner, StorageClass};

@@ -47,8 +47,9 @@ struct Digests {
     tail: Vec<u8>,
 }
 
-/// What begins a document type. No document of S3 has one, and what it declares is for a reader to fetch and to expand.
-const DOCTYPE: &[u8] = b"<!DOCTYPE";
+/// What no document of S3 has: a document type, which declares what a reader is to fetch and to expand, and a section of
+/// characters, which s3s leaves out of the text.
+const REFUSED: [&[u8; 9]; 2] = [b"<!DOCTYPE", b"<![CDATA["];
 
 impl Digests {
     fn update(&mut self, frame: &[u8]) -> Result<()> {
@@ -57,10 +58,11 @@ impl Digests {
             return Err(too_long());
         }
         self.tail.extend_from_slice(frame);
-        if self.tail.windows(DOCTYPE.len()).any(|word| word.eq_ignore_ascii_case(DOCTYPE)) {
+        let refused = |word: &[u8]| REFUSED.iter().any(|refused| word.eq_ignore_ascii_case(&refused[..]));
+        if self.tail.windows(REFUSED[0].len()).any(refused) {
             return Err(Refusal::malformed_xml());
         }
-        self.tail.drain(..self.tail.len().saturating_sub(DOCTYPE.len() - 1));
+        self.tail.drain(..self.tail.len().saturating_sub(REFUSED[0].len() - 1));
         if let Some((hasher, _)) = &mut self.md5 {
             hasher.update(frame);
         }

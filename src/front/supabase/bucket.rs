@@ -233,9 +233,8 @@ pub(super) async fn get(front: &Supabase, asked: &Asked) -> Result<Response> {
 pub(super) async fn update(front: &Supabase, asked: &Asked, body: Body) -> Result<Response> {
     let caller = front.caller(asked).await?;
     let headers = &asked.head.headers;
-    let chunked = headers.contains_key(http::header::TRANSFER_ENCODING);
     // A request that names nothing changes nothing, also without a body.
-    let mut fields = match !chunked && crate::front::wire::length(headers).unwrap_or(0) == 0 {
+    let mut fields = match http_body::Body::is_end_stream(&body) {
         true => Fields::of_query(None),
         false => Fields::of_body(headers, body).await?,
     };

@@ -120,11 +120,19 @@ pub(super) async fn copy(front: &Supabase, asked: &Asked, body: Body) -> Result<
         return Err(Refusal::invalid("Invalid cacheControl"));
     }
     let document = meta::header_document(asked)?;
+    // What is not said of a row that is written over stays what it was.
+    let kept = match document.is_none() && asked.upserts() && !keep {
+        true => front.facts(&caller, &way.to.0, &way.to.1).await.ok().map(|object| object.content),
+        false => None,
+    };
     let changed = |source: &Object| {
         let mut content = source.content.clone();
         content.content_type = kind.clone().or(content.content_type);
         content.cache_control = cache.clone().or(content.cache_control);
-        meta::describe(&mut content, document.clone().unwrap_or_default());
+        match &kept {
+            Some(kept) => (content.document, content.user) = (kept.document.clone(), kept.user.clone()),
+            None => meta::describe(&mut content, document.clone().unwrap_or_default()),
+        }
         Some(content)
     };
     let content = |source: &Object| if keep { None } else { changed(source) };

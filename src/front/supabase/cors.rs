@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 /// What a page may read of an answer.
 const EXPOSED: &str = "content-length, content-range, content-disposition, etag, last-modified, location, \
-                       upload-offset, upload-length, upload-expires, tus-version, tus-resumable, tus-max-size, \
+                       upload-offset, upload-length, upload-defer-length, upload-expires, tus-version, tus-resumable, tus-max-size, \
                        tus-extension, tus-complete, x-robots-tag";
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 /// What a page may send that asks for nothing in particular.
@@ -48,10 +48,10 @@ impl Page {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
         headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("*"));
     }
+}
 
-    /// Lets the page read the answer.
-    pub(super) fn tell(&self, headers: &mut HeaderMap) {
-        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
-    }
+/// Lets pages read an answer.
+pub(super) fn tell(headers: &mut HeaderMap) {
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
 }

@@ -191,6 +191,9 @@ impl From<Error> for Refusal {
             Error::AccessDenied => Self::denied(ROW_DENIED),
             Error::ObjectLocked => Self::denied("Access denied"),
             Error::ReadOnly => Self::denied("The bucket is read-only"),
+            Error::Archived => {
+                Self::new(409, "InvalidObjectState", "The object is archived in its storage", "InvalidObjectState")
+            }
             Error::PreconditionFailed => Self::invalid("A precondition failed").plainly(412),
             Error::NotModified { .. } => Self::invalid("Not modified").plainly(304),
             Error::ConditionalConflict => Self::new(423, "ResourceLocked", "The resource is locked", "ResourceLocked"),

@@ -1,4 +1,6 @@
 //! Whether the service answers, what it is, and the cache in front of it, of which there is none here.
+//!
+//! **Invariant:** without a token that counts nothing is told but that the service answers, and its version.
 
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};

@@ -343,7 +343,7 @@ impl Cursor {
         let text = String::from_utf8(STANDARD.decode(text).ok()?).ok()?;
         let mut cursor = Self::default();
         let mut lines = text.split('\n');
-        cursor.last = lines.next()?.strip_prefix("l:")?.to_owned();
+        cursor.last = lines.next()?.strip_prefix("l:")?.replace("%0A", "\n").replace("%25", "%");
         for line in lines {
             match line.split_once(':')? {
                 ("o", order) => cursor.order = Some(order.to_owned()),
@@ -356,7 +356,8 @@ impl Cursor {
     }
 
     fn text(last: &str, order: Order, at: i64) -> String {
-        let mut text = format!("l:{last}");
+        // A line feed in a name ends no line.
+        let mut text = format!("l:{}", last.replace('%', "%25").replace('\n', "%0A"));
         if order.descending {
             text.push_str("\no:desc");
         }
@@ -463,6 +464,10 @@ mod tests {
         assert_eq!(cursor, Cursor { last: "a/b c".to_owned(), order: o, column: c, at: 5 });
         let plain = Order { column: Column::Name, descending: false };
         assert_eq!(Cursor::text("a.txt", plain, 0), "bDphLnR4dA==");
+        for name in ["a\nb", "a\no:desc", "100%0A", "%25%"] {
+            let cursor = Cursor::parse(&Cursor::text(name, plain, 0)).expect("a cursor");
+            assert_eq!(cursor, Cursor { last: name.to_owned(), ..Cursor::default() });
+        }
         assert_eq!(Cursor::parse("zzzz"), None);
     }
 }

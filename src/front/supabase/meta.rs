@@ -53,6 +53,12 @@ pub(super) fn media_type(text: &str) -> Result<String> {
     Err(Refusal::media_type("Invalid Content-Type header"))
 }
 
+/// Whether a text is a number of seconds as caching has it.
+pub(super) fn is_seconds(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
+}
+
 /// The metadata of the header, in base64. What cannot be read is passed over.
 pub(super) fn header_document(asked: &Asked) -> Result<Option<Map<String, Value>>> {
     let Some(text) = asked.header("x-metadata") else { return Ok(None) };

@@ -159,9 +159,8 @@ async fn serve(State(front): State<Supabase>, request: Request) -> Response {
             Err(refusal) => refusal.answer(&facts),
         },
     };
-    if let Some(page) = page {
-        page.tell(answer.headers_mut());
-    }
+    // Also where nobody asks for it: a browser keeps what it got for a picture, and shows it to pages.
+    cors::tell(answer.headers_mut());
     answer
 }
 

@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::response::Response;
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, EXPIRES,
-    IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, RANGE, X_CONTENT_TYPE_OPTIONS,
+    IF_NONE_MATCH, LAST_MODIFIED, RANGE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -20,9 +20,8 @@ use super::schema::Fields;
 use super::sign::Scope;
 use super::who::Known;
 use super::{Asked, Supabase, dates, names, row, upload};
-use crate::front::wire::{STILL, conditions, confine, outgoing, put};
-use crate::model::caller::Caller;
-use crate::model::condition::{Conditions, TagMatch};
+use crate::front::wire::{STILL, conditions, confine, if_range, outgoing, put};
+use crate::model::condition::Conditions;
 use crate::model::name::BucketName;
 use crate::model::object::Object;
 use crate::model::range::ByteRange;
@@ -70,6 +69,7 @@ pub(super) async fn info(front: &Supabase, asked: &Asked) -> Result<Response> {
         version: None,
         portion: Portion::Whole,
         conditions: Conditions::default(),
+        if_range: None,
         customer_key: None,
     };
     let object = match front.store.head(&known.caller, request).await {
@@ -120,17 +120,15 @@ impl Supabase {
         (bucket, key): (&BucketName, &str),
         kept: Kept,
     ) -> Result<Response> {
-        let mut request = GetRequest {
+        let request = GetRequest {
             bucket: bucket.clone(),
             key: names::key(key)?,
             version: None,
             portion: portion(&asked.head.headers)?,
+            if_range: if_range(&asked.head.headers),
             conditions: conditions(&asked.head.headers),
             customer_key: None,
         };
-        if request.portion != Portion::Whole && asked.head.headers.contains_key(IF_RANGE) {
-            self.hold_range(&known.caller, &mut request, asked).await?;
-        }
         let shown = Shown { asked, kept };
         if asked.head.method == Method::HEAD {
             return match self.store.head(&known.caller, request).await {
@@ -145,21 +143,6 @@ impl Supabase {
             }
             Err(error) => self.not_served(known, bucket, &shown, error).await,
         }
-    }
-
-    /// A range of what is there no more is no range: the whole is sent.
-    async fn hold_range(&self, caller: &Caller, request: &mut GetRequest, asked: &Asked) -> Result<()> {
-        let whole = GetRequest { portion: Portion::Whole, conditions: Conditions::default(), ..request.clone() };
-        let Ok(found) = self.store.head(caller, whole).await else { return Ok(()) };
-        let wanted = asked.header(IF_RANGE.as_str()).unwrap_or_default();
-        let same = wanted == format!("\"{}\"", found.object.etag)
-            || dates::parse(wanted).is_some_and(|at| at.seconds() == found.object.modified.seconds());
-        if same {
-            request.conditions.if_match = Some(TagMatch::Of(vec![found.object.etag]));
-        } else {
-            request.portion = Portion::Whole;
-        }
-        Ok(())
     }
 
     async fn not_served(

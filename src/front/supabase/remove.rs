@@ -89,6 +89,7 @@ impl Supabase {
             version: None,
             portion: Portion::Whole,
             conditions: Conditions::default(),
+            if_range: None,
             customer_key: None,
         };
         Ok(self.store.head(caller, request).await?.object)

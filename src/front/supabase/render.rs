@@ -67,6 +67,7 @@ pub(super) async fn serve(front: &Supabase, asked: &Asked) -> Result<Response> {
         version: None,
         portion: Portion::Whole,
         conditions: Conditions::default(),
+        if_range: None,
         customer_key: None,
     };
     let served = match front.store.get(&known.caller, whole).await {
@@ -134,7 +135,7 @@ async fn made(front: &Supabase, body: Bytes, object: &Object, transform: Transfo
         let _turn = turn;
         transform.make(&bytes)
     });
-    let made = work.await.map_err(|error| Refusal::from(Error::Internal(error.into())))?;
+    let made = work.await.map_err(|error| Refusal::from(Error::from(error)))?;
     made.map_err(|error| {
         tracing::debug!(%error, "an image is not made");
         Refusal::invalid("The source image is invalid or unsupported for rendering")

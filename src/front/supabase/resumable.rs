@@ -1,8 +1,8 @@
 //! Resumable uploads (TUS 1.0.0): begun, gone on with, asked about, given up.
 //!
 //! An upload is a multipart upload of the store. What else there is to know of it, its length, when it ends and what it
-//! may replace, stands signed in its address, so that any process and any restart goes on with it. What comes is stored
-//! in pieces, each durable before the next begins; when a client goes away what came until then is a piece, too.
+//! may replace, stands signed in its address, so that any process and any restart goes on with it. A length that is
+//! said only later stands in the row of the upload. What is stored of it, and its end, are in [`stored`].
 //!
 //! **Invariant:** the offset that is told is the sum of what is stored. Of requests for one upload the latest goes on;
 //! the one before it ends where it is.
@@ -13,19 +13,19 @@ use http::{HeaderValue, Method, StatusCode, header};
 use serde_json::{Value, json};
 
 use super::error::{Refusal, Result};
-use super::intake::{Source, Taken};
 use super::route::Op;
 use super::sign::Scope;
-use super::{Asked, Supabase, meta, names, upload, wire};
-use crate::config::limits::{PART_NUMBER_MAX, PIECE_BYTES};
+use super::{Asked, BASE, Supabase, meta, names, row, upload, wire};
 use crate::model::caller::Caller;
 use crate::model::id::UploadId;
 use crate::model::name::{BucketName, ObjectKey};
 use crate::model::object::Content;
 use crate::model::time::{Clock, Timestamp};
-use crate::model::upload::{Part, UploadState};
-use crate::store::Error;
-use crate::store::request::{CompleteRequest, CreateUpload, Given, Incoming, ListedPart, PutRequest, UploadRef};
+use crate::store::request::{CreateUpload, Given, Incoming, PutRequest, UploadRef};
+
+mod stored;
+
+use stored::Brought;
 
 const VERSION: &str = "1.0.0";
 const EXTENSIONS: &str = "creation,creation-with-upload,creation-defer-length,termination,expiration";
@@ -49,23 +49,44 @@ pub(super) async fn serve(front: &Supabase, asked: &Asked, body: Body) -> Result
     if asked.head.method == Method::OPTIONS {
         return Ok(options(front));
     }
-    let caller = match caller(front, asked).await {
-        Ok(caller) => caller,
+    let method = method(asked)?;
+    let served = match caller(front, asked).await {
+        Ok(caller) => act(front, asked, method, &caller, body).await,
         // Who nobody knows is told so in JSON.
         Err(refusal) if refusal.code == "AccessDenied" => return Err(refusal),
-        Err(refusal) => return Ok(told(asked, refusal)),
+        Err(refusal) => Err(refusal),
     };
-    let served = match asked.header("tus-resumable") {
+    let mut answer = served.unwrap_or_else(|refusal| told(asked, refusal));
+    if method == "HEAD" {
+        put(&mut answer, "cache-control", "no-store");
+    }
+    Ok(answer)
+}
+
+/// What is asked for. Whoever cannot send a method says in a header which one is meant.
+fn method(asked: &Asked) -> Result<&str> {
+    match (asked.head.method.as_str(), asked.header("x-http-method-override")) {
+        ("POST", _) if asked.route.key.is_empty() => Ok("POST"),
+        ("POST", Some(meant @ ("HEAD" | "PATCH" | "DELETE"))) => Ok(meant),
+        ("POST", _) => {
+            let path = asked.head.uri.path();
+            Err(Refusal::no_route("POST", path.strip_prefix(BASE).unwrap_or(path)))
+        }
+        (method, _) => Ok(method),
+    }
+}
+
+async fn act(front: &Supabase, asked: &Asked, method: &str, caller: &Caller, body: Body) -> Result<Response> {
+    match asked.header("tus-resumable") {
         None => Err(Refusal::invalid("Tus-Resumable Required").meaning(412)),
-        Some(VERSION) => match asked.head.method.as_str() {
-            "POST" => create(front, asked, &caller, body).await,
-            "HEAD" => head(front, asked, &caller).await,
-            "PATCH" => patch(front, asked, &caller, body).await,
-            _ => terminate(front, asked, &caller).await,
+        Some(VERSION) => match method {
+            "POST" => create(front, asked, caller, body).await,
+            "HEAD" => head(front, asked, caller).await,
+            "PATCH" => patch(front, asked, caller, body).await,
+            _ => terminate(front, asked, caller).await,
         },
         Some(_) => Err(Refusal::invalid("Tus-Resumable version is not supported").meaning(412)),
-    };
-    Ok(served.unwrap_or_else(|refusal| told(asked, refusal)))
+    }
 }
 
 /// Who asks: by a token, or by a signed address in a header.
@@ -79,6 +100,7 @@ async fn caller(front: &Supabase, asked: &Asked) -> Result<Caller> {
     let token = asked.header("x-signature").ok_or(Refusal::invalid("Missing x-signature header"))?;
     let (bucket, key) = match front.ticket(asked) {
         Ok(ticket) => (ticket.upload.bucket.to_string(), ticket.upload.key.to_string()),
+        Err(refusal) if !asked.route.key.is_empty() => return Err(refusal),
         Err(_) => {
             let said = Said::of(asked)?;
             (said.bucket, said.key)
@@ -100,6 +122,9 @@ fn told(asked: &Asked, refusal: Refusal) -> Response {
     let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut answer = answer(status);
     answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain;charset=UTF-8"));
+    if status == StatusCode::PRECONDITION_FAILED {
+        put(&mut answer, "tus-version", VERSION);
+    }
     let text = if refusal.code == "EntityTooLarge" { "Maximum size exceeded" } else { &refusal.message };
     *answer.body_mut() = Body::from(text.to_owned());
     answer
@@ -131,8 +156,8 @@ impl Said {
         use base64::Engine as _;
         let text = asked.header("upload-metadata").ok_or(Refusal::invalid("Metadata header is required"))?;
         let mut said = Self { bucket: String::new(), key: String::new(), content: Content::default() };
-        said.content.content_type = Some(super::row::UNTYPED.to_owned());
-        said.content.cache_control = Some(super::row::UNCACHED.to_owned());
+        said.content.content_type = Some(row::UNTYPED.to_owned());
+        said.content.cache_control = Some(row::UNCACHED.to_owned());
         for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once(' ').unwrap_or((pair, ""));
             let value = base64::engine::general_purpose::STANDARD.decode(value.trim()).ok();
@@ -141,8 +166,8 @@ impl Said {
             match name {
                 "bucketName" => said.bucket = value,
                 "objectName" => said.key = value,
-                "contentType" => said.content.content_type = Some(meta::media_type(&value)?),
-                "cacheControl" if value.bytes().all(|b| b.is_ascii_graphic()) => {
+                "contentType" if !value.is_empty() => said.content.content_type = Some(meta::media_type(&value)?),
+                "cacheControl" if meta::is_seconds(&value) => {
                     said.content.cache_control = Some(format!("max-age={value}"));
                 }
                 "metadata" => {
@@ -159,17 +184,26 @@ impl Said {
 
 fn number(asked: &Asked, name: &str) -> Result<Option<u64>> {
     let Some(value) = asked.head.headers.get(name) else { return Ok(None) };
-    let value = value.to_str().ok().and_then(|text| text.parse().ok());
+    let digits = |text: &&str| text.bytes().all(|b| b.is_ascii_digit());
+    let value = value.to_str().ok().filter(digits).and_then(|text| text.parse().ok());
     value.map(Some).ok_or_else(|| Refusal::invalid(format!("{name} is no number")))
+}
+
+/// How long an upload becomes that is begun; `None`: that is said later.
+fn whole_length(asked: &Asked) -> Result<Option<u64>> {
+    let length = number(asked, "upload-length")?;
+    match (length, asked.head.headers.get("upload-defer-length")) {
+        (Some(_), None) => Ok(length),
+        (None, Some(later)) if later == "1" => Ok(None),
+        (_, Some(later)) if later != "1" => Err(Refusal::invalid("Invalid Upload-Defer-Length")),
+        _ => Err(Refusal::invalid("Upload-Length or Upload-Defer-Length header required")),
+    }
 }
 
 async fn create(front: &Supabase, asked: &Asked, caller: &Caller, body: Body) -> Result<Response> {
     let said = Said::of(asked)?;
     let (bucket, key) = (front.bucket(&said.bucket).await?, names::new_key(&said.key)?);
-    let length = number(asked, "upload-length")?;
-    if length.is_none() && asked.header("upload-defer-length") != Some("1") {
-        return Err(Refusal::invalid("Upload-Length or Upload-Defer-Length header required"));
-    }
+    let length = whole_length(asked)?;
     if length.is_some_and(|length| length > front.options.file_bytes_max) {
         return Err(Refusal::too_large());
     }
@@ -200,8 +234,9 @@ async fn create(front: &Supabase, asked: &Asked, caller: &Caller, body: Body) ->
     put(&mut made, "location", &front.location(asked, &ticket)?);
     tell_end(&mut made, &ticket);
     if asked.header("content-type") == Some(PIECES) {
-        let offset = front.take(caller, &ticket, 0, ticket.length, body).await?;
-        tell_offset(&mut made, offset, ticket.length);
+        let brought = Brought { offset: 0, length, bytes: wire::length(&asked.head.headers), body };
+        let (offset, length) = front.take(caller, &ticket, brought).await?;
+        tell_offset(&mut made, offset, length);
     }
     Ok(made)
 }
@@ -221,18 +256,24 @@ fn tell_offset(answer: &mut Response, offset: u64, length: Option<u64>) {
 
 async fn head(front: &Supabase, asked: &Asked, caller: &Caller) -> Result<Response> {
     let ticket = front.ticket(asked)?;
-    // Who asks wants to go on: what still waits for another connection ends first.
-    let _turn = front.turns.next(ticket.upload.id).await?;
+    let progress = front.settled(caller, &ticket).await.map_err(for_now)?;
     let mut found = answer(StatusCode::OK);
-    put(&mut found, "cache-control", "no-store");
-    let offset = front.offset(caller, &ticket).await?;
-    match ticket.length {
+    match progress.length {
         Some(length) => put(&mut found, "upload-length", &length.to_string()),
         None => put(&mut found, "upload-defer-length", "1"),
     }
-    put(&mut found, "upload-offset", &offset.to_string());
+    put(&mut found, "upload-offset", &progress.offset().to_string());
     tell_end(&mut found, &ticket);
     Ok(found)
+}
+
+/// A refusal of HEAD. What will pass is told as an upload that others have for now: at that clients ask again, and at
+/// anything else tus-js-client and Uppy send the whole as a new upload.
+fn for_now(refusal: Refusal) -> Refusal {
+    match refusal.status {
+        503 | 507 => refusal.meaning(423),
+        _ => refusal,
+    }
 }
 
 async fn patch(front: &Supabase, asked: &Asked, caller: &Caller, body: Body) -> Result<Response> {
@@ -241,14 +282,8 @@ async fn patch(front: &Supabase, asked: &Asked, caller: &Caller, body: Body) -> 
     }
     let offset = number(asked, "upload-offset")?.ok_or(Refusal::invalid("Upload-Offset header required"))?;
     let ticket = front.ticket(asked)?;
-    let length = match (ticket.length, number(asked, "upload-length")?) {
-        (Some(known), Some(said)) if known != said => return Err(Refusal::invalid("Upload-Length cannot be changed")),
-        (known, said) => known.or(said),
-    };
-    if length.is_some_and(|length| length > front.options.file_bytes_max) {
-        return Err(Refusal::too_large());
-    }
-    let offset = front.take(caller, &ticket, offset, length, body).await?;
+    let (length, bytes) = (number(asked, "upload-length")?, wire::length(&asked.head.headers));
+    let (offset, length) = front.take(caller, &ticket, Brought { offset, length, bytes, body }).await?;
     let mut taken = answer(StatusCode::NO_CONTENT);
     tell_offset(&mut taken, offset, length);
     tell_end(&mut taken, &ticket);
@@ -307,9 +342,7 @@ impl Supabase {
         content: Content,
         upsert: bool,
     ) -> Result<Response> {
-        let body = wire::frames(Body::empty());
-        let body =
-            Incoming { length: Some(0), frames: body, md5: None, checksum: None, algorithm: None, trailer: None };
+        let body = Incoming::new(wire::frames(Body::empty()), Some(0));
         let conditions = upload::conditions(upsert);
         let named = UploadRef { bucket: bucket.clone(), key: key.clone(), id: UploadId::fresh() };
         let request = PutRequest {
@@ -327,98 +360,16 @@ impl Supabase {
         tell_offset(&mut made, 0, Some(0));
         Ok(made)
     }
+}
 
-    /// The parts of an upload; `None`: it is complete.
-    async fn parts(&self, caller: &Caller, upload: &UploadRef) -> Result<Option<Vec<Part>>> {
-        let (state, parts) = self.store.upload_progress(caller, upload).await?;
-        match state {
-            UploadState::Open | UploadState::Completing => Ok(Some(parts)),
-            UploadState::Done(_) => Ok(None),
-            UploadState::Aborted => Err(gone()),
-        }
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    async fn offset(&self, caller: &Caller, ticket: &Ticket) -> Result<u64> {
-        let parts = self.parts(caller, &ticket.upload).await?;
-        Ok(parts.map_or(ticket.length.unwrap_or(0), |parts| parts.iter().map(|part| part.size).sum()))
-    }
-
-    /// Takes in what comes from an offset on, and completes the upload if that is all. Returns the new offset.
-    ///
-    /// It goes on in a task of its own: a client that goes away ends its body, and what came until then counts.
-    async fn take(
-        &self,
-        caller: &Caller,
-        ticket: &Ticket,
-        offset: u64,
-        length: Option<u64>,
-        body: Body,
-    ) -> Result<u64> {
-        let (front, caller, ticket) = (self.clone(), caller.clone(), ticket.clone());
-        let taking = tokio::spawn(async move { front.take_in(&caller, &ticket, offset, length, body).await });
-        taking.await.map_err(|error| Refusal::from(Error::Internal(error.into())))?
-    }
-
-    async fn take_in(
-        &self,
-        caller: &Caller,
-        ticket: &Ticket,
-        offset: u64,
-        length: Option<u64>,
-        body: Body,
-    ) -> Result<u64> {
-        let turn = self.turns.next(ticket.upload.id).await?;
-        let conflict = || Refusal::invalid("Upload-Offset conflict").meaning(409);
-        let Some(parts) = self.parts(caller, &ticket.upload).await? else { return Err(conflict()) };
-        let mut at: u64 = parts.iter().map(|part| part.size).sum();
-        if at != offset {
-            return Err(conflict());
-        }
-        let mut next = parts.last().map_or(1, |part| part.number + 1);
-        let left = length.unwrap_or(self.options.file_bytes_max).saturating_sub(at);
-        let source = Source::new(wire::frames(body), left, turn.ended());
-        // Few enough pieces for the longest upload.
-        let piece = PIECE_BYTES.max(length.unwrap_or(0) / u64::from(PART_NUMBER_MAX / 2));
-        while source.has_more().await {
-            if next > PART_NUMBER_MAX {
-                return Err(Refusal::too_large());
-            }
-            let taken: Taken = source.piece(piece);
-            let frames = taken.frames;
-            let body = Incoming { length: None, frames, md5: None, checksum: None, algorithm: None, trailer: None };
-            self.store.upload_part(caller, &ticket.upload, next, None, body).await?;
-            at += taken.bytes.load(std::sync::atomic::Ordering::SeqCst);
-            next += 1;
-        }
-        if source.is_over() {
-            return Err(Refusal::too_large());
-        }
-        if Some(at) == length {
-            self.complete(caller, ticket).await?;
-        }
-        Ok(at)
-    }
-
-    async fn complete(&self, caller: &Caller, ticket: &Ticket) -> Result<()> {
-        let Some(parts) = self.parts(caller, &ticket.upload).await? else { return Ok(()) };
-        let listed = parts.into_iter().map(|part| ListedPart { number: part.number, etag: part.etag, checksum: None });
-        let request = CompleteRequest {
-            upload: ticket.upload.clone(),
-            parts: listed.collect(),
-            conditions: upload::conditions(ticket.upsert),
-            size: ticket.length,
-            checksum: None,
-            kind: None,
-            customer_key: None,
-        };
-        match self.store.join_upload(caller, request).await {
-            Ok(_) => Ok(()),
-            Err(error @ (Error::PreconditionFailed | Error::TooLarge { .. } | Error::TypeRefused(_))) => {
-                // It can never be completed.
-                self.store.give_up_upload(caller, &ticket.upload).await?;
-                Err(upload::refused(error))
-            }
-            Err(error) => Err(upload::refused(error)),
-        }
+    #[test]
+    fn what_passes_is_told_as_locked() {
+        let told = |status| for_now(Refusal::internal().meaning(status)).status;
+        assert_eq!([503, 507].map(told), [423, 423]);
+        assert_eq!([404, 409, 413, 423, 500].map(told), [404, 409, 413, 423, 500]);
     }
 }

@@ -127,7 +127,7 @@ pub(super) fn find(method: &Method, path: &str) -> Result<Route> {
 /// What is named and what stands behind it.
 type Found<'a> = (Op, &'a str, &'a [&'a str]);
 
-/// Resumable uploads and images.
+/// Resumable uploads and images. A POST to an upload is what its header says instead.
 fn find_other<'a>(method: &Method, segments: &'a [&'a str]) -> Option<Found<'a>> {
     let reads = *method == Method::GET || *method == Method::HEAD;
     Some(match (method.as_str(), segments) {
@@ -135,10 +135,10 @@ fn find_other<'a>(method: &Method, segments: &'a [&'a str]) -> Option<Found<'a>>
             (Op::ResumeSigned, "", &[][..])
         }
         ("POST" | "OPTIONS", ["upload", "resumable"] | ["upload", "resumable", ""]) => (Op::Resume, "", &[][..]),
-        ("HEAD" | "PATCH" | "DELETE" | "OPTIONS", ["upload", "resumable", "sign", ticket]) => {
+        ("POST" | "HEAD" | "PATCH" | "DELETE" | "OPTIONS", ["upload", "resumable", "sign", ticket]) => {
             (Op::ResumeSigned, "", std::slice::from_ref(ticket))
         }
-        ("HEAD" | "PATCH" | "DELETE" | "OPTIONS", ["upload", "resumable", ticket]) => {
+        ("POST" | "HEAD" | "PATCH" | "DELETE" | "OPTIONS", ["upload", "resumable", ticket]) => {
             (Op::Resume, "", std::slice::from_ref(ticket))
         }
         (_, ["render", "image", kind, bucket, key @ ..]) if reads && !key.is_empty() => match *kind {
@@ -173,6 +173,11 @@ mod tests {
             ("GET", "/object/public/b/%253F", Op::GetPublic, "b", "%3F"),
             ("POST", "/object/public/b/k", Op::Upload, "public", "b/k"),
             ("DELETE", "/object/b", Op::DeleteMany, "b", ""),
+            ("POST", "/upload/resumable/", Op::Resume, "", ""),
+            ("PATCH", "/upload/resumable/t", Op::Resume, "", "t"),
+            ("POST", "/upload/resumable/t", Op::Resume, "", "t"),
+            ("POST", "/upload/resumable/sign", Op::ResumeSigned, "", ""),
+            ("POST", "/upload/resumable/sign/t", Op::ResumeSigned, "", "t"),
         ] {
             let method = Method::from_bytes(method.as_bytes()).expect("a method");
             let found = find(&method, path).expect(path);

@@ -13,7 +13,7 @@ use super::schema::{Fields, Given};
 use super::transform::Transform;
 use super::who::listing;
 use super::{Asked, Supabase, meta, names, upload};
-use crate::front::wire::decode;
+use crate::front::wire::{decode, length};
 use crate::model::caller::{Caller, Who};
 use crate::model::condition::Conditions;
 use crate::model::name::{BucketName, ObjectKey};
@@ -144,6 +144,7 @@ impl Supabase {
             version: None,
             portion: Portion::Whole,
             conditions: Conditions::default(),
+            if_range: None,
             customer_key: None,
         };
         match self.store.head(caller, request).await {
@@ -243,7 +244,9 @@ pub(super) async fn upload(front: &Supabase, asked: &Asked) -> Result<Response> 
         Some(_) => Some(meta::of_headers(asked)?),
         None => None,
     };
-    match front.store.try_put(&caller, (&bucket, &key), &conditions, content.as_ref(), None).await {
+    // As is its length: that of this request stands for it.
+    let length = length(&asked.head.headers);
+    match front.store.try_put(&caller, (&bucket, &key), &conditions, content.as_ref(), length).await {
         Ok(()) => {}
         Err(Error::NoSuchBucket) => return Err(Refusal::no_related()),
         Err(error) => return Err(upload::refused(error)),

@@ -96,7 +96,7 @@ impl Supabase {
             content,
             given: Given { keeps_created: upsert, ..Given::default() },
             conditions: conditions(upsert),
-            body: Incoming { length, frames, md5: None, checksum: None, algorithm: None, trailer: None },
+            body: Incoming { around: declared, ..Incoming::new(frames, length) },
         };
         self.store.put_with(caller, request, behind).await.map_err(refused)
     }

@@ -72,6 +72,7 @@ impl Asked {
         self.facts.set_caller(caller.id());
         let mut context = RequestContext {
             source_ip: self.facts.peer(),
+            secure: self.facts.is_secure(),
             at: Some(Clock::now()),
             operation: self.operation(),
             ..RequestContext::default()

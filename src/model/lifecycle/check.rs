@@ -1,6 +1,9 @@
 //! What lifecycle rules may be, as AWS has it, with the sentences it says.
 //!
 //! Several terms side by side in one filter are taken, and all of them must hold; AWS wants them in an `And`.
+//!
+//! **Invariant:** what passes can be followed without another look: each rule does something, expires in one way,
+//! counts at least one day where a day is counted to a removal, and names its dates at midnight.
 
 use super::{DAY_SECONDS, Expiration, Lifecycle, RULES_MAX, Rule, Terms};
 use crate::model::time::Timestamp;

@@ -17,6 +17,7 @@ use crate::config::limits::CLOUD_ROUNDS_MAX;
 use crate::model::id::VersionId;
 use crate::model::name::{BucketName, ObjectKey};
 use crate::model::place::{Displaced, Stamp};
+use crate::model::record::Record;
 use crate::provider::{Error, LaidOut, LayOut, Result};
 
 /// What lies at the key, to a lay-out.
@@ -77,8 +78,9 @@ impl Space {
                 Ok(()) => {
                     let at = At { container, name: &managed };
                     self.service.delete(at, When::Is(&ours.facts.tag)).await.or_else(moved_on)?;
-                    if let Seen::Older(old, None) = seen
-                        && let Some(version) = old.version()
+                    // What others copied here carries the mark of its original, whose record stays.
+                    if let Seen::Older(old, None) = &seen
+                        && let Some((_, version)) = self.record_of(bucket, old, step.key).await?
                     {
                         self.free_record(container, version).await?;
                     }
@@ -116,7 +118,8 @@ impl Space {
         })
     }
 
-    /// Order and version of an object of ours that was written for this key.
+    /// Order and version of an object of ours that was written for this key. A mark that was never completed speaks for
+    /// whatever is there, so the record must be of bytes of this size.
     async fn record_of(&self, bucket: &BucketName, there: &Known, key: &ObjectKey) -> Result<Option<(u64, VersionId)>> {
         let Some(version) = there.version() else { return Ok(None) };
         let within = there.mark.as_ref().and_then(|mark| mark.record.as_deref().cloned());
@@ -124,7 +127,8 @@ impl Space {
             Some(record) => Some(record),
             None => self.read_record(&self.container(bucket)?, version).await?,
         };
-        Ok(record.filter(|record| record.is_of(bucket, key)).map(|record| (record.counter, record.version)))
+        let ours = |record: &Record| record.version == version && record.is_of(bucket, key) && there.fits(record);
+        Ok(record.filter(ours).map(|record| (record.counter, record.version)))
     }
 
     /// Moves the bytes of `stamp` from the key to `managed(version)`.

@@ -6,7 +6,8 @@
 //! carry that stamp on when they are copied. What stands behind `#` is also seen in listings.
 //!
 //! **Invariant:** a mark speaks only for bytes of the size and MD5 it was written for; with other bytes it is dead, and
-//! they are somebody else's.
+//! they are somebody else's. One that was written before either was known is completed when its bytes come to their key,
+//! where others can get at them.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +16,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 use super::service::Facts;
-use crate::model::id::VersionId;
+use crate::model::id::{VersionId, unhex};
 use crate::model::object::Content;
 use crate::model::place::Stamp;
 use crate::model::record::Record;
@@ -47,12 +48,15 @@ pub(super) struct Mark {
     /// The record, if it fitted.
     #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
     pub(super) record: Option<Box<Record>>,
+    /// MD5 of the bytes in hex, where it was known too late to be a part of their stamp.
+    #[serde(rename = "w", default, skip_serializing_if = "Option::is_none")]
+    pub(super) md5: Option<String>,
 }
 
 impl Mark {
     /// Of a version of ours.
     pub(super) fn of(version: VersionId) -> Self {
-        Self { identity: format!("v{version}"), digest: None, size: None, modified: None, record: None }
+        Self { identity: format!("v{version}"), digest: None, size: None, modified: None, record: None, md5: None }
     }
 
     /// The version, if it is one of ours.
@@ -105,9 +109,17 @@ impl Mark {
         serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text).ok()?).ok()
     }
 
+    /// With what its record knows of bytes of this size, and the mark did not when they were sent. The stamp stays as it
+    /// is. An ETag is believed to be an MD5 only where the bytes passed through here as they are and in one piece.
+    pub(super) fn completed(self, size: u64, record: &Record) -> Self {
+        let hashed = record.crc64nvme.is_some() && record.parts.is_empty() && record.attached.sealing.is_none();
+        let md5 = (hashed && unhex::<16>(&record.etag).is_some()).then(|| record.etag.clone());
+        Self { size: Some(size), modified: Some(record.modified), md5, ..self }
+    }
+
     fn speaks_for(&self, facts: &Facts) -> bool {
         let same = |ours: &str, theirs: &str| ours.eq_ignore_ascii_case(theirs);
-        let digests = self.digest.as_deref().zip(facts.digest.as_deref());
+        let digests = self.digest.as_deref().or(self.md5.as_deref()).zip(facts.digest.as_deref());
         self.size.is_none_or(|size| size == facts.size) && digests.is_none_or(|(ours, theirs)| same(ours, theirs))
     }
 }
@@ -166,11 +178,18 @@ impl Known {
             size: Some(self.facts.size),
             modified: Some(self.facts.modified),
             record: None,
+            md5: None,
         })
+    }
+
+    /// Whether a record is of bytes of this size.
+    pub(super) fn fits(&self, record: &Record) -> bool {
+        record.is_live(self.facts.size, record.modified)
     }
 
     /// With the record that is kept beside them, which goes before the one among the metadata.
     pub(super) fn stat(self, beside: Option<Record>) -> Stat {
+        let beside = beside.filter(|record| self.fits(record));
         let (modified, within) = match self.mark {
             Some(mark) => (mark.modified, mark.record.map(|record| *record)),
             None => (None, None),
@@ -208,6 +227,29 @@ mod tests {
             let other = Known::new(facts(content.user.clone(), size, digest));
             assert_eq!((other.version(), other.stamp.as_str().starts_with("tx#")), (None, true));
         }
+    }
+
+    #[test]
+    fn a_completed_mark_stamps_as_before_and_speaks_for_its_bytes_alone() {
+        let version = VersionId::fresh();
+        let mut record: Record = serde_json::from_value(serde_json::json!({
+            "v": version, "b": "b", "k": "k", "c": 1, "s": 3, "m": 5, "n": 7, "o": "root",
+            "e": "900150983cd24fb0d6963f7d28e17f72",
+        }))
+        .expect("a record");
+        let speaks = |mark: &Mark, size, digest: Option<&str>| {
+            let (content, _) = mark.clone().beside(&Content::default(), 1500);
+            Known::new(facts(content.user, size, digest)).version().is_some()
+        };
+        let early = Mark::of(version);
+        assert!(speaks(&early, 4, Some("cd")), "it was sent before anything was known");
+        let whole = early.clone().completed(3, &record);
+        assert_eq!(whole.stamp(3), early.stamp(3));
+        assert!(speaks(&whole, 3, None) && speaks(&whole, 3, Some(&record.etag)));
+        assert!(!speaks(&whole, 4, None) && !speaks(&whole, 3, Some("cd")));
+        // No MD5: of what did not pass through here, the ETag is whatever its storage gave.
+        record.crc64nvme = None;
+        assert!(speaks(&early.completed(3, &record), 3, Some("cd")));
     }
 
     #[test]

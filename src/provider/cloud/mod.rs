@@ -192,6 +192,18 @@ impl Provider for CloudProvider {
         self.space.take_aside(&self.space.container(container)?, key, version, stamp).await
     }
 
+    async fn remove_archived(&self, container: &BucketName, key: &ObjectKey, stamp: &Stamp) -> Result<()> {
+        let name = self.space.container(container)?;
+        let Some(known) = self.space.known_if_there(&name, key.as_str()).await? else { return Ok(()) };
+        if known.stamp != *stamp {
+            return Ok(());
+        }
+        match self.space.free(&name, key.as_str(), &known).await {
+            Err(Error::StampMismatch) => Ok(()),
+            ended => ended,
+        }
+    }
+
     async fn prune(&self, _container: &BucketName, _key: &ObjectKey) -> Result<()> {
         Ok(())
     }
@@ -260,8 +272,17 @@ impl Provider for CloudProvider {
         let name = self.space.container(container)?;
         let looks: Vec<_> = parts.iter().map(|part| self.space.piece(&name, part)).collect();
         let pieces: Vec<Piece> = stream::iter(looks).buffered(CLOUD_PIECES_AT_ONCE).try_collect().await?;
-        let pieces = pieces.into_iter().filter(|piece| piece.size > 0).collect();
-        Ok(Box::new(CloudStage::joining(Arc::clone(&self.space), name, version, pieces)))
+        let pieces: Vec<Piece> = pieces.into_iter().filter(|piece| piece.size > 0).collect();
+        let least = self.space.service.rules().join_bytes_min;
+        if pieces.iter().rev().skip(1).all(|piece| piece.size >= least) {
+            return Ok(Box::new(CloudStage::joining(Arc::clone(&self.space), name, version, pieces)));
+        }
+        // The service would refuse the join: the bytes pass through here like any others, a block at a time.
+        let mut stage = CloudStage::new(Arc::clone(&self.space), name, version);
+        for part in parts.iter().filter(|part| part.size > 0) {
+            stage.append(container, &Place::Managed(part.attempt), &part.stamp, 0..part.size).await?;
+        }
+        Ok(Box::new(stage))
     }
 
     async fn free_upload(&self, container: &BucketName, _handle: &str, attempts: &[VersionId]) -> Result<()> {

@@ -57,6 +57,8 @@ pub struct Rules {
     pub mark_bytes_max: usize,
     /// Most blocks of one upload, and most pieces of one join.
     pub blocks_max: u32,
+    /// Least bytes of a piece of a join that is not its last.
+    pub join_bytes_min: u64,
     /// Largest body of one [`Service::put`] and of one [`Service::copy`], in bytes.
     pub copy_bytes_max: u64,
 }
@@ -129,8 +131,8 @@ pub struct Piece {
 /// One object storage.
 ///
 /// Errors of all methods are those of [`crate::provider::Error`]: `NotFound` (the name or the container), `StampMismatch`
-/// (a condition was not met), `AlreadyExists` and `NotEmpty` (containers), `Denied`, `NoSpace`, `ReadOnly`,
-/// `Unavailable` (worth another try; the transport has tried already), `Failed`.
+/// (a condition was not met), `AlreadyExists` and `NotEmpty` (containers), `Denied`, `Archived` (bytes that were to be read
+/// or copied), `NoSpace`, `ReadOnly`, `Unavailable` (worth another try; the transport has tried already), `Failed`.
 #[async_trait]
 pub trait Service: fmt::Debug + Send + Sync + 'static {
     /// What it can do.
@@ -230,7 +232,8 @@ pub trait Service: fmt::Debug + Send + Sync + 'static {
     async fn abort(&self, at: At<'_>, handle: &str) -> Result<()>;
 
     /// Joins pieces, in their order, to one object, moving no bytes through here where the service can. The pieces stay
-    /// and the object does not depend on them. All but the last are of at least 5 MiB; none is empty; there is one.
+    /// and the object does not depend on them. All but the last are of at least [`Rules::join_bytes_min`]; none is empty;
+    /// there is one.
     ///
     /// # Errors
     /// `NotFound`, `StampMismatch`: a piece is not what was named.

@@ -134,10 +134,11 @@ impl Space {
         self.service.put(at, &Payload::from(text), &json(), When::Always).await.map(drop)
     }
 
-    /// Removes a version of ours that is known to be at a name, with the record beside it.
+    /// Removes what is known to be at a name, with the record beside it if it is its own: what others copied carries the
+    /// mark of its original, whose record stays.
     pub(super) async fn free(&self, container: &str, name: &str, known: &Known) -> Result<()> {
         self.service.delete(At { container, name }, When::Is(&known.facts.tag)).await?;
-        match known.version() {
+        match known.version().filter(|version| name == Self::managed(*version)) {
             Some(version) => self.free_record(container, version).await,
             None => Ok(()),
         }
@@ -157,10 +158,32 @@ impl Space {
         to: &str,
         when: When<'_>,
     ) -> Result<()> {
-        let mark: Mark = known.mark_of_copy();
-        let (content, _) = mark.beside(&known.facts.content, self.service.rules().mark_bytes_max);
+        let (mark, headers) = self.carried(container, known, to).await?;
+        let (content, _) = mark.beside(&headers, self.service.rules().mark_bytes_max);
         let (from, to) = (At { container, name: from }, At { container, name: to });
         self.service.copy(from, &known.facts, to, &content, when).await
+    }
+
+    /// The mark and the headers of a copy. Some services are told both before the first byte is sent, when neither size nor
+    /// sums are known; what is said then lies in the record beside the bytes, and is put on now.
+    async fn carried(&self, container: &str, known: &Known, to: &str) -> Result<(Mark, Content)> {
+        let (mark, mut headers) = (known.mark_of_copy(), known.facts.content.clone());
+        let mut mark = match (mark.size, mark.version()) {
+            (None, Some(version)) => match self.read_record(container, version).await?.filter(|r| known.fits(r)) {
+                Some(record) => {
+                    let completed = mark.completed(known.facts.size, &record);
+                    headers = record.content;
+                    completed
+                }
+                None => Mark { size: Some(known.facts.size), ..mark },
+            },
+            _ => mark,
+        };
+        // Where nobody but us writes the stamp is enough.
+        if to.starts_with(&Self::reserved()) {
+            mark.md5 = None;
+        }
+        Ok((mark, headers))
     }
 
     /// Reads a range of the bytes of a stamp.
@@ -184,6 +207,7 @@ impl Space {
             stamp: stamp.clone(),
             rest: range,
             tries: 0,
+            since: 0,
         };
         let blocks = reader.go_on(blocks);
         if len <= BLOCK_BYTES as u64 { Ok(Body::Whole(collect(blocks).await?)) } else { Ok(Body::Blocks(blocks)) }
@@ -231,7 +255,10 @@ struct Reader {
     name: String,
     stamp: Stamp,
     rest: Range<u64>,
+    /// Cuts without a block's worth of bytes between them.
     tries: u32,
+    /// Bytes that came since the last one.
+    since: u64,
 }
 
 impl Reader {
@@ -240,7 +267,7 @@ impl Reader {
             loop {
                 match blocks.next().await {
                     Some(Ok(block)) => {
-                        reader.rest.start += block.len() as u64;
+                        reader.came(block.len() as u64);
                         return Ok(Some((block, (reader, blocks))));
                     }
                     None if reader.rest.is_empty() => return Ok(None),
@@ -254,8 +281,19 @@ impl Reader {
         }))
     }
 
+    /// A service that cuts a long body now and then still gives it out. One that cuts it after every few bytes does not:
+    /// nobody waits for the end of it.
+    fn came(&mut self, bytes: u64) {
+        self.rest.start += bytes;
+        self.since += bytes;
+        if self.since >= BLOCK_BYTES as u64 {
+            self.tries = 0;
+        }
+    }
+
     async fn again(&mut self, error: Error) -> Result<Blocks> {
         self.tries += 1;
+        self.since = 0;
         if !error.retryable() || self.tries > CLOUD_READ_TRIES_MAX {
             return Err(error);
         }

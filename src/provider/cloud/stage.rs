@@ -20,7 +20,7 @@ use futures_util::StreamExt as _;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
-use super::mark::{Known, Mark};
+use super::mark::Mark;
 use super::payload::Payload;
 use super::service::{At, Facts, Piece, Sent, When};
 use super::space::Space;
@@ -36,7 +36,7 @@ enum Made {
     /// Bytes in memory, and blocks that were sent before them.
     Bytes,
     /// All bytes of one object, to be copied.
-    Copy { container: String, name: String, facts: Box<Facts> },
+    Copy { container: String, name: String, stamp: Stamp, facts: Box<Facts> },
     /// Parts, to be joined.
     Join(Vec<Piece>),
 }
@@ -124,6 +124,7 @@ impl CloudStage {
         let handle = match &self.handle {
             Some(handle) => handle.clone(),
             None => {
+                // Where this is the last word on headers the rest is put on when the version comes to its key.
                 let (content, _) = Mark::of(self.version).beside(&Content::default(), self.mark_bytes_max());
                 let handle = self.space.service.begin(self.at(), &content).await?;
                 self.handle.insert(handle).clone()
@@ -150,11 +151,9 @@ impl CloudStage {
 
     /// Copies bytes that were named but not read, because more follows.
     async fn read_named(&mut self) -> Result<()> {
-        if let Made::Copy { container, name, facts } = std::mem::replace(&mut self.made, Made::Bytes) {
+        if let Made::Copy { container, name, stamp, facts } = std::mem::replace(&mut self.made, Made::Bytes) {
             self.written = 0;
-            let stamp = Known::new((*facts).clone()).stamp;
-            let range = 0..facts.size;
-            let body = self.space.read(&container, &name, &stamp, range).await?;
+            let body = self.space.read(&container, &name, &stamp, 0..facts.size).await?;
             self.take(body).await?;
         }
         Ok(())
@@ -232,7 +231,7 @@ impl Stage for CloudStage {
             }
             if known.facts.size == range.end {
                 self.written = range.end;
-                self.made = Made::Copy { container, name, facts: Box::new(known.facts) };
+                self.made = Made::Copy { container, name, stamp: known.stamp, facts: Box::new(known.facts) };
                 return Ok(());
             }
         }
@@ -247,7 +246,7 @@ impl Stage for CloudStage {
         }
         match std::mem::replace(&mut self.made, Made::Bytes) {
             Made::Bytes => self.publish_bytes(&seal).await,
-            Made::Copy { container, name, facts } => {
+            Made::Copy { container, name, facts, .. } => {
                 let (mark, content, whole) = self.headers(&seal, facts.digest.clone());
                 self.keep_record(&seal, whole).await?;
                 let from = At { container: &container, name: &name };

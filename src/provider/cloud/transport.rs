@@ -301,7 +301,8 @@ impl Transport {
             {
                 continue;
             }
-            let Some(wait) = self.wait(&ended, tries).filter(|wait| Instant::now() + *wait < end) else {
+            let in_time = |wait: &Duration| Instant::now().checked_add(*wait).is_some_and(|then| then < end);
+            let Some(wait) = self.wait(&ended, tries).filter(in_time) else {
                 return ended;
             };
             tries += 1;
@@ -377,4 +378,31 @@ pub(in crate::provider) fn tls(options: &TransportConfig) -> io::Result<ClientCo
         roots.add(certificate.map_err(io::Error::other)?).map_err(io::Error::other)?;
     }
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A wait that no clock can count was a panic.
+    #[tokio::test]
+    async fn a_service_that_is_away_for_ever_is_not_waited_for() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let uri = format!("http://{}/", listener.local_addr().expect("an address"));
+        let service = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            let mut head = [0; 4096];
+            assert!(stream.read(&mut head).await.expect("a request") > 0);
+            let answer = format!("HTTP/1.1 503 Busy\r\nRetry-After: {}\r\nContent-Length: 0\r\n\r\n", u64::MAX);
+            stream.write_all(answer.as_bytes()).await.expect("an answer");
+            stream
+        });
+        let transport = Transport::new("t", TransportConfig::default()).expect("a client");
+        let reply = transport.send(&Unsigned, &Call::new(Method::GET, uri)).await.expect("its answer");
+        assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE);
+        drop(service.await.expect("no panic"));
+    }
 }

@@ -42,6 +42,7 @@ use crate::model::id::VersionId;
 use crate::model::name::{BucketName, ObjectKey};
 use crate::model::place::{Place, Stamp};
 use crate::model::record::Record;
+use crate::model::task::TaskError;
 use crate::model::time::Timestamp;
 
 /// When a write is acknowledged.
@@ -141,7 +142,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + '
 
 /// The result of a blocking thread, if it came to one.
 fn joined<T>(done: std::result::Result<T, JoinError>) -> Result<T> {
-    done.map_err(|error| Error::Failed(std::io::Error::other(error)))
+    done.map_err(|error| Error::Failed(std::io::Error::other(TaskError::from(error))))
 }
 
 #[async_trait]

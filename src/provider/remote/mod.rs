@@ -383,9 +383,18 @@ impl Provider for RemoteProvider {
         remote.free(name, version, slots).await
     }
 
-    async fn lay_out(&self, _container: &BucketName, _step: LayOut<'_>) -> Result<LaidOut> {
-        // Nothing is replaced at a key here: a version stays at its managed place.
-        Err(Error::Clash)
+    /// Nothing is replaced at a key here: a version stays at its managed place. One that is at its key as it was found
+    /// there, and of which a removal that failed has left a copy aside, is there alone again.
+    async fn lay_out(&self, container: &BucketName, step: LayOut<'_>) -> Result<LaidOut> {
+        let (remote, name) = (&self.remote, container.as_str());
+        match remote.stat(name, &Place::Natural(step.key.clone())).await {
+            Ok(there) if there.stamp == *step.stamp => {
+                remote.free(name, step.version, None).await?;
+                Ok(LaidOut::Done)
+            }
+            Ok(_) | Err(Error::NotFound) => Err(Error::Clash),
+            Err(error) => Err(error),
+        }
     }
 
     async fn take_aside(

@@ -27,6 +27,7 @@ use super::routes::{strange, uploaded};
 use super::wire::{Sending, whole};
 use crate::config::limits::{CLOUD_MOVE_SECONDS_MAX, REMOTE_BLOCKS_WAITING_MAX};
 use crate::model::id::{hex, random};
+use crate::model::task::TaskError;
 use crate::provider::{Error, Result};
 
 /// What is told of a file's type: its own is the catalog's to know.
@@ -98,7 +99,7 @@ impl Flow {
     }
 
     async fn told(&mut self) -> Result<Value> {
-        (&mut self.answer).await.map_err(|error| Error::Failed(io::Error::other(error)))?
+        (&mut self.answer).await.map_err(|error| Error::Failed(io::Error::other(TaskError::from(error))))?
     }
 
     /// Ends it well, and gives the answer.

@@ -45,7 +45,7 @@ fn content_of_mark() -> Content {
 /// A body without bytes.
 fn nothing() -> Incoming {
     let frames: Frames = Box::pin(futures_util::stream::empty());
-    Incoming { length: Some(0), frames, md5: None, checksum: None, algorithm: None, trailer: None }
+    Incoming::new(frames, Some(0))
 }
 
 /// The conditions of a write that must not replace anything. `beside`: the other key of its path.
@@ -161,7 +161,7 @@ impl Store {
         content: Content,
         (body, behind): (Incoming, Option<Behind>),
     ) -> ItemResult<()> {
-        self.ask_for_item(caller, bucket, path.file(), (&content, body.length)).await?;
+        self.ask_for_item(caller, bucket, path.file(), (&content, body.expected())).await?;
         self.room_for(caller, bucket, path).await?;
         let key = path.file().ok_or(ItemError::Path)?.clone();
         let (bucket, conditions) = (bucket.clone(), self.new_beside(caller, path.mark()));

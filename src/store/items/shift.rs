@@ -79,7 +79,7 @@ impl Store {
                 let (store, bound, caller) = (self.clone(), bound.clone(), decided(caller));
                 // A client that goes away does not stop it.
                 let section = tokio::spawn(async move { store.carry(&caller, &bound, &moving).await });
-                section.await.map_err(|error| Error::Internal(error.into()))??;
+                section.await.map_err(Error::from)??;
             }
         }
         self.keep_directory(caller, &bound, &from.parent()).await

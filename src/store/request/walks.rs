@@ -1,4 +1,6 @@
 //! What walks of a bucket are asked for, and what they find and did.
+//!
+//! **Invariant:** the numbers of a report tell of everything that was met, also of what a list is too short to name.
 
 use crate::catalog::Progress;
 use crate::model::id::VersionId;

@@ -167,6 +167,8 @@ fn failed(error: provider::Error) -> Result<Verdict> {
     match error {
         error if is_absent(&error) => Ok(Verdict::Moved),
         error if is_damage(&error) => Ok(Verdict::Corrupt),
+        // Nobody can read it until its storage brings it back.
+        provider::Error::Archived => Ok(Verdict::Sealed),
         error => Err(error.into()),
     }
 }

@@ -141,7 +141,7 @@ impl Fsck<'_> {
             Err(error) => return Err(error.into()),
         };
         // Asked after the look: a file that is being displaced or freed is none of this.
-        if self.is_named(key, &stat.stamp).await?
+        if self.store.is_named(self.bound, key, &stat.stamp).await?
             || self.store.catalog().object(&SERVICE, self.bound.bucket.id, key).await?.is_some()
         {
             return Ok(());
@@ -151,12 +151,6 @@ impl Fsck<'_> {
         Ok(())
     }
 
-    /// Whether a step that is owed names the bytes.
-    async fn is_named(&self, key: &ObjectKey, found: &Stamp) -> Result<bool> {
-        let tasks = self.store.catalog().tasks_of(&SERVICE, self.bound.bucket.id, key).await?;
-        Ok(tasks.iter().any(|task| task.task.step.names(found)))
-    }
-
     /// A row, and the file that was listed at its key.
     async fn row(&mut self, key: &ObjectKey, listed: Option<&Stamp>) -> Result<()> {
         match self.store.see(self.bound, key).await? {
@@ -164,7 +158,7 @@ impl Fsck<'_> {
                 let hidden = listed.filter(|listed| **listed != object.stamp);
                 if let Some(hidden) = hidden
                     && place == Place::Managed(object.version)
-                    && !self.is_named(key, hidden).await?
+                    && !self.store.is_named(self.bound, key, hidden).await?
                 {
                     self.hidden(&object, hidden).await?;
                 }

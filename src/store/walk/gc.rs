@@ -6,32 +6,49 @@
 //! sure that no commit can name it while that step is owed, so a write that is still under way fails as a whole; the grace
 //! is for one that sleeps longer than the step. A process that is killed half-way leaves steps that the next one takes.
 //!
-//! **Invariant:** nothing is freed but by a step of the outbox that was written while no row, part or other step named
-//! the file. What looks like an object is freed unasked only if there is little of it: a catalog from a backup would
-//! call all newer objects orphans, so they are counted before the first one is freed.
+//! Of what is named, it brings back to their keys what removals have left aside that were cut short. On a cloud such a
+//! version may be at both places, and the copy would outlive an edit of the other.
+//!
+//! **Invariant:** nothing that has no other copy is freed but by a step of the outbox that was written while no row, part
+//! or other step named the file, or because others have written over it at its key. What looks like an object is freed
+//! unasked only if there is little of it: a catalog from a backup would call all newer objects orphans, so they are
+//! counted before the first one is freed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::progress::Ticker;
-use super::{MANAGED_PAGE, Seen};
-use crate::catalog::{self, Unnamed};
+use super::{MANAGED_PAGE, ROWS_PAGE};
+use crate::catalog::{self, Unnamed, Window};
 use crate::config::limits::UPLOADS_KEPT_SECONDS;
 use crate::model::action::Action;
 use crate::model::caller::Caller;
 use crate::model::id::VersionId;
-use crate::model::name::BucketName;
-use crate::model::place::{Place, Placed};
+use crate::model::name::{BucketName, ObjectKey};
+use crate::model::page::Seek;
+use crate::model::place::{Place, Placed, Stamp};
 use crate::model::time::Timestamp;
-use crate::provider::ManagedFile;
+use crate::provider::{self, ManagedFile};
 use crate::store::bound::Bound;
 use crate::store::error::{Error, Result};
+use crate::store::outbox::LATE_SECONDS;
 use crate::store::request::{GcOptions, GcReport};
 use crate::store::{SERVICE, Store};
 
 /// Files that look like objects and may be freed unasked, however few managed files there are.
 const FREED_UNASKED_MIN: u64 = 100;
+/// Files of current versions that one run remembers until its end; the next one goes on.
+const ASIDE_MAX: usize = 10_000;
+
+/// Managed files of versions that may be to lie at their keys.
+#[derive(Debug, Default)]
+struct Aside {
+    /// With the keys that their records name.
+    found: Vec<(ObjectKey, VersionId, Stamp)>,
+    /// Without a record of their own: they were adopted, or are parts of uploads.
+    nameless: BTreeMap<VersionId, Stamp>,
+}
 
 impl Store {
     /// Frees what nothing names in one bucket; administrators only.
@@ -52,7 +69,7 @@ impl Store {
         let mut report = GcReport::default();
         let mut ticker = Ticker::start(self, &bound.bucket, false).await?;
         let may_free = options.force || self.orphans_are_few(bound, before).await?;
-        let mut after = None;
+        let (mut after, mut aside) = (None, Aside::default());
         loop {
             let page = bound.provider.list_managed(bound.place(), after, MANAGED_PAGE).await?;
             let Some(last) = page.last() else { break };
@@ -61,7 +78,7 @@ impl Store {
             ticker.tick(report.managed, 0).await?;
             let named = self.named(bound, &page).await?;
             let (named, unnamed): (Vec<_>, Vec<_>) = page.into_iter().partition(|file| named.contains(&file.version));
-            report.put_back += self.put_all_back(bound, named, options.dry_run).await?;
+            self.note_aside(bound, named, &mut aside).await?;
             let mut free = Vec::new();
             for file in unnamed {
                 if !is_older(&file, before) {
@@ -78,6 +95,7 @@ impl Store {
                 report.freed_bytes += file.stat.size;
             }
         }
+        report.put_back = self.put_all_back(bound, aside, options).await?;
         if !options.dry_run {
             report.staged = bound.provider.sweep_staged(bound.place(), before).await?;
             self.catalog().tidy_uploads(&SERVICE, false, older_than(Duration::from_secs(UPLOADS_KEPT_SECONDS))).await?;
@@ -125,24 +143,80 @@ impl Store {
         Ok(freed)
     }
 
-    /// Puts versions back to their keys that a delete had taken aside when it was cut short: rows and readers know them,
-    /// a rebuild would not.
-    async fn put_all_back(&self, bound: &Arc<Bound>, named: Vec<ManagedFile>, dry_run: bool) -> Result<u64> {
+    /// Notes which of these files may be of versions that are to lie at their keys.
+    async fn note_aside(&self, bound: &Bound, named: Vec<ManagedFile>, aside: &mut Aside) -> Result<()> {
+        for ManagedFile { version, stat } in named {
+            match stat.record.filter(|record| record.version == version) {
+                Some(record) if record.placed == Placed::Natural && aside.found.len() < ASIDE_MAX => {
+                    if self.belongs_at(bound, &record.key, (version, &stat.stamp)).await? {
+                        aside.found.push((record.key, version, stat.stamp));
+                    }
+                }
+                None if aside.nameless.len() < ASIDE_MAX => drop(aside.nameless.insert(version, stat.stamp)),
+                Some(_) | None => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a version is the current one of a key and is to lie there, and no step is owed that brings it there.
+    async fn belongs_at(&self, bound: &Bound, key: &ObjectKey, seen: (VersionId, &Stamp)) -> Result<bool> {
+        let row = self.catalog().object(&SERVICE, bound.bucket.id, key).await?;
+        let is_there = row.is_some_and(|row| row.placed == Placed::Natural && (row.version, &row.stamp) == seen);
+        Ok(is_there && self.catalog().tasks_of(&SERVICE, bound.bucket.id, key).await?.is_empty())
+    }
+
+    /// Puts versions back to their keys that a removal had left aside when it was cut short. Where it copied them they may
+    /// be at both places, and another process may just be about to remove the one at the key: so they are looked at twice,
+    /// with as much time between as a removal may take.
+    async fn put_all_back(&self, bound: &Arc<Bound>, aside: Aside, options: GcOptions) -> Result<u64> {
+        let Aside { mut found, nameless } = aside;
+        let copied = bound.provider.capabilities().flat;
+        if copied && !bound.is_shared() {
+            found.extend(self.keys_of(bound, nameless).await?);
+        }
+        if copied && !found.is_empty() && !options.dry_run {
+            tokio::time::sleep(options.grace.min(Duration::from_secs(LATE_SECONDS))).await;
+        }
         let mut put_back = 0;
-        for file in named {
-            let record = file.stat.record.filter(|record| record.placed == Placed::Natural);
-            let Some(key) = record.map(|record| record.key) else { continue };
-            let Seen::Whole(object, Place::Managed(_), _) = self.see(bound, &key).await? else { continue };
-            let owed = self.catalog().tasks_of(&SERVICE, bound.bucket.id, &key).await?;
-            if object.version != file.version || object.placed != Placed::Natural || !owed.is_empty() {
+        for (key, version, stamp) in found {
+            let still = match bound.provider.stat(bound.place(), &Place::Managed(version)).await {
+                Ok(stat) => stat.stamp == stamp,
+                Err(provider::Error::NotFound) => false,
+                Err(error) => return Err(error.into()),
+            };
+            if !still || !self.belongs_at(bound, &key, (version, &stamp)).await? {
                 continue;
             }
             put_back += 1;
-            if !dry_run {
-                self.put_back(bound, &key, object.version).await?;
+            if !options.dry_run {
+                self.put_back(bound, &key, version).await?;
             }
         }
         Ok(put_back)
+    }
+
+    /// The keys of current versions that are to lie at them: of adopted ones the index alone knows. It is walked only if
+    /// there are such files.
+    async fn keys_of(
+        &self,
+        bound: &Bound,
+        nameless: BTreeMap<VersionId, Stamp>,
+    ) -> Result<Vec<(ObjectKey, VersionId, Stamp)>> {
+        let mut found = Vec::new();
+        let mut seek = Seek::From(String::new());
+        while found.len() < nameless.len() {
+            let window = Window { prefix: String::new(), seek, limit: ROWS_PAGE };
+            let rows = self.catalog().list(&SERVICE, bound.bucket.id, window).await?;
+            let Some(last) = rows.last() else { break };
+            seek = Seek::After(last.key.as_str().to_owned());
+            for row in rows.into_iter().filter(|row| row.placed == Placed::Natural) {
+                if nameless.get(&row.version) == Some(&row.stamp) {
+                    found.push((row.key, row.version, row.stamp));
+                }
+            }
+        }
+        Ok(found)
     }
 }
 

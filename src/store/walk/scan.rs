@@ -6,13 +6,15 @@
 //! **Invariant:** rows go last, each after another look under its key's lock and only while the container's id is
 //! readable; if they are more than a hundredth of all rows none goes unasked.
 
+mod both;
+
 use std::sync::Arc;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::progress::Ticker;
 use super::{BATCH, LOOKS_AT_ONCE, Met, Seen, Sides};
-use crate::catalog::{self, Change, Commit, History, NewTask};
+use crate::catalog::{self, Change, Commit, NewTask};
 use crate::config::limits::REMOVED_UNASKED_MIN;
 use crate::model::action::Action;
 use crate::model::caller::Caller;
@@ -20,16 +22,18 @@ use crate::model::id::VersionId;
 use crate::model::name::{BucketName, ObjectKey};
 use crate::model::object::{Entry, Object};
 use crate::model::place::{Place, Placed};
+use crate::model::time::Timestamp;
 use crate::provider::{self, Listed, Stat};
 use crate::store::adopt::{Reconciled, counter_now, object_of_file};
 use crate::store::bound::Bound;
-use crate::store::displace::{Fate, demoted, fate};
 use crate::store::error::{Error, Result};
 use crate::store::request::{ScanOptions, ScanReport};
 use crate::store::{SERVICE, Store};
 
 /// Rows without a file that are remembered. If more of them may go, a second walk finds them again.
 const MISSING_KEPT_MAX: usize = 10_000;
+/// How much older a change may be dated than it is: clocks differ, and S3 dates an upload from its beginning.
+const DATED_BACK_NANOS: i64 = 60 * 60 * 1_000_000_000;
 
 /// One scan.
 pub(super) struct Scan<'a> {
@@ -40,6 +44,9 @@ pub(super) struct Scan<'a> {
     pub(super) after_crash: bool,
     pub(super) report: ScanReport,
     pub(super) ticker: Ticker<'a>,
+    began: Timestamp,
+    /// What is dated before this was there when the last scan looked.
+    since: Option<Timestamp>,
     /// Files without a row that were met since the last batch.
     found: Vec<Listed>,
     missing: Vec<(ObjectKey, VersionId)>,
@@ -70,6 +77,8 @@ impl Store {
             after_crash,
             report: ScanReport::default(),
             ticker: Ticker::start(self, &bound.bucket, !options.dry_run).await?,
+            began: Self::now(),
+            since: bound.bucket.indexed.map(|last| Timestamp(last.0.saturating_sub(DATED_BACK_NANOS))),
             found: Vec::new(),
             missing: Vec::new(),
             missing_count: 0,
@@ -178,7 +187,8 @@ impl<'a> Scan<'a> {
         Ok(Some(object))
     }
 
-    /// Leaves out files that the outbox names: they are being freed or displaced. The steps are taken on the way.
+    /// Leaves out files that the outbox names: they are being freed or displaced. The steps are taken on the way, unless
+    /// it is only said what would be done.
     async fn without_owed(&self, objects: Vec<Object>) -> Result<Vec<Object>> {
         if self.store.catalog().tasks(&SERVICE, 0, 1).await?.is_empty() {
             return Ok(objects);
@@ -186,7 +196,11 @@ impl<'a> Scan<'a> {
         let mut free = Vec::with_capacity(objects.len());
         for object in objects {
             let _order = self.store.0.locks.lock(self.bound.bucket.id, &object.key).await;
-            if !self.store.is_owed(self.bound, &object.key, &object.stamp).await? {
+            let named = match self.options.dry_run {
+                true => self.store.is_named(self.bound, &object.key, &object.stamp).await?,
+                false => self.store.is_owed(self.bound, &object.key, &object.stamp).await?,
+            };
+            if !named {
                 free.push(object);
             }
         }
@@ -251,115 +265,6 @@ impl<'a> Scan<'a> {
             Ok(_) | Err(provider::Error::NotFound) => Ok(Some(object)),
             Err(error) => Err(error.into()),
         }
-    }
-
-    /// A file and a row.
-    async fn both(&mut self, file: Listed, row: Entry) -> Result<()> {
-        if row.stamp.may_show_as(&file.stamp) {
-            return self.hash_known(&row).await;
-        }
-        if !self.options.dry_run && (row.placed == Placed::Managed || self.options.rebuild) {
-            let order = self.store.0.locks.lock(self.bound.bucket.id, &row.key).await;
-            if self.replace(&row).await? {
-                self.report.changed += 1;
-                return Ok(());
-            }
-            drop(order);
-        }
-        if row.placed == Placed::Managed {
-            // In a dry run the same question is asked of what was listed.
-            let newer = file.modified > row.modified;
-            self.report.changed += u64::from(self.options.dry_run && newer);
-            return Ok(());
-        }
-        let Seen::Bare(current) = self.store.see(self.bound, &row.key).await? else { return Ok(()) };
-        if self.options.dry_run {
-            self.report.changed += 1;
-            return Ok(());
-        }
-        // As a read would: under the key's lock, with both places looked at.
-        self.store.reconcile(self.bound, &current).await?;
-        let now = self.store.catalog().object(&SERVICE, self.bound.bucket.id, &row.key).await?;
-        self.report.changed += u64::from(now.as_ref().is_none_or(|now| now.version != current.version));
-        match now.filter(|now| self.options.hash && now.placed == Placed::Natural) {
-            Some(now) => self.hash_edited(now).await,
-            None => Ok(()),
-        }
-    }
-
-    /// Gives an object that was just taken in for an edit its true MD5.
-    async fn hash_edited(&mut self, object: Object) -> Result<()> {
-        let (etag, seen, key) = (object.etag.clone(), object.seen(), object.key.clone());
-        let Some(object) = self.hashed(object).await? else { return Ok(()) };
-        if object.etag != etag {
-            let change = Change::of_row(self.bound.bucket.id, key, Some(seen), Some(object));
-            self.commit_one(change, Vec::new()).await?;
-        }
-        Ok(())
-    }
-
-    /// Puts the file at a key in the place of its row, if the file is what counts. Under the key's lock.
-    async fn replace(&self, row: &Entry) -> Result<bool> {
-        let bucket = self.bound.bucket.id;
-        let current = self.store.catalog().object(&SERVICE, bucket, &row.key).await?;
-        let Some(current) = current.filter(|current| current.version == row.version) else { return Ok(false) };
-        let Some(stat) = self.look(&row.key).await? else { return Ok(false) };
-        if stat.stamp == current.stamp || self.store.is_owed(self.bound, &row.key, &stat.stamp).await? {
-            return Ok(false);
-        }
-        let mut fate = Fate::default();
-        let object = match self.identity(&row.key, &stat) {
-            Some(object) if self.goes_before(&object, &current) => object,
-            Some(_) => return Ok(false),
-            // A managed row is not laid out, so the file beside it is somebody's: it is newer or it is none of ours.
-            None if current.placed == Placed::Managed && stat.modified > current.modified => {
-                let mut object = object_of_file(&row.key, stat, counter_now(Some(current.counter)));
-                object.owner.clone_from(&current.owner);
-                let leaves;
-                (fate, leaves) = self.displaced(&current).await?;
-                self.store.fit_in(self.bound, &mut object, leaves).await?;
-                object
-            }
-            None => return Ok(false),
-        };
-        let Some(object) = self.hashed(object).await? else { return Ok(false) };
-        let mut change = Change::of_row(bucket, row.key.clone(), Some(current.seen()), Some(object));
-        if self.options.rebuild {
-            // A rebuild frees nothing: what it leaves unnamed is for `gc`. It met the versions behind it first.
-            fate = Fate::default();
-            if self.bound.bucket.config.versioning.ever() {
-                fate.history.push(History::Add(Box::new(demoted(&current))));
-            }
-        }
-        change.history = fate.history;
-        self.commit_one(change, fate.tasks).await
-    }
-
-    /// What becomes of a version whose key somebody took, as by a write, and which `null` goes by it.
-    async fn displaced(&self, current: &Object) -> Result<(Fate, Option<VersionId>)> {
-        let behind = self.store.behind(self.bound, &current.key, Some(current)).await?;
-        let fate = fate(self.bound, &current.key, Some(current), &behind, false);
-        let goes = behind.null.as_ref().or(fate.history.is_empty().then_some(current));
-        Ok((fate, goes.map(|null| null.version)))
-    }
-
-    /// Gives a known file its true MD5, if that is asked for and nobody computed it yet.
-    async fn hash_known(&mut self, row: &Entry) -> Result<()> {
-        if !self.options.hash || row.placed != Placed::Natural || !row.etag.ends_with("-1") {
-            return Ok(());
-        }
-        let bucket = self.bound.bucket.id;
-        let Some(object) = self.store.catalog().object(&SERVICE, bucket, &row.key).await? else { return Ok(()) };
-        if object.version != row.version || !object.parts.is_empty() {
-            return Ok(());
-        }
-        let seen = object.seen();
-        let Some(object) = self.hashed(object).await? else { return Ok(()) };
-        // Without the lock: hashing takes its time, and the version it was for is what the commit compares.
-        let change = Change::of_row(bucket, row.key.clone(), Some(seen), Some(object));
-        let changed = self.options.dry_run || self.commit_one(change, Vec::new()).await?;
-        self.report.changed += u64::from(changed);
-        Ok(())
     }
 
     /// A row without a file at its key. Managed bytes are nobody else's, so their row stands.
@@ -433,13 +338,14 @@ impl<'a> Scan<'a> {
     }
 
     async fn end(self) -> Result<ScanReport> {
-        let Self { store, bound, options, report, ticker, .. } = self;
+        let Self { store, bound, options, report, ticker, began, .. } = self;
         if !options.dry_run {
             if options.rebuild {
                 store.mark_rebuilt(bound).await?;
             }
             if report.held_back == 0 {
-                store.catalog().set_indexed(&SERVICE, bound.bucket.id, Some(Store::now())).await?;
+                // What changed behind this scan is for the next one.
+                store.catalog().set_indexed(&SERVICE, bound.bucket.id, Some(began)).await?;
                 store.forget_bucket(&bound.bucket.name);
             }
         }

@@ -1,7 +1,7 @@
 //! Several gateways on one catalog in Postgres: whose a step, an upload and a job are, and with which secrets.
 
 use longshore::catalog::postgres::{OpenOptions, PostgresCatalog};
-use longshore::catalog::{Catalog, Commit, Enlisted, GatewayId, SecretMark};
+use longshore::catalog::{Catalog, Commit, Enlisted, GatewayId, SecretMark, Uploads as _};
 use longshore::model::id::VersionId;
 use longshore::model::secret::Secret;
 use longshore::model::time::Timestamp;

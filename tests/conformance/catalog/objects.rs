@@ -275,6 +275,7 @@ pub(super) async fn no_scoped_method_acts_under_a_role(catalog: &dyn Catalog) {
         ("create_upload", catalog.create_upload(role, u).await.err()),
         ("upload", catalog.upload(role, UploadId::fresh()).await.err()),
         ("uploads", catalog.uploads(role, id, "", None, 9).await.err()),
+        ("set_upload_length", catalog.set_upload_length(role, UploadId::fresh(), 1).await.err()),
         ("tidy_uploads", catalog.tidy_uploads(role, true, at).await.err()),
         ("add_part", catalog.add_part(role, UploadId::fresh(), part(1)).await.err()),
         ("parts", catalog.parts(role, UploadId::fresh(), 0, 9).await.err()),

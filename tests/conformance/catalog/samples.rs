@@ -86,6 +86,7 @@ pub(super) fn rich(text: &str) -> Object {
             created: Some(Timestamp(1)),
             id: Some(VersionId::fresh()),
             ends: None,
+            length: None,
         },
     }
 }

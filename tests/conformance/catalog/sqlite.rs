@@ -221,6 +221,28 @@ async fn a_lock_held_too_long_is_unavailable() {
     insert(&catalog, b, &plain("k")).await;
 }
 
+/// Who only looks makes no catalog, reads what there is, and writes neither into it nor beside it.
+#[tokio::test]
+async fn a_look_writes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let (file, reserve) = (file(&directory), directory.path().join("catalog.db-reserve"));
+    let looks = OpenOptions { looks: true, ..OpenOptions::default() };
+    assert!(SqliteCatalog::open(&file, looks).is_err() && !file.exists(), "it is made by a look");
+    let catalog = open(&directory);
+    let b = bucket(&catalog, "b").await.id;
+    insert(&catalog, b, &plain("k")).await;
+    catalog.close().await.unwrap();
+    std::fs::remove_file(&reserve).unwrap();
+    let catalog = SqliteCatalog::open(&file, looks).unwrap();
+    let written = catalog.commit(US, commit(vec![change(b, "other", None, Some(&plain("other")))])).await;
+    assert!(matches!(written, Err(Error::Failed(_))), "{written:?}");
+    assert!(catalog.tasks_done(US, &[1]).await.is_err());
+    assert!(catalog.object(US, b, &key("k")).await.unwrap().is_some());
+    assert_eq!(catalog.usage(US, b).await.unwrap().0, 1);
+    catalog.close().await.unwrap();
+    assert!(!reserve.exists(), "space is taken by a look");
+}
+
 #[tokio::test]
 async fn less_durability_keeps_the_rest_of_the_promises() {
     let directory = tempfile::tempdir().unwrap();

@@ -147,6 +147,24 @@ pub(super) async fn parts_need_an_open_upload(catalog: &dyn Catalog) {
     assert_eq!(all_parts(catalog, id).await, []);
 }
 
+pub(super) async fn the_length_of_an_upload_is_said_once(catalog: &dyn Catalog) {
+    let b = bucket(catalog, "b").await.id;
+    let mut said = upload(catalog, b, "k", 1).await;
+    let id = said.id;
+    assert_missing(catalog.set_upload_length(US, UploadId::fresh(), 5).await);
+    catalog.set_upload_length(US, id, 1 << 40).await.unwrap();
+    catalog.set_upload_length(US, id, 1 << 40).await.expect("the same again");
+    assert_conflict(catalog.set_upload_length(US, id, 5).await);
+    said.attached.length = Some(1 << 40);
+    assert_eq!(catalog.upload(US, id).await.unwrap(), Some(said.clone()), "and the rest stays");
+    completing(catalog, id).await;
+    assert_conflict(catalog.set_upload_length(US, id, 1 << 40).await);
+    let version = VersionId::fresh();
+    catalog.commit(US, finish(b, &said, version, Vec::new())).await.unwrap();
+    let ended = catalog.upload(US, id).await.unwrap().expect("it is kept");
+    assert_eq!((ended.state, ended.attached.length), (done(version), Some(1 << 40)));
+}
+
 pub(super) async fn an_abort_frees_the_attempts(catalog: &dyn Catalog) {
     let b = bucket(catalog, "b").await.id;
     let begun = upload(catalog, b, "k", 1).await;

@@ -7,7 +7,12 @@ use longshore::provider::{Error, PartRef, Seal};
 
 use super::bed::{Bed, assert_error, behaviours, pattern};
 
-behaviours![parts_are_joined_in_the_order_given, a_changed_part_is_refused, uploads_are_freed];
+behaviours![
+    parts_are_joined_in_the_order_given,
+    parts_of_any_size_are_joined,
+    a_changed_part_is_refused,
+    uploads_are_freed,
+];
 
 async fn part(bed: &Bed<'_>, handle: &str, number: u32, bytes: Bytes) -> PartRef {
     let (attempt, size) = (VersionId::fresh(), bytes.len() as u64);
@@ -38,6 +43,27 @@ async fn parts_are_joined_in_the_order_given(bed: &Bed<'_>) {
         .publish(Seal { modified: bed.clock.unique(), size: 0, record: None, unsynced: false })
         .await
         .expect("published");
+}
+
+/// An upload that is resumed has parts of the sizes at which its connections broke.
+async fn parts_of_any_size_are_joined(bed: &Bed<'_>) {
+    const KIB: usize = 1024;
+    for sizes in [&[2355 * KIB, 6 * KIB * KIB, KIB * KIB][..], &[1, 0, 10], &[5 * KIB * KIB, 7, 0]] {
+        let bodies: Vec<Bytes> = sizes.iter().map(|size| pattern(*size)).collect();
+        let mut parts = Vec::new();
+        for (n, body) in (1..).zip(&bodies) {
+            parts.push(part(bed, "", n, body.clone()).await);
+        }
+        let (version, size) = (VersionId::fresh(), sizes.iter().sum::<usize>() as u64);
+        let stage = bed.provider.assemble(&bed.container, "", &parts, version).await.expect("joined");
+        let seal = Seal { modified: bed.clock.unique(), size, record: None, unsynced: false };
+        let stamp = stage.publish(seal).await.expect("published");
+        assert!(bed.read(&Place::Managed(version), &stamp, size).await.expect("read") == bodies.concat(), "{sizes:?}");
+        for (part, body) in parts.iter().zip(&bodies) {
+            let read = bed.read(&Place::Managed(part.attempt), &part.stamp, part.size).await.expect("the parts stay");
+            assert!(read == *body, "{sizes:?}");
+        }
+    }
 }
 
 async fn a_changed_part_is_refused(bed: &Bed<'_>) {

@@ -31,6 +31,10 @@ struct Inside {
     writes: u64,
     /// What somebody writes just before this name is removed.
     edit: Option<(String, Bytes)>,
+    /// How the next removal of this name fails.
+    refusal: Option<(String, fn() -> Error)>,
+    /// Reads end with a failure after so many bytes.
+    cut: Option<usize>,
 }
 
 /// The storage.
@@ -50,6 +54,7 @@ impl Objects {
             md5,
             mark_bytes_max,
             blocks_max: 10_000,
+            join_bytes_min: 5 * 1024 * 1024,
             copy_bytes_max: u64::MAX,
         };
         Self { rules, inside: Arc::default() }
@@ -85,6 +90,28 @@ impl Objects {
     /// Somebody else writes this just before the name is removed.
     pub(crate) fn edit_before_removal(&self, name: &str, bytes: &'static [u8]) {
         self.lock().edit = Some((name.to_owned(), Bytes::from_static(bytes)));
+    }
+
+    /// The next removal of a name does nothing, and fails.
+    pub(crate) fn refuse_removal(&self, name: &str, error: fn() -> Error) {
+        self.lock().refusal = Some((name.to_owned(), error));
+    }
+
+    /// From now on each read breaks off after so many bytes.
+    pub(crate) fn cut_reads(&self, after: usize) {
+        self.lock().cut = Some(after);
+    }
+
+    /// Somebody writes over what is at a name and leaves its metadata as it is.
+    pub(crate) fn rewrite(&self, at: At<'_>, bytes: &[u8]) {
+        let content = self.thing(at).unwrap().facts.content;
+        self.write(at, Bytes::copy_from_slice(bytes), &content, true, When::Always).unwrap();
+    }
+
+    /// Somebody copies what is at a name, with its metadata, as the storage's own copies do.
+    pub(crate) fn duplicate(&self, from: At<'_>, to: At<'_>) {
+        let Thing { bytes, facts } = self.thing(from).unwrap();
+        self.write(to, bytes, &facts.content, facts.digest.is_some(), When::Always).unwrap();
     }
 
     /// What is left of bodies that were never finished.
@@ -151,7 +178,10 @@ impl Service for Objects {
         }
         let end = range.end.min(thing.facts.size);
         let bytes = thing.bytes.slice(usize::try_from(range.start).unwrap()..usize::try_from(end).unwrap());
-        let pieces: Vec<_> = bytes.chunks(100_000).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
+        let cut = self.lock().cut.filter(|cut| *cut < bytes.len());
+        let whole = bytes.slice(..cut.unwrap_or(bytes.len()));
+        let mut pieces: Vec<_> = whole.chunks(100_000).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
+        pieces.extend(cut.map(|_| Err(Error::Unavailable(std::io::Error::other("cut")))));
         Ok((thing.facts, futures_util::stream::iter(pieces).boxed()))
     }
 
@@ -165,6 +195,9 @@ impl Service for Objects {
             self.write(at, bytes, &Content::default(), true, When::Always)?;
         }
         let mut inside = self.lock();
+        if let Some((_, error)) = inside.refusal.take_if(|(name, _)| name == at.name) {
+            return Err(error());
+        }
         let things = inside.containers.get_mut(at.container).ok_or(Error::NotFound)?;
         if things.contains_key(at.name) {
             judge(things.get(at.name), when)?;
@@ -231,6 +264,8 @@ impl Service for Objects {
     }
 
     async fn join(&self, to: At<'_>, pieces: &[Piece], content: &Content) -> Result<()> {
+        let small = |piece: &Piece| piece.size < self.rules.join_bytes_min;
+        assert!(!pieces.iter().rev().skip(1).any(small), "a piece is too small to be joined: {pieces:?}");
         let mut all = BytesMut::new();
         for piece in pieces {
             let thing = self.thing(At { container: to.container, name: &piece.name })?;

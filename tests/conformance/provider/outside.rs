@@ -59,6 +59,26 @@ impl InCloud {
         self.answer(&question)["error"].is_null()
     }
 
+    /// Writes something that this storage alone has.
+    pub(crate) fn write_as(&self, kind: &str, container: &BucketName, key: &str, bytes: &[u8]) {
+        let (container, data) = (container.as_str(), STANDARD.encode(bytes));
+        self.ask(&json!({"op": "write_as", "container": container, "key": key, "data": data, "kind": kind}));
+    }
+
+    /// Begins an upload in parts, where there are such; its id.
+    pub(crate) fn begin_upload(&self, container: &BucketName, key: &str) -> String {
+        let said = self.ask(&json!({"op": "begin", "container": container.as_str(), "key": key}));
+        said.as_str().expect("an id").to_owned()
+    }
+
+    /// The uploads in parts that are under way: key, id and number of parts.
+    pub(crate) fn uploads(&self, container: &BucketName) -> Vec<(String, String, usize)> {
+        let said = self.ask(&json!({"op": "uploads", "container": container.as_str()}));
+        let mut uploads: Vec<(String, String, usize)> = serde_json::from_value(said).expect("uploads");
+        uploads.sort_unstable();
+        uploads
+    }
+
     /// All names of a container as the storage has them, in order of their bytes.
     pub(crate) fn names(&self, container: &BucketName) -> Vec<String> {
         let said = self.ask(&json!({"op": "names", "container": container.as_str()}));

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use longshore::config::limits::BLOCK_BYTES;
 use longshore::model::id::VersionId;
-use longshore::model::place::Place;
-use longshore::provider::{Body, Capabilities, Error, LaidOut, Note};
+use longshore::model::place::{Displaced, Place};
+use longshore::provider::{Body, Capabilities, Error, LaidOut, LayOut, Note};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::bed::{Bed, Behaviour, InDirectory, assert_error, behaviours, collect, key, natural, pattern};
@@ -25,6 +25,7 @@ behaviours![
     a_file_that_changes_during_a_read_cuts_it,
     a_listing_is_in_order_and_shows_keys_only,
     a_file_is_taken_aside_under_its_stamp,
+    what_a_failed_removal_left_aside_goes,
     a_file_that_changed_stays,
     a_container_with_a_file_stays,
     a_container_with_a_directory_stays,
@@ -248,6 +249,21 @@ async fn a_file_is_taken_aside_under_its_stamp(bed: &Bed<'_>) {
     bed.provider.take_aside(&bed.container, &key("k"), version, &stat.stamp).await.expect("is there already");
     assert_eq!(bed.outside_read("k").expect("untouched"), b"new work");
     bed.provider.delete_managed(&bed.container, version, Some(&stat.stamp)).await.expect("freed");
+    assert_eq!(bed.managed_count().await, 0);
+}
+
+/// A removal that fails behind the copy leaves the file at both places: an edit of the one would be undone by the other.
+async fn what_a_failed_removal_left_aside_goes(bed: &Bed<'_>) {
+    let (place, size) = plant(bed, "k", b"bytes");
+    let stat = bed.provider.stat(&bed.container, &place).await.expect("there");
+    let (version, name) = (VersionId::fresh(), key("k"));
+    let directory = bed.outside.directory(&bed.container);
+    std::fs::hard_link(directory.join("k"), directory.join("saved")).expect("links");
+    bed.provider.take_aside(&bed.container, &name, version, &stat.stamp).await.expect("taken");
+    std::fs::rename(directory.join("saved"), directory.join("k")).expect("as a removal that failed leaves it");
+    let step = LayOut { version, stamp: &stat.stamp, key: &name, over: None, displaced: Displaced::Free, counter: 1 };
+    assert_eq!(bed.provider.lay_out(&bed.container, step).await.expect("it is there"), LaidOut::Done);
+    assert_eq!(bed.read(&place, &stat.stamp, size).await.expect("at its key"), b"bytes");
     assert_eq!(bed.managed_count().await, 0);
 }
 

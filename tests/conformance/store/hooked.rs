@@ -199,6 +199,9 @@ impl Provider for Hooked {
     ) -> Result<()> {
         self.hooks.pass("take_aside", self.inner.take_aside(container, key, version, stamp)).await
     }
+    async fn remove_archived(&self, container: &BucketName, key: &ObjectKey, stamp: &Stamp) -> Result<()> {
+        self.hooks.pass("remove_archived", self.inner.remove_archived(container, key, stamp)).await
+    }
     async fn prune(&self, container: &BucketName, key: &ObjectKey) -> Result<()> {
         self.hooks.pass("prune", self.inner.prune(container, key)).await
     }

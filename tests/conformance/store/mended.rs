@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use longshore::catalog::{Catalog as _, Change, Commit, GatewayId, NewTask, Scope, Step};
+use longshore::catalog::{Catalog as _, Change, Commit, GatewayId, NewTask, Scope, Step, Uploads as _};
 use longshore::model::bucket::BucketRules;
 use longshore::model::condition::Conditions;
 use longshore::model::name::BucketName;

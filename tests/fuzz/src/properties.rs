@@ -187,6 +187,8 @@ pub fn jwt(data: &[u8]) {
             algorithms: vec![Algorithm::Hs256, Algorithm::Rs256, Algorithm::Es256],
             roles: ["anon", "authenticated", "service_role"].map(str::to_owned).to_vec(),
             require_exp: true,
+            issuers: Vec::new(),
+            audiences: Vec::new(),
         })
     };
     let (ours, theirs) = (tokens("a secret of thirty-two characters"), tokens("another one of thirty-two letters"));

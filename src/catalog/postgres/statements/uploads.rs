@@ -6,6 +6,10 @@ pub(in crate::catalog::postgres) const INSERT_UPLOAD: &str = "INSERT INTO longsh
     attached, sum_algorithm, sum_kind, handle, state, result, ended) \
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
 pub(in crate::catalog::postgres) const UPLOAD: &str = concat!(upload_row!(), " WHERE id = $1");
+/// No other changes it while the transaction runs.
+pub(in crate::catalog::postgres) const UPLOAD_TO_CHANGE: &str = concat!(upload_row!(), " WHERE id = $1 FOR UPDATE");
+pub(in crate::catalog::postgres) const SET_UPLOAD_ATTACHED: &str =
+    "UPDATE longshore.uploads SET attached = $2 WHERE id = $1";
 /// `$4` is the id that a page goes on behind, and `$3` its age if it is known no more.
 pub(in crate::catalog::postgres) const UPLOADS: &str = concat!(
     upload_row!(),

@@ -97,9 +97,10 @@ pub(super) async fn serve(
     if !stored.status().is_success() {
         return Ok(stored);
     }
+    let scheme = facts.scheme();
     let location = match front.hosts.bucket(&host) {
-        Some(_) => format!("http://{host}/{}", url(key.as_str())),
-        None => format!("http://{host}{}{target}", front.base),
+        Some(_) => format!("{scheme}://{host}/{}", url(key.as_str())),
+        None => format!("{scheme}://{host}{}{target}", front.base),
     };
     Ok(answer::of(stored, &fields, bucket, key.as_str(), &location))
 }

@@ -4,7 +4,8 @@
 //! small bodies are read and written with the condition, larger ones become an upload of copied ranges that is completed
 //! with it.
 //!
-//! **Invariant:** every range is copied only from the bytes that were named; an upload that fails is given up.
+//! **Invariant:** every range is copied only from the bytes that were named; an upload that fails is given up, and one that
+//! is cut off is known by its note.
 
 use std::ops::Range;
 
@@ -92,12 +93,18 @@ impl Amazon {
     /// Makes one object of ranges of others.
     async fn assemble(&self, sources: &[Source<'_>], to: At<'_>, content: &Content, when: When<'_>) -> Result<()> {
         let upload = self.begin_upload(to, content).await?;
-        let ended = self.assemble_into(&upload, sources, to, when).await;
+        let ended = match self.note_upload(to, &upload).await {
+            Ok(()) => self.assemble_into(&upload, sources, to, when).await,
+            Err(error) => Err(error),
+        };
         if ended.is_err()
             && let Err(error) = self.abort_upload(to, &upload).await
         {
+            // So does its note, by which the sweep will find it.
             tracing::warn!(error = &error as &dyn std::error::Error, "an upload stays that was to be given up");
+            return ended;
         }
+        self.forget_upload(to, &upload).await;
         ended
     }
 

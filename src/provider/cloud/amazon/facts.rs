@@ -80,7 +80,7 @@ pub(super) fn digest(etag: &str) -> Option<String> {
 }
 
 /// Whether the ETag is of other bytes than the client's: those that the service keeps encrypted.
-fn is_sealed(headers: &HeaderMap) -> bool {
+pub(super) fn is_sealed(headers: &HeaderMap) -> bool {
     let by_key = headers.get("x-amz-server-side-encryption").is_some_and(|how| how.as_bytes().starts_with(b"aws:kms"));
     by_key || headers.contains_key("x-amz-server-side-encryption-customer-algorithm")
 }
@@ -110,10 +110,12 @@ pub(super) fn facts(headers: &HeaderMap, size: u64) -> Result<Facts> {
         user: user.collect(),
         ..Content::default()
     };
+    // Of encrypted bytes it may have the form of an MD5, which clients would hold against theirs.
+    let open = !is_sealed(headers);
     Ok(Facts {
         tag: tag(&etag),
-        digest: digest(&etag).filter(|_| !is_sealed(headers)),
-        etag: Some(bare(&etag).to_owned()),
+        digest: digest(&etag).filter(|_| open),
+        etag: open.then(|| bare(&etag).to_owned()),
         size,
         modified,
         content,
@@ -155,7 +157,9 @@ mod tests {
         assert_eq!(seen.digest.as_deref(), Some("d41d8cd98f00b204e9800998ecf8427e"));
         assert_eq!(seen.etag.as_deref(), Some("D41D8CD98F00B204E9800998ECF8427E"));
         headers.insert("x-amz-server-side-encryption", HeaderValue::from_static("aws:kms"));
-        assert_eq!(facts(&headers, 7).expect("facts").digest, None);
+        let sealed = facts(&headers, 7).expect("facts");
+        assert_eq!((sealed.digest, sealed.etag), (None, None), "it has the form of an MD5 and is none");
+        assert_eq!(sealed.tag, seen.tag, "conditions name it all the same");
         headers.insert("x-amz-meta-odd", HeaderValue::from_bytes(b"\xff\xfe").expect("bytes"));
         assert!(facts(&headers, 7).expect("facts").content.user.contains_key("odd"));
         headers.remove("etag");

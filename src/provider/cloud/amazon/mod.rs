@@ -1,6 +1,6 @@
 //! Amazon S3, and what speaks its protocol: the REST API with signatures of version 4.
 //!
-//! Nothing is cached, so what others do there is seen at once. A condition goes with the write. Where a service answers
+//! No object is cached, so what others do there is seen at once. A condition goes with the write. Where a service answers
 //! that it does not know `If-Match`, the driver looks before it writes and [`Service::rules`] says so from then on.
 //!
 //! **Invariant:** each body is sent with its MD5; an upload in blocks that did not end in an object is given up.
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
 
-use crate::config::limits::CLOUD_PIECES_AT_ONCE;
+use crate::config::limits::{CLOUD_PIECES_AT_ONCE, PART_BYTES_MIN};
 use crate::model::object::Content;
 use crate::model::time::Timestamp;
 use crate::provider::cloud::payload::Payload;
@@ -22,6 +22,7 @@ use crate::provider::settings::{AmazonConfig, TransportConfig};
 use crate::provider::{Blocks, Result};
 
 use address::Address;
+use seals::Seals;
 use sign::Signer;
 
 mod address;
@@ -29,8 +30,10 @@ mod containers;
 mod copies;
 mod facts;
 mod names;
+mod notes;
 mod objects;
 mod refusal;
+mod seals;
 mod sign;
 mod uploads;
 mod xml;
@@ -55,6 +58,8 @@ pub struct Amazon {
     unjudged: AtomicBool,
     /// Bodies that are read to be written under a condition.
     passing: Semaphore,
+    /// Where ETags are not of the clients' bytes.
+    seals: Seals,
 }
 
 impl Amazon {
@@ -71,7 +76,8 @@ impl Amazon {
         let transport = Transport::new(name, transport)?;
         let signer = Signer::new(&config.credentials, &region, config.unsigned_payload)?;
         let passing = Semaphore::new(CLOUD_PIECES_AT_ONCE);
-        Ok(Self { transport, signer, address, region, unjudged: AtomicBool::new(false), passing })
+        let (unjudged, seals) = (AtomicBool::new(false), Seals::default());
+        Ok(Self { transport, signer, address, region, unjudged, passing, seals })
     }
 
     async fn send(&self, call: &Call) -> Result<Reply> {
@@ -92,6 +98,7 @@ impl Service for Amazon {
             md5: true,
             mark_bytes_max: MARK_BYTES_MAX,
             blocks_max: PARTS_MAX,
+            join_bytes_min: PART_BYTES_MIN,
             copy_bytes_max: REQUEST_BYTES_MAX,
         }
     }
@@ -167,6 +174,6 @@ impl Service for Amazon {
     }
 
     async fn sweep(&self, container: &str, before: Timestamp) -> Result<u64> {
-        self.sweep_uploads(container, before).await
+        Ok(self.sweep_uploads(container, before).await? + self.sweep_notes(container, before).await?)
     }
 }

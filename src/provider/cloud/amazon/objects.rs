@@ -13,7 +13,7 @@ use http::{Method, StatusCode};
 
 use super::Amazon;
 use super::address::{decoded, value};
-use super::facts::{digest, facts, listed_date, odd, tag, with_content};
+use super::facts::{digest, facts, is_sealed, listed_date, odd, tag, with_content};
 use super::refusal::{Refusal, Refused, document, expect};
 use super::xml::Element;
 use crate::config::limits::CLOUD_EMPTY_PAGES_MAX;
@@ -34,6 +34,7 @@ impl Amazon {
         let call = Call::new(Method::HEAD, self.address.name(at.container, at.name, ""));
         let reply = expect(self.send(&call).await?).await?;
         let size = reply.header("content-length").parse().map_err(|_| odd("there is no length"))?;
+        self.seals.note(at.container, is_sealed(&reply.headers));
         facts(&reply.headers, size)
     }
 
@@ -50,6 +51,7 @@ impl Amazon {
         if given.start != range.start || given.end != range.end.min(given.size) {
             return Err(odd("another range than was asked for"));
         }
+        self.seals.note(at.container, is_sealed(&reply.headers));
         let facts = facts(&reply.headers, given.size)?;
         Ok((facts, reply.blocks(given.end - given.start)))
     }
@@ -161,6 +163,9 @@ impl Amazon {
             entries.retain(|entry| {
                 after.is_none_or(|after| entry.name.as_str() > after) && entry.name.starts_with(prefix)
             });
+            if self.seals.prevail(container) {
+                entries.iter_mut().for_each(|entry| entry.digest = None);
+            }
             let more = root.is_true("IsTruncated");
             if !more || !entries.is_empty() {
                 return Ok(Page { entries, more, next: None });

@@ -96,8 +96,8 @@ impl Refusal {
             | "ConditionalRequestConflict"
             | "XAmzContentSHA256Mismatch"
             | "IncompleteBody" => Error::Unavailable(self.cause()),
-            // Archived bytes are no matter of who asks.
-            "InvalidObjectState" => Error::Failed(self.cause()),
+            // No matter of who asks. The second is said of the source of a copy.
+            "InvalidObjectState" | "ObjectNotInActiveTierError" => Error::Archived,
             _ if matches!(self.status.as_u16(), 404 | 410 | 304 | 412 | 416 | 401 | 403 | 507) => {
                 meaning(self.status, "")
             }
@@ -172,7 +172,8 @@ mod tests {
         assert!(matches!(error(409, "OperationAborted"), Error::Unavailable(_)));
         assert!(matches!(error(400, "ExpiredToken"), Error::Denied));
         assert!(matches!(error(403, "QuotaExceeded"), Error::NoSpace));
-        assert!(matches!(error(403, "InvalidObjectState"), Error::Failed(_)));
+        assert!(matches!(error(403, "InvalidObjectState"), Error::Archived));
+        assert!(matches!(error(403, "ObjectNotInActiveTierError"), Error::Archived));
         assert!(matches!(error(403, "Anything"), Error::Denied));
         assert!(matches!(error(412, ""), Error::StampMismatch));
         assert!(matches!(error(404, "NoSuchUpload"), Error::NotFound));

@@ -26,7 +26,7 @@ use crate::provider::cloud::transport::Call;
 use crate::provider::{Error, Result};
 
 /// Most pages of uploads that one sweep goes through; the next one goes on.
-const SWEEP_PAGES_MAX: usize = 1000;
+pub(super) const SWEEP_PAGES_MAX: usize = 1000;
 /// Tries of a request whose answer began well and ended with an error.
 const LATE_TRIES_MAX: u32 = 3;
 /// Milliseconds between them, the first time.
@@ -76,7 +76,7 @@ impl Amazon {
                 Err(Refused::Answer(refusal)) if refusal.is_no_upload() => {
                     // An earlier try may have done it, and its answer was lost.
                     return match self.look(at).await {
-                        Ok(found) if found.etag.is_some() && found.etag == composite(parts) => Ok(found.tag),
+                        Ok(found) if composite(parts).is_some_and(|made| bare(&found.tag) == made) => Ok(found.tag),
                         Ok(_) | Err(Error::NotFound) => Err(Error::NotFound),
                         Err(error) => Err(error),
                     };

@@ -1,6 +1,7 @@
 //! Blobs as wholes: looks, reads, writes, removals and copies.
 //!
-//! **Invariant:** conditions are judged by the service in the step that they are for.
+//! **Invariant:** conditions are judged by the service in the step that they are for; a blob that has snapshots stays, and
+//! they with it.
 
 use std::io;
 use std::ops::Range;
@@ -60,7 +61,8 @@ impl Azure {
         if !names::is_plain(at.name) {
             return Ok(());
         }
-        let call = Call::new(Method::DELETE, self.address(at)).header("x-ms-delete-snapshots", "include")?;
+        // Nothing is said of snapshots: the service refuses to remove a blob that has some. Ours have none.
+        let call = Call::new(Method::DELETE, self.address(at));
         let reply = self.send(&conditional(call, when)?).await?;
         if reply.header("x-ms-error-code") == "BlobNotFound" {
             return Ok(());
@@ -76,9 +78,40 @@ impl Azure {
         }
     }
 
+    /// Copies. What lies at the name and cannot be written over (an append or page blob, or one in the archive) goes first,
+    /// if the condition names it: whoever named it has judged it, and the source is still there.
+    pub(super) async fn copied(
+        &self,
+        from: At<'_>,
+        source: &Facts,
+        to: At<'_>,
+        content: &Content,
+        when: When<'_>,
+    ) -> Result<()> {
+        let error = match self.copy_over(from, source, to, content, when).await {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        let When::Is(tag) = when else { return Err(error) };
+        if !self.is_in_the_way(&error, to).await? {
+            return Err(error);
+        }
+        self.remove(to, When::Is(tag)).await?;
+        self.copy_over(from, source, to, content, When::Absent).await
+    }
+
+    /// Whether a copy was refused for the kind of what lies at its name, and not for that of its source.
+    async fn is_in_the_way(&self, error: &Error, to: At<'_>) -> Result<bool> {
+        if !matches!(error, Error::Archived) {
+            return Ok(refusal::is_other_type(error));
+        }
+        let reply = refusal::expect(self.send(&Call::new(Method::HEAD, self.readable(to)?)).await?, 200).await?;
+        Ok(reply.header("x-ms-access-tier").eq_ignore_ascii_case("Archive"))
+    }
+
     /// A copy with the headers of its source is one step of the service. One with others is put together anew, as they
     /// could only be set after the copy was seen.
-    pub(super) async fn copied(
+    async fn copy_over(
         &self,
         from: At<'_>,
         source: &Facts,

@@ -1,4 +1,7 @@
 //! Dates as the protocol writes them.
+//!
+//! **Invariant:** no date is a panic: one that has no text is told as the beginning of 1970, and one that cannot be
+//! read is none.
 
 use time::OffsetDateTime;
 use time::PrimitiveDateTime;

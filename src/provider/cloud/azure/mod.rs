@@ -100,6 +100,7 @@ impl Service for Azure {
             md5: true,
             mark_bytes_max: MARK_BYTES_MAX,
             blocks_max: BLOCKS_MAX,
+            join_bytes_min: 1,
             copy_bytes_max: WRITE_BYTES_MAX,
         }
     }

@@ -20,6 +20,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
 use crate::config::limits::{CLOUD_RENEWAL_SECONDS_MIN, CLOUD_RETRY_SECONDS_MAX};
+use crate::model::task::TaskError;
 use crate::provider::cloud::payload::Payload;
 use crate::provider::cloud::transport::{Sign, failed};
 use crate::provider::settings::{GoogleConfig, GoogleCredentials};
@@ -138,12 +139,13 @@ fn parse(text: &str) -> io::Result<KeyFile> {
 
 async fn read(file: &Path) -> io::Result<String> {
     let file = file.to_owned();
-    spawn_blocking(move || std::fs::read_to_string(file)).await.map_err(io::Error::other)?
+    spawn_blocking(move || std::fs::read_to_string(file)).await.map_err(TaskError::from).map_err(io::Error::other)?
 }
 
 async fn provider(credentials: GoogleCredentials, ca_bundle: Option<PathBuf>) -> io::Result<GcpCredentialProvider> {
     // It reads files.
-    spawn_blocking(move || build(&credentials, ca_bundle.as_deref())).await.map_err(io::Error::other)?
+    let built = spawn_blocking(move || build(&credentials, ca_bundle.as_deref())).await;
+    built.map_err(TaskError::from).map_err(io::Error::other)?
 }
 
 fn build(credentials: &GoogleCredentials, ca_bundle: Option<&Path>) -> io::Result<GcpCredentialProvider> {

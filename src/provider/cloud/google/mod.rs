@@ -112,6 +112,7 @@ impl Service for Google {
             md5: true,
             mark_bytes_max: MARK_BYTES_MAX,
             blocks_max: PART_NUMBER_MAX,
+            join_bytes_min: 1,
             copy_bytes_max: OBJECT_BYTES_MAX,
         }
     }

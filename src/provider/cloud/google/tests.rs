@@ -1,4 +1,7 @@
 //! Google without Google: what needs no service.
+//!
+//! **Invariant:** nothing is sent, so these tests say the same without a network; what has to be answered is tested
+//! elsewhere.
 
 use std::time::Duration;
 

@@ -1,4 +1,7 @@
 //! Containers and what is in them.
+//!
+//! **Invariant:** no list is cut in silence: a page as long as the longest that the cluster gives says that more
+//! follow, and containers beyond all pages are an error.
 
 use http::{Method, StatusCode};
 

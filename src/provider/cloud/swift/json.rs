@@ -1,4 +1,7 @@
 //! The JSON of listings and manifests.
+//!
+//! **Invariant:** a row that names itself a large object or a link, or that may be a manifest of a prefix, shows no digest,
+//! as its `hash` is not that of its bytes; a digest is 32 digits in lower case.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +19,7 @@ pub(super) struct Row {
     hash: Option<String>,
     #[serde(default)]
     bytes: u64,
+    content_type: Option<String>,
     last_modified: Option<String>,
     /// There for large objects only, whose `hash` is that of the manifest.
     slo_etag: Option<String>,
@@ -37,9 +41,18 @@ impl Row {
     /// As an object.
     pub(super) fn entry(self) -> Option<Entry> {
         let modified = self.modified();
-        let plain = self.slo_etag.is_none() && self.symlink_path.is_none();
+        // A dynamic large object is listed as the empty object that its manifest is, with the hash of nothing, and only a
+        // look tells the two apart and shows its size. A marker of a directory is none, and there are many of them.
+        let whole = self.bytes > 0 || self.is_directory();
+        let plain = whole && self.slo_etag.is_none() && self.symlink_path.is_none();
         let digest = self.hash.filter(|hash| plain && is_md5(hash));
         Some(Entry { name: self.name?, digest, size: self.bytes, modified })
+    }
+
+    /// Whether it calls itself the marker of a directory, as clients write them.
+    fn is_directory(&self) -> bool {
+        let kind = self.content_type.as_deref().unwrap_or_default();
+        kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/directory"))
     }
 
     /// What names of a listing with a delimiter have in common.
@@ -100,6 +113,9 @@ mod tests {
              "last_modified": "2026-11-22T08:03:25.426410"},
             {"bytes": 10, "hash": "398919b83508bfc781e5ded0c1181fbd", "name": "big", "content_type": "x",
              "last_modified": "2026-11-22T08:03:25.595950", "slo_etag": "\"bf5c79a4687bae59e97198d0b95ff33b\""},
+            {"bytes": 0, "hash": "d41d8cd98f00b204e9800998ecf8427e", "name": "b", "content_type": "video/mp4"},
+            {"bytes": 0, "hash": "d41d8cd98f00b204e9800998ecf8427e", "name": "b/",
+             "content_type": "application/directory;charset=utf-8"},
             {"subdir": "c/"}]"#;
         let mut rows = rows(text).expect("a listing").into_iter();
         let plain = rows.next().and_then(Row::entry).expect("an object");
@@ -108,6 +124,10 @@ mod tests {
         assert_eq!(plain.modified, Timestamp(1_795_334_605_426_410_000));
         let large = rows.next().and_then(Row::entry).expect("an object");
         assert_eq!((large.digest, large.size), (None, 10));
+        let dynamic = rows.next().and_then(Row::entry).expect("an object, or one that names a prefix");
+        assert_eq!((dynamic.digest, dynamic.size), (None, 0));
+        let directory = rows.next().and_then(Row::entry).expect("an object");
+        assert_eq!(directory.digest.as_deref(), Some("d41d8cd98f00b204e9800998ecf8427e"));
         assert_eq!(rows.next().and_then(Row::folder).as_deref(), Some("c/"));
         assert!(super::rows(b"").expect("nothing").is_empty());
     }

@@ -17,6 +17,8 @@ pub(super) struct Limits {
     pub(super) large: bool,
     /// Segments of one manifest.
     pub(super) segments: usize,
+    /// Least bytes of a segment that is not the last of its manifest.
+    pub(super) segment_bytes: u64,
     /// Bytes of an object that is not one of segments.
     pub(super) object_bytes: u64,
     /// Bytes of the name of an entry of metadata.
@@ -38,6 +40,7 @@ impl Default for Limits {
         Self {
             large: true,
             segments: SWIFT_SEGMENTS_MAX,
+            segment_bytes: 1,
             object_bytes: super::OBJECT_BYTES_MAX,
             name_bytes: 128,
             value_bytes: 256,
@@ -61,6 +64,7 @@ impl Limits {
         Some(Self {
             large: info.contains_key("slo"),
             segments: count("slo", "max_manifest_segments", default.segments).clamp(2, SWIFT_SEGMENTS_MAX),
+            segment_bytes: number("slo", "min_segment_size").unwrap_or(default.segment_bytes),
             object_bytes: number("swift", "max_file_size").unwrap_or(default.object_bytes),
             name_bytes: count("swift", "max_meta_name_length", default.name_bytes),
             value_bytes: count("swift", "max_meta_value_length", default.value_bytes),
@@ -102,10 +106,16 @@ mod tests {
     #[test]
     fn what_is_told_and_what_is_not() {
         let told = br#"{"swift": {"max_file_size": 100, "max_meta_value_length": 64, "container_listing_limit": 5},
-            "slo": {"max_manifest_segments": 10000}}"#;
+            "slo": {"max_manifest_segments": 10000, "min_segment_size": 1048576}}"#;
         let limits = Limits::read(told).expect("an answer");
-        let expected =
-            Limits { object_bytes: 100, value_bytes: 64, page: 5, segments: SWIFT_SEGMENTS_MAX, ..Limits::default() };
+        let expected = Limits {
+            object_bytes: 100,
+            value_bytes: 64,
+            page: 5,
+            segments: SWIFT_SEGMENTS_MAX,
+            segment_bytes: 1 << 20,
+            ..Limits::default()
+        };
         assert_eq!(limits, expected);
         let without = Limits::read(br#"{"swift": {"max_meta_count": "many"}}"#).expect("an answer");
         assert_eq!(without, Limits { large: false, ..Limits::default() });

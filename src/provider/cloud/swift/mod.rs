@@ -79,6 +79,8 @@ impl Service for Swift {
             md5: true,
             mark_bytes_max: MARK_BYTES_MAX,
             blocks_max: u32::try_from(SWIFT_SEGMENTS_MAX * SWIFT_SEGMENTS_MAX).unwrap_or(u32::MAX),
+            // Whoever lists containers has asked the cluster, so it was asked before anything is joined.
+            join_bytes_min: self.limits.get().map_or(1, |limits| limits.segment_bytes),
             copy_bytes_max: OBJECT_BYTES_MAX,
         }
     }

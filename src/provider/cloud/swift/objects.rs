@@ -2,6 +2,9 @@
 //!
 //! Swift judges no condition but that nothing is at a name, and that only where bytes are sent: all others are a look
 //! before the write. The look also finds the segments that a write makes useless.
+//!
+//! **Invariant:** what a write or a removal makes useless is freed only after it succeeded. A copy names the `ETag` of
+//! its source, so one that was replaced meanwhile is refused.
 
 use std::ops::Range;
 

@@ -2,13 +2,17 @@
 //!
 //! All segments of one body lie in the container of their object below `.longshore/segments/<handle>/`. A handle is an
 //! id with the time at which it was made; the object `owner` among its segments holds the name of the one object whose
-//! manifest may list them. It is written before the first segment and removed after the last one.
+//! manifest may list them. It is written before the first segment.
 //!
 //! A set of segments belongs to one name for ever: a copy, and so a move, gets segments of its own below a handle of its
 //! own. So it may be removed when its owner's name is no large object or is one that lists nothing below the handle, and
 //! only then; segments without an owner are left alone. It is never decided by age alone.
 //!
-//! **Invariant:** no manifest lists what was removed here, as long as only Longshore writes manifests that list it.
+//! Listings lag, and a copy goes on at the service when nobody waits for it any more: who frees segments may not see all
+//! of them. So their owner stays, and the sweep removes it once the handle is old and nothing but the owner is listed.
+//!
+//! **Invariant:** no manifest lists what was removed here, as long as only Longshore writes manifests that list it; while
+//! segments may come, their owner is there.
 
 use std::io;
 
@@ -84,7 +88,7 @@ impl Swift {
         if UploadId::parse(handle).is_none() || self.lists(at, handle).await? {
             return Ok(());
         }
-        self.free_handle(at.container, handle, Vec::new()).await
+        self.free_handle(at.container, handle, Vec::new()).await.map(drop)
     }
 
     /// Gives up what a call that failed was making, and passes its error on. What stays is found by the sweep.
@@ -125,24 +129,25 @@ impl Swift {
         Ok(String::from_utf8(reply.bytes().await?.into()).ok())
     }
 
-    /// Removes all segments of a handle, those that are known and those that are listed, and their owner at last.
-    pub(super) async fn free_handle(&self, container: &str, handle: &str, known: Vec<String>) -> Result<()> {
+    /// Removes the segments of a handle that are known and those that are listed, and leaves their owner. Returns whether
+    /// any were listed.
+    pub(super) async fn free_handle(&self, container: &str, handle: &str, known: Vec<String>) -> Result<bool> {
         let (prefix, owner) = (below(handle), owner(handle));
         self.remove_all(container, known).await?;
-        let mut marker = String::new();
+        let (mut marker, mut met) = (String::new(), false);
         loop {
             let rows = self.rows(container, &prefix, &marker, self.segments_page().await?, None).await;
             let rows = match rows {
-                Err(Error::NotFound) => return Ok(()),
+                Err(Error::NotFound) => return Ok(met),
                 rows => rows?,
             };
             let mut names: Vec<String> = rows.into_iter().filter_map(Row::entry).map(|entry| entry.name).collect();
-            let Some(last) = names.last() else { break };
+            let Some(last) = names.last() else { return Ok(met) };
             marker.clone_from(last);
             names.retain(|name| *name != owner);
+            met |= !names.is_empty();
             self.remove_all(container, names).await?;
         }
-        self.remove_plainly(At { container, name: &owner }).await
     }
 
     pub(super) async fn segments_page(&self) -> Result<usize> {
@@ -168,6 +173,7 @@ impl Swift {
         }
     }
 
+    /// Removes what was left of an old handle, and with a later sweep its owner. Returns whether there were segments.
     async fn sweep_handle(&self, container: &str, handle: &str, before: Timestamp) -> Result<bool> {
         let made = UploadId::parse(handle).map(|id| Timestamp(i64::try_from(id.made()).unwrap_or(i64::MAX)));
         if made.is_none_or(|made| made >= before) {
@@ -180,8 +186,12 @@ impl Swift {
         if self.lists(At { container, name: &name }, handle).await? {
             return Ok(false);
         }
-        self.free_handle(container, handle, Vec::new()).await?;
-        Ok(true)
+        if self.free_handle(container, handle, Vec::new()).await? {
+            return Ok(true);
+        }
+        // Of what was freed or given up long ago nothing is left, and nothing comes any more.
+        self.remove_plainly(At { container, name: &owner(handle) }).await?;
+        Ok(false)
     }
 }
 

@@ -93,7 +93,7 @@ impl Swift {
                 continue;
             }
             let freed = match self.owner_of(at.container, &handle).await {
-                Ok(Some(owner)) if owner == at.name => self.free_handle(at.container, &handle, names).await,
+                Ok(Some(owner)) if owner == at.name => self.free_handle(at.container, &handle, names).await.map(drop),
                 Ok(_) => Ok(()),
                 Err(error) => Err(error),
             };

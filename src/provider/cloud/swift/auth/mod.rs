@@ -58,13 +58,14 @@ impl Session {
         let renew = |life: Duration| {
             // A life of a few seconds is no life of minutes: it is used for its first half at least.
             let early = Duration::from_secs(SWIFT_RENEWAL_SECONDS).min(life / 2);
-            now + (life - early)
+            now.checked_add(life - early)
         };
         Self {
             token: grant.token,
             url: grant.url.trim_end_matches('/').to_owned(),
-            renew: grant.life.map(renew),
-            end: grant.life.map(|life| now + life),
+            // One that ends beyond all time has no end.
+            renew: grant.life.and_then(renew),
+            end: grant.life.and_then(|life| now.checked_add(life)),
         }
     }
 
@@ -144,6 +145,18 @@ impl Identity {
     }
 
     async fn fetch(&self) -> Result<Grant> {
+        let grant = self.granted().await?;
+        // Where the service ends its TLS at a proxy it may not know of it. Tokens and bytes would go in the clear.
+        let clear = grant.url.starts_with("http://") && self.config.auth.url().starts_with("https://");
+        if clear && self.config.endpoint.is_none() {
+            let what =
+                "the identity service is asked over TLS and names a storage without it; say in endpoint which to use";
+            return Err(Error::Failed(io::Error::other(what)));
+        }
+        Ok(grant)
+    }
+
+    async fn granted(&self) -> Result<Grant> {
         let config = &self.config;
         match &config.auth {
             SwiftAuth::V1 { url, username, password } => {

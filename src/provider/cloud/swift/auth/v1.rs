@@ -1,4 +1,7 @@
 //! Version 1: one request whose answer is all headers. `TempAuth`, `swauth` and Ceph's gateway speak it.
+//!
+//! **Invariant:** an answer without a token or without a storage URL is no grant. The password is in a header and never
+//! in the address, which is logged.
 
 use std::io;
 use std::time::Duration;

@@ -1,6 +1,10 @@
 //! Identity v2.0: a password, or the API key of a Rackspace account.
 //!
 //! Without a tenant some services give a token without a catalog; then the first tenant that is enabled is asked for.
+//!
+//! **Invariant:** what proves who asks is in the body or a header and never in the address, which is logged. Where no
+//! address of the storage is configured, it is that of an `object-store` at the configured interface, and of nothing
+//! else in the catalog.
 
 use std::io;
 

@@ -1,4 +1,7 @@
 //! Identity v3: Keystone with a password or an application credential.
+//!
+//! **Invariant:** the name of a user or project goes with its domain, an id without one. What proves who asks is in the
+//! body and never in the address, which is logged.
 
 use http::Method;
 use serde::Deserialize;

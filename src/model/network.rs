@@ -6,14 +6,15 @@ use std::net::IpAddr;
 
 /// A range of addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Network {
+pub struct Network {
     address: IpAddr,
     bits: u8,
 }
 
 impl Network {
     /// Reads `address/bits`, or one address.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
         let (address, bits) = match text.split_once('/') {
             Some((address, bits)) => (address, Some(bits)),
             None => (text, None),
@@ -29,7 +30,8 @@ impl Network {
     }
 
     /// Whether an address is in it.
-    pub(super) fn contains(&self, address: IpAddr) -> bool {
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
         let (address, network) = match (address.to_canonical(), self.address) {
             (IpAddr::V4(address), IpAddr::V4(network)) => {
                 (u128::from(address.to_bits()) << 96, u128::from(network.to_bits()) << 96)
@@ -42,7 +44,8 @@ impl Network {
     }
 
     /// Whether it names somebody, rather than a good part of the internet.
-    pub(super) fn is_narrow(&self) -> bool {
+    #[must_use]
+    pub fn is_narrow(&self) -> bool {
         self.bits >= if self.address.is_ipv4() { 8 } else { 32 }
     }
 }
