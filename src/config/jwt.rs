@@ -90,9 +90,6 @@ impl JwtConfig {
             };
             names.iter().filter_map(known).collect()
         });
-        if !algorithms.contains(&Algorithm::Hs256) {
-            section.problem("algorithms", "HS256 must be among them: this server signs addresses and tokens with it");
-        }
         let roles = section.texts("roles");
         let roles = roles.unwrap_or_else(|| [ANON_ROLE, "authenticated", SERVICE_ROLE].map(str::to_owned).to_vec());
         for role in &roles {

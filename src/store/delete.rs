@@ -5,7 +5,6 @@
 //! gets one marker, however often the commit is tried.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::catalog::{self, Change, Commit, History, Intent, NewTask, Scope, Step};
 use crate::config::limits::COMMIT_TRIES_MAX;
@@ -24,7 +23,6 @@ use crate::store::bound::{Bound, container_is_gone};
 use crate::store::displace::{Behind, Fate, fate};
 use crate::store::error::{Error, Result};
 use crate::store::events::{Cause, How};
-use crate::store::outbox::LATE_SECONDS;
 use crate::store::request::{DeleteRequest, Deletion};
 use crate::store::write::{current_of, refusal};
 use crate::store::{SERVICE, Store};
@@ -272,7 +270,8 @@ impl Store {
             Err(provider::Error::Archived) if !bound.bucket.config.versioning.ever() => Ok(true),
             Err(error) => {
                 self.lay_out_late(bound.clone(), row, error.retryable());
-                Err(error.into())
+                // Whoever is told of an internal error tries again.
+                Err(if matches!(error, provider::Error::Denied) { Error::AccessDenied } else { error.into() })
             }
         }
     }
@@ -285,13 +284,12 @@ impl Store {
         if !may_come {
             return self.lay_out_again(bound, key, version);
         }
-        if !self.0.outbox.await_late(version) {
+        if !self.0.outbox.late.note(version) {
             return;
         }
         let store = self.clone();
         tokio::spawn(async move {
-            tokio::time::sleep(Duration::from_secs(LATE_SECONDS)).await;
-            store.0.outbox.late_is_over(version);
+            store.0.outbox.late.over(version).await;
             store.lay_out_again(bound, key, version);
         });
     }

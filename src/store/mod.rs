@@ -43,6 +43,7 @@ mod identity;
 pub mod ingest;
 mod inline;
 mod items;
+mod late;
 mod lifecycle;
 mod list;
 mod list_versions;

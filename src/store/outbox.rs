@@ -23,13 +23,8 @@ use crate::model::record::Record;
 use crate::provider::{self, LaidOut, LayOut};
 use crate::store::bound::{Bound, is_absent};
 use crate::store::error::{Error, Result};
+use crate::store::late::Late;
 use crate::store::{SERVICE, Store};
-
-/// How long a storage that is not waited for any longer may still take to do what it was asked: to remove a version from
-/// its key.
-pub(super) const LATE_SECONDS: u64 = 60;
-/// Versions whose removal may still be made that are remembered; what is beyond is for `gc`.
-const LATE_MAX: usize = 1000;
 
 /// Steps taken in one bucket, and the bytes that the catalog keeps with them.
 #[derive(Debug)]
@@ -70,8 +65,8 @@ pub(super) struct Outbox {
     distrusted: AtomicI64,
     /// Steps that were taken over: nobody knows what became of their files.
     strange: Mutex<BTreeSet<i64>>,
-    /// Versions that may still be removed from their keys, and are looked after when that is over.
-    late: Mutex<BTreeSet<VersionId>>,
+    /// Versions that may still be removed from their keys.
+    pub(super) late: Late,
     epoch: AtomicU64,
 }
 
@@ -104,16 +99,6 @@ impl Outbox {
     fn is_distrusted(&self, task: &Task) -> bool {
         task.inline.is_some()
             && (task.id <= self.distrusted.load(Ordering::SeqCst) || self.strange().contains(&task.id))
-    }
-
-    /// Whether somebody is to look after a version when its removal cannot come any more: once, and if they are not too many.
-    pub(super) fn await_late(&self, version: VersionId) -> bool {
-        let mut late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
-        late.len() < LATE_MAX && late.insert(version)
-    }
-
-    pub(super) fn late_is_over(&self, version: VersionId) {
-        self.late.lock().unwrap_or_else(PoisonError::into_inner).remove(&version);
     }
 
     /// How many syncs have failed. A write reads it before it publishes.
@@ -306,6 +291,11 @@ impl Store {
             }
             // Where we may not write the bytes stay where we may, as they do where an outside edit cannot be kept aside.
             Err(provider::Error::Clash | provider::Error::Denied | provider::Error::Archived) => {
+                let there = bound.provider.stat(bound.place(), &Place::Natural(home.clone())).await;
+                if there.is_ok_and(|there| there.stamp == *step.stamp) {
+                    tracing::warn!(bucket = %bound.bucket.name, %key, "a copy of an object beside its key could not be removed");
+                    return Ok(Laid::Out);
+                }
                 let place = Place::Managed(version);
                 // First the record: a rebuild takes what was meant for its key and is not there for a write that was
                 // never committed.
@@ -351,7 +341,14 @@ impl Store {
         };
         match bound.provider.take_aside(bound.place(), key, version, stamp).await {
             Ok(()) => bound.provider.delete_managed(bound.place(), version, Some(stamp)).await?,
-            Err(provider::Error::Archived) => bound.provider.remove_archived(bound.place(), key, stamp).await?,
+            Err(provider::Error::Archived) => match bound.provider.remove_archived(bound.place(), key, stamp).await {
+                // It stays there, and is found again as one of somebody else.
+                Err(provider::Error::Denied) => {
+                    tracing::warn!(bucket = %bound.bucket.name, %key, "an archived object may not be deleted, and stays");
+                    return Ok(());
+                }
+                ended => ended?,
+            },
             Err(error) if is_absent(&error) => return Ok(()),
             Err(provider::Error::Clash) => return Ok(()),
             Err(error) => return Err(error.into()),
@@ -372,6 +369,10 @@ impl Store {
     /// The same at once, and under the key's lock. If others have written over it at its key meanwhile it is freed.
     pub(super) async fn put_back(&self, bound: &Bound, key: &ObjectKey, version: VersionId) -> Result<()> {
         let _order = self.0.locks.lock(bound.bucket.id, key).await;
+        // What is at its key may go any moment: then the copy is all there is. It is looked after when that is over.
+        if self.0.outbox.late.has(version) {
+            return Ok(());
+        }
         let row = self.catalog().object(&SERVICE, bound.bucket.id, key).await?;
         let Some(row) = row.filter(|row| row.version == version && row.placed != Placed::Managed) else {
             return Ok(());

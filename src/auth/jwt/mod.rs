@@ -192,8 +192,8 @@ impl Tokens {
     /// Signs a token of a role. Where the rules name issuers and audiences and the claims do not, it is of the first.
     ///
     /// # Errors
-    /// [`TokenError::Malformed`] for what cannot be written; [`TokenError::Issuer`] and [`TokenError::Audience`] for a
-    /// token that this server would not take.
+    /// [`TokenError::Malformed`] for what cannot be written; [`TokenError::Issuer`], [`TokenError::Audience`] and
+    /// [`TokenError::Algorithm`] for a token that this server would not take.
     pub fn sign_role(&self, mut claims: Map<String, Value>) -> Result<String, TokenError> {
         for (name, parties) in [("iss", &self.0.rules.issuers), ("aud", &self.0.rules.audiences)] {
             if let Some(party) = parties.first() {
@@ -201,6 +201,9 @@ impl Tokens {
             }
         }
         self.check_parties(&claims)?;
+        if !self.0.rules.algorithms.contains(&Algorithm::Hs256) {
+            return Err(TokenError::Algorithm);
+        }
         self.sign(&claims)
     }
 
@@ -217,7 +220,12 @@ impl Tokens {
     fn verified(&self, text: &str, others: bool) -> Result<Verified, TokenError> {
         let header = header_of(text)?;
         let name = header.get("alg").and_then(Value::as_str).ok_or(TokenError::Malformed)?;
-        let algorithm = Algorithm::parse(name).filter(|a| self.0.rules.algorithms.contains(a));
+        // What this server signs for itself is not for the list to let in.
+        let let_in = |algorithm: &Algorithm| match others {
+            true => self.0.rules.algorithms.contains(algorithm),
+            false => *algorithm == Algorithm::Hs256,
+        };
+        let algorithm = Algorithm::parse(name).filter(let_in);
         let algorithm = algorithm.ok_or(TokenError::Algorithm)?;
         // A header that must be understood is none that we know.
         if header.contains_key("crit") {

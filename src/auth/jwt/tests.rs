@@ -149,6 +149,21 @@ fn a_token_of_another_issuer_or_for_another_audience_counts_for_nothing() {
 }
 
 #[test]
+fn what_this_server_signs_for_itself_counts_whichever_algorithms_are_let_in() {
+    let tokens = Tokens::new(TokenRules { algorithms: vec![Algorithm::Rs256], ..rules(true) });
+    let claims = json!({"role": "service_role", "exp": later()}).as_object().expect("an object").clone();
+    let role = tokens.sign(&claims).expect("signs");
+    assert_eq!(tokens.caller(&role).err(), Some(TokenError::Algorithm));
+    assert_eq!(tokens.sign_role(claims).err(), Some(TokenError::Algorithm));
+    let (user, told) = tokens.sign_user("ann", std::time::Duration::from_secs(60)).expect("signs");
+    assert_eq!(tokens.meaning(&user).expect("counts"), Meaning::User(told));
+    let address = json!({"url": "b/k", "exp": later()}).as_object().expect("an object").clone();
+    let address = tokens.sign(&address).expect("signs");
+    assert!(tokens.address(&address).is_ok());
+    assert_eq!(tokens.meaning(&address).err(), Some(TokenError::Algorithm));
+}
+
+#[test]
 fn keys_verify_their_own_algorithm() {
     // The signatures of RFC 7515, A.2 and A.3, are over claims that ended long ago: so they hold.
     let claims = "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";

@@ -32,7 +32,7 @@ use crate::model::time::Timestamp;
 use crate::provider::{self, ManagedFile};
 use crate::store::bound::Bound;
 use crate::store::error::{Error, Result};
-use crate::store::outbox::LATE_SECONDS;
+use crate::store::late::LATE_SECONDS;
 use crate::store::request::{GcOptions, GcReport};
 use crate::store::{SERVICE, Store};
 
@@ -172,7 +172,8 @@ impl Store {
     async fn put_all_back(&self, bound: &Arc<Bound>, aside: Aside, options: GcOptions) -> Result<u64> {
         let Aside { mut found, nameless } = aside;
         let copied = bound.provider.capabilities().flat;
-        if copied && !bound.is_shared() {
+        // Where nobody else writes nothing is edited.
+        if copied && !bound.is_shared() && !bound.bucket.settings.exclusive {
             found.extend(self.keys_of(bound, nameless).await?);
         }
         if copied && !found.is_empty() && !options.dry_run {
@@ -185,7 +186,8 @@ impl Store {
                 Err(provider::Error::NotFound) => false,
                 Err(error) => return Err(error.into()),
             };
-            if !still || !self.belongs_at(bound, &key, (version, &stamp)).await? {
+            let late = self.0.outbox.late.has(version);
+            if !still || late || !self.belongs_at(bound, &key, (version, &stamp)).await? {
                 continue;
             }
             put_back += 1;

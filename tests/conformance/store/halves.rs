@@ -84,12 +84,14 @@ impl Cloud {
         assert!(page.entries.is_empty(), "an edit was undone: {page:?}");
     }
 
-    /// A delete whose removal may have been made or not, and was not.
-    async fn delete_half_way(&self, name: &str) {
+    /// A delete whose removal may have been made or not, and was not; then the process dies.
+    async fn delete_half_way(&mut self, name: &str) {
         self.objects.refuse_removal(name, lost);
         let deleted = self.site.bed.delete(name).await;
         assert!(matches!(deleted, Err(Error::Unavailable(_))), "{deleted:?}");
         assert_eq!(self.managed().await, 1, "what may be removed yet is aside, perhaps for the last time");
+        assert_eq!((self.gc().await, self.managed().await), (0, 1), "nor is it freed while that is so");
+        self.restart().await;
     }
 
     async fn gc(&self) -> u64 {
