@@ -20,7 +20,9 @@ use crate::store::error::Result;
 impl Scan<'_> {
     /// A file and a row.
     pub(super) async fn both(&mut self, file: Listed, row: Entry) -> Result<()> {
-        let of_size = file.stamp.is_size_alone() && file.size == row.size;
+        // Swift lists what names a prefix as empty, whatever its size is: then its date says so.
+        let dated = file.size == 0 && row.stamp.is_of_others() && file.modified == row.modified;
+        let of_size = file.stamp.is_size_alone() && (file.size == row.size || dated);
         let alike = of_size || row.stamp.may_show_as(&file.stamp);
         if alike && !self.may_be_other(&file, &row) {
             return self.hash_known(&row).await;
