@@ -49,6 +49,13 @@ pub const HEADER_BYTES_MAX: usize = 64 * 1024;
 pub const DRAIN_SECONDS_MAX: u64 = 30;
 /// Tries to decide a write against a row that keeps moving.
 pub const COMMIT_TRIES_MAX: usize = 16;
+/// How long a storage that is not waited for any longer may still take to do what it was asked, in seconds: to remove a
+/// version from its key.
+pub const REMOVAL_LATE_SECONDS_MAX: u64 = 60;
+/// Versions whose removal may still be made that are remembered; what is beyond is for `gc`.
+pub const REMOVALS_LATE_MAX: usize = 1000;
+/// Files of current versions beside their keys that one run of `gc` remembers until its end; the next one goes on.
+pub const GC_ASIDE_MAX: usize = 10_000;
 /// Times that a Complete waits for another one of its upload that then fails.
 pub const COMPLETE_WAITS_MAX: u32 = 3;
 /// Seconds that a Complete works before its answer begins, with white space: clients and proxies give up a connection on

@@ -8,13 +8,8 @@ use std::collections::btree_map::Entry;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::config::limits::{REMOVAL_LATE_SECONDS_MAX, REMOVALS_LATE_MAX};
 use crate::model::id::VersionId;
-
-/// How long a storage that is not waited for any longer may still take to do what it was asked: to remove a version from
-/// its key.
-pub(super) const LATE_SECONDS: u64 = 60;
-/// Versions whose removal may still be made that are remembered; what is beyond is for `gc`.
-const LATE_MAX: usize = 1000;
 
 /// Versions that may still be removed from their keys, and until when.
 #[derive(Debug, Default)]
@@ -33,10 +28,10 @@ impl Late {
     /// Notes that a version may be removed from its key, from now on for a while. True: the caller is to wait until that
     /// is over, as nobody does yet.
     pub(super) fn note(&self, version: VersionId) -> bool {
-        let until = Instant::now() + Duration::from_secs(LATE_SECONDS);
+        let until = Instant::now() + Duration::from_secs(REMOVAL_LATE_SECONDS_MAX);
         let mut all = self.lock();
         let is_new = !all.contains_key(&version);
-        if is_new && all.len() >= LATE_MAX {
+        if is_new && all.len() >= REMOVALS_LATE_MAX {
             return false;
         }
         all.insert(version, until);
@@ -74,7 +69,7 @@ mod tests {
         late.lock().insert(version, Instant::now() + Duration::from_millis(30));
         late.over(version).await;
         assert!(!late.has(version));
-        assert!((0..LATE_MAX).all(|_| late.note(VersionId::fresh())));
+        assert!((0..REMOVALS_LATE_MAX).all(|_| late.note(VersionId::fresh())));
         assert!(!late.note(VersionId::fresh()), "there are too many");
     }
 }

@@ -21,7 +21,7 @@ use std::time::Duration;
 use super::progress::Ticker;
 use super::{MANAGED_PAGE, ROWS_PAGE};
 use crate::catalog::{self, Unnamed, Window};
-use crate::config::limits::UPLOADS_KEPT_SECONDS;
+use crate::config::limits::{GC_ASIDE_MAX, REMOVAL_LATE_SECONDS_MAX, UPLOADS_KEPT_SECONDS};
 use crate::model::action::Action;
 use crate::model::caller::Caller;
 use crate::model::id::VersionId;
@@ -32,14 +32,11 @@ use crate::model::time::Timestamp;
 use crate::provider::{self, ManagedFile};
 use crate::store::bound::Bound;
 use crate::store::error::{Error, Result};
-use crate::store::late::LATE_SECONDS;
 use crate::store::request::{GcOptions, GcReport};
 use crate::store::{SERVICE, Store};
 
 /// Files that look like objects and may be freed unasked, however few managed files there are.
 const FREED_UNASKED_MIN: u64 = 100;
-/// Files of current versions that one run remembers until its end; the next one goes on.
-const ASIDE_MAX: usize = 10_000;
 
 /// Managed files of versions that may be to lie at their keys.
 #[derive(Debug, Default)]
@@ -147,12 +144,12 @@ impl Store {
     async fn note_aside(&self, bound: &Bound, named: Vec<ManagedFile>, aside: &mut Aside) -> Result<()> {
         for ManagedFile { version, stat } in named {
             match stat.record.filter(|record| record.version == version) {
-                Some(record) if record.placed == Placed::Natural && aside.found.len() < ASIDE_MAX => {
+                Some(record) if record.placed == Placed::Natural && aside.found.len() < GC_ASIDE_MAX => {
                     if self.belongs_at(bound, &record.key, (version, &stat.stamp)).await? {
                         aside.found.push((record.key, version, stat.stamp));
                     }
                 }
-                None if aside.nameless.len() < ASIDE_MAX => drop(aside.nameless.insert(version, stat.stamp)),
+                None if aside.nameless.len() < GC_ASIDE_MAX => drop(aside.nameless.insert(version, stat.stamp)),
                 Some(_) | None => {}
             }
         }
@@ -177,7 +174,7 @@ impl Store {
             found.extend(self.keys_of(bound, nameless).await?);
         }
         if copied && !found.is_empty() && !options.dry_run {
-            tokio::time::sleep(options.grace.min(Duration::from_secs(LATE_SECONDS))).await;
+            tokio::time::sleep(options.grace.min(Duration::from_secs(REMOVAL_LATE_SECONDS_MAX))).await;
         }
         let mut put_back = 0;
         for (key, version, stamp) in found {
